@@ -1,0 +1,63 @@
+"""The few named errors of edge-agent; each carries the exit code that the command line ends with."""
+
+from __future__ import annotations
+
+
+class EdgeAgentError(Exception):
+    """Base of every expected failure.
+
+    `message` says what happened and to what; `hint` says what to type or change next. Both are shown on one line.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """One line: what happened, then the next step."""
+        text = f"{self.message}: {self.hint}" if self.hint else self.message
+        return " ".join(text.split())
+
+
+class UsageError(EdgeAgentError):
+    """The command line or the configuration asks for something that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class InputError(EdgeAgentError):
+    """A photo, clip, sound, camera or microphone could not be read."""
+
+    exit_code = 3
+
+
+class ModelError(EdgeAgentError):
+    """A model bundle is missing, damaged or does not fit."""
+
+    exit_code = 4
+
+
+class CloudError(EdgeAgentError):
+    """The cloud could not be reached, refused, or broke the protocol. `retryable` tells whether asking again may help."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, hint: str = "", *, code: str = "unreachable", retryable: bool = True) -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.retryable = retryable
+
+
+class NoAnswerError(EdgeAgentError):
+    """No engine could answer within the limits that were given."""
+
+    exit_code = 4
+
+
+class SelfTestError(EdgeAgentError):
+    """A self-test failed: this build gives wrong results on this machine."""
+
+    exit_code = 5

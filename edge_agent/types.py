@@ -1,0 +1,256 @@
+"""The values that cross the edges between stages: observations, features, decisions, tokens, answers.
+
+All are frozen and slotted. Times are monotonic seconds (`_s`); durations at the edges are milliseconds (`_ms`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+
+class Modality(str, Enum):
+    """A kind of evidence that a question can be about."""
+
+    IMAGE = "image"
+    AUDIO = "audio"
+    TEXT = "text"
+
+
+class Route(str, Enum):
+    """Where an answer came from, or is to come from. CASCADE drafts on the device and asks the cloud only if unsure."""
+
+    LOCAL = "local"
+    CLOUD = "cloud"
+    CASCADE = "cascade"
+
+
+class Action(str, Enum):
+    """What happens to one modality of one question."""
+
+    DROP = "drop"
+    KEEP = "keep"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture. `pixels` is [H, W, 3] uint8 BGR, owned by the frame and never written to again."""
+
+    pixels: U8
+    timestamp_s: float
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AudioWindow:
+    """Mono sound. `samples` is [N] float32 in -1..1, `rate_hz` samples a second, from `start_s` on."""
+
+    samples: F32
+    rate_hz: int
+    start_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.rate_hz if self.rate_hz else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier question of a conversation, with its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A question and everything that it is about. `private` means: nothing of it may leave the device."""
+
+    question: str
+    frames: tuple[Frame, ...] = ()
+    audio: AudioWindow | None = None
+    history: tuple[Turn, ...] = ()
+    private: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """Single-frame statistics of the grey picture.
+
+    `entropy_bits` 0..8 of the 256-bin histogram; `tile_entropy_bits` [rows, cols] float32, the same per tile;
+    `edge_density` 0..1, share of pixels whose Sobel magnitude passes the threshold; `laplacian_variance` >= 0.
+    """
+
+    width: int
+    height: int
+    entropy_bits: float
+    tile_entropy_bits: F32
+    edge_density: float
+    laplacian_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class MotionFeatures:
+    """Difference to the frame before. `mean_abs_diff` 0..255; `changed_share` 0..1; `tile_mean_abs_diff` [rows, cols].
+
+    Where there is no frame before (the first, or after a change of size) all are 0 and `valid` is False.
+    """
+
+    mean_abs_diff: float
+    changed_share: float
+    tile_mean_abs_diff: F32
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFeatures:
+    """Statistics of consecutive STFT frames of one chunk of sound; each array is [frames] float32.
+
+    `flux` >= 0 half-wave rectified spectral flux; `spectral_entropy` 0..1; `flatness` 0..1;
+    `energy` mean square of the windowed samples; `zero_crossing_rate` 0..1.
+    """
+
+    rate_hz: int
+    window: int
+    hop: int
+    flux: F32
+    spectral_entropy: F32
+    flatness: F32
+    energy: F32
+    zero_crossing_rate: F32
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityFeatures:
+    """What the policy may know about an observation before any model runs. A missing modality is None."""
+
+    image: ImageFeatures | None = None
+    motion: tuple[MotionFeatures, ...] = ()
+    sound: SoundFeatures | None = None
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemState:
+    """The device, its link and its purse at the moment of a decision. None means: not known."""
+
+    cloud_configured: bool = False
+    cloud_reachable: bool | None = None
+    rtt_ms: float | None = None
+    uplink_mbps: float | None = None
+    edge_load: float | None = None
+    temperature_celsius: float | None = None
+    memory_available_mb: float | None = None
+    private: bool = False
+    deadline_ms: float | None = None
+    max_cost_usd: float | None = None
+    budget_left_usd: float | None = None
+    cloud_cost_estimate_usd: float = 0.0
+    cloud_latency_estimate_ms: float | None = None
+    local_latency_estimate_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityPlan:
+    """What happens to one modality: the action, its codec when uploaded, and why."""
+
+    modality: Modality
+    action: Action
+    codec: str | None = None
+    tokens: int | None = None
+    sparsity: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a policy (and then the guards) decided. `accept_entropy` is the CASCADE's threshold on the draft's
+    normalised token entropy, 0..1: a draft at or below it is the answer.
+    """
+
+    route: Route
+    policy: str
+    reason: str
+    plans: tuple[ModalityPlan, ...] = ()
+    accept_entropy: float | None = None
+    predicted_quality: float | None = None
+    predicted_latency_ms: float | None = None
+    predicted_bytes: int | None = None
+    predicted_cost_usd: float | None = None
+    guards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """What streams to the cloud: `data` [tokens, hidden] float32 of one modality, made by the encoder `encoder_id`."""
+
+    data: F32
+    encoder_id: str
+    modality: Modality = Modality.IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """One generated token. `text` is what it adds to the answer; `probability` and `entropy` (normalised by
+    log |V|) are 0..1 under the model that made it.
+    """
+
+    token_id: int
+    text: str
+    probability: float
+    entropy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money."""
+
+    text: str
+    confidence: float
+    max_entropy: float
+    tokens: int
+    finish_reason: str = "stop"
+    bytes_up: int = 0
+    bytes_down: int = 0
+    cost_usd: float = 0.0
+    upload_ms: float = 0.0
+    first_token_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the user gets. `timings_ms` are consecutive stages that add up to `timings_ms["total"]`."""
+
+    text: str
+    route: Route
+    reason: str
+    confidence: float
+    decision: Decision
+    bytes_up: int = 0
+    bytes_down: int = 0
+    cost_usd: float = 0.0
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a decision; the policy learns from it and the decision log keeps it."""
+
+    decision: Decision
+    route: Route
+    latency_ms: float
+    bytes_up: int
+    cost_usd: float
+    confidence: float
+    draft_text: str | None = None
+    draft_accepted: bool | None = None
+    error: str | None = None
