@@ -71,7 +71,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A question and everything that it is about. `private` means: nothing of it may leave the device."""
+    """A question and everything that it is about.
+
+    `private` means: nothing of it may leave the device. `key_frame` is the index of the frame that the model looks at
+    (-1: the last); the others only tell what moved.
+    """
 
     question: str
     frames: tuple[Frame, ...] = ()
@@ -79,6 +83,7 @@ class Observation:
     history: tuple[Turn, ...] = ()
     private: bool = False
     source: str = ""
+    key_frame: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,8 @@ class SystemState:
     temperature_celsius: float | None = None
     memory_available_mb: float | None = None
     private: bool = False
+    encodable: tuple[Modality, ...] = (Modality.IMAGE,)
+    embedding_bytes_estimate: int | None = None
     deadline_ms: float | None = None
     max_cost_usd: float | None = None
     budget_left_usd: float | None = None
