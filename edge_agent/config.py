@@ -236,7 +236,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise UsageError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes", "this is no edge-agent configuration")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tree
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}", "name a readable file with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -41,7 +41,7 @@ class ModelError(EdgeAgentError):
 
 
 class CloudError(EdgeAgentError):
-    """The cloud could not be reached, refused, or broke the protocol. `retryable` tells whether asking again may help."""
+    """The cloud could not be reached, refused, or broke the protocol. `retryable`: asking again may help."""
 
     exit_code = 4
 

@@ -1,0 +1,1 @@
+"""The engines that answer: the device's own model and the cloud."""

@@ -1,0 +1,38 @@
+"""The seam of every engine: a query with its embeddings goes in, tokens and then one Generation come out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_agent.types import Decision, Embeddings, Generation, TokenEvent, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question, ready for a decoder. `deadline_s` is in monotonic seconds of the agent's clock."""
+
+    question: str
+    embeddings: tuple[Embeddings, ...]
+    history: tuple[Turn, ...] = ()
+    max_new_tokens: int = 16
+    deadline_s: float | None = None
+    max_cost_usd: float | None = None
+
+
+class Engine(Protocol):
+    """Something that answers."""
+
+    name: str
+
+    def generate(self, query: Query, decision: Decision) -> AsyncIterator[TokenEvent | Generation]:
+        """Stream the tokens, then exactly one Generation. Closing the iterator cancels within one token.
+
+        Raises ModelError or CloudError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads, sessions and connections. May be called twice."""
+        ...

@@ -1,0 +1,92 @@
+"""The hard limits around any policy: private, offline, money, deadline. They always win, and say so in the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from edge_agent.policy.base import OffloadPolicy
+from edge_agent.types import (
+    Action,
+    Decision,
+    ModalityFeatures,
+    ModalityPlan,
+    Outcome,
+    Route,
+    SystemState,
+    Turn,
+)
+
+
+def private_guard(state: SystemState) -> str | None:
+    """Nothing labelled private leaves the device."""
+    return "private: nothing of this question may leave the device" if state.private else None
+
+
+def offline_guard(state: SystemState) -> str | None:
+    """Without a cloud, or with one that is known not to answer, there is nowhere to go."""
+    if not state.cloud_configured:
+        return "offline: no cloud is configured"
+    return "offline: the cloud was not reached a moment ago" if state.cloud_reachable is False else None
+
+
+def money_guard(state: SystemState) -> str | None:
+    """The expected price must fit the question's limit and what is left of the day."""
+    price = state.cloud_cost_estimate_usd
+    if state.max_cost_usd is not None and price > state.max_cost_usd:
+        return f"money: a cloud answer costs about {price:.6f} USD, the question may cost {state.max_cost_usd:.6f}"
+    if state.budget_left_usd is not None and price > state.budget_left_usd:
+        return f"money: a cloud answer costs about {price:.6f} USD, {state.budget_left_usd:.6f} are left today"
+    return None
+
+
+def deadline_guard(state: SystemState) -> str | None:
+    """A cloud answer that is expected after the deadline is not asked for."""
+    if state.deadline_ms is None or state.cloud_latency_estimate_ms is None:
+        return None
+    if state.cloud_latency_estimate_ms <= state.deadline_ms:
+        return None
+    return f"deadline: the cloud takes about {state.cloud_latency_estimate_ms:.0f} ms, {state.deadline_ms:.0f} are left"
+
+
+GUARDS: tuple[Callable[[SystemState], str | None], ...] = (private_guard, offline_guard, money_guard, deadline_guard)
+
+
+class GuardedPolicy:
+    """Any policy, held within the limits. Whatever the inner policy says, a breached limit means: answer locally."""
+
+    def __init__(self, inner: OffloadPolicy) -> None:
+        self._inner = inner
+        self.name = inner.name
+
+    def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
+        decision = self._inner.decide(features, state, history)
+        breached = tuple(words for guard in GUARDS if (words := guard(state)) is not None)
+        if not breached or not _leaves_device(decision):
+            return decision
+        return replace(
+            decision,
+            route=Route.LOCAL,
+            plans=tuple(_stay(plan) for plan in decision.plans),
+            accept_entropy=None,
+            guards=breached,
+            reason=f"{breached[0]}; without this limit: {decision.reason}",
+            predicted_bytes=0,
+            predicted_cost_usd=0.0,
+            predicted_latency_ms=state.local_latency_estimate_ms,
+        )
+
+    def observe(self, outcome: Outcome) -> None:
+        self._inner.observe(outcome)
+
+
+def _leaves_device(decision: Decision) -> bool:
+    return decision.route is not Route.LOCAL or any(p.action is Action.UPLOAD for p in decision.plans)
+
+
+def _stay(plan: ModalityPlan) -> ModalityPlan:
+    return (
+        replace(plan, action=Action.KEEP, codec=None, reason="kept by a guard")
+        if plan.action is Action.UPLOAD
+        else plan
+    )

@@ -1,0 +1,57 @@
+"""The decision log: one JSON line per decision and its outcome, bounded by rotation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCHEMA = 1
+
+
+class DecisionLog:
+    """Appends lines to `path`; at `max_bytes` the file becomes `path.1` (replacing an older one) and starts anew.
+
+    A line is written with one O_APPEND write, so two agents may share a file. Raises OSError.
+    """
+
+    def __init__(self, path: Path, max_bytes: int = 10_000_000) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one record, with the schema number of this log."""
+        line = json.dumps({"schema": SCHEMA, **plain(record)}, separators=(",", ":"), allow_nan=False) + "\n"
+        data = line.encode()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(handle).st_size + len(data) > self._max_bytes and os.fstat(handle).st_size > 0:
+                self.path.replace(self.path.with_name(self.path.name + ".1"))
+                os.close(handle)
+                handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            os.write(handle, data)
+        finally:
+            os.close(handle)
+
+
+def plain(value: Any) -> Any:
+    """Values of edge_agent.types as JSON can hold them: enums by value, arrays as lists, floats to 6 places."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value.tolist()]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return round(value, 6) if isinstance(value, float) else value
