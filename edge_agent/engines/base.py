@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Engine(Protocol):
 
     name: str
 
-    def generate(self, query: Query, decision: Decision) -> AsyncIterator[TokenEvent | Generation]:
+    def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Stream the tokens, then exactly one Generation. Closing the iterator cancels within one token.
 
         Raises ModelError or CloudError.

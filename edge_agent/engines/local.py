@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Protocol
 
 from edge_agent.clock import Clock
@@ -50,7 +51,7 @@ class BundleModel:
         )
 
     def summarise(self, tokens: list[TokenEvent]) -> Generation:
-        return self._generator.summarise(tokens)
+        return summarise(tokens, self._bundle.calibration)
 
 
 class LocalEngine:
@@ -67,15 +68,16 @@ class LocalEngine:
         """The embeddings of one picture; the event loop stays free meanwhile. Raises ModelError."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.model.encode, frame)
 
-    async def generate(self, query: Query, decision: Decision) -> AsyncIterator[TokenEvent | Generation]:
+    async def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Stream the answer's tokens, then its Generation with the timings of this engine's clock."""
         started_s = self._clock.monotonic_s()
         first_s: float | None = None
         tokens: list[TokenEvent] = []
-        async for token in self._tokens(query):
-            first_s = self._clock.monotonic_s() if first_s is None else first_s
-            tokens.append(token)
-            yield token
+        async with aclosing(self._tokens(query)) as stream:
+            async for token in stream:
+                first_s = self._clock.monotonic_s() if first_s is None else first_s
+                tokens.append(token)
+                yield token
         ended_s = self._clock.monotonic_s()
         first_s = ended_s if first_s is None else first_s
         summary = self.model.summarise(tokens)
@@ -93,8 +95,8 @@ class LocalEngine:
         """End the worker once its current token is done."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    async def _tokens(self, query: Query) -> AsyncIterator[TokenEvent]:
-        """The worker's tokens on the event loop; at most `max_new_tokens` wait, so the queue is bounded by the answer."""
+    async def _tokens(self, query: Query) -> AsyncGenerator[TokenEvent, None]:
+        """The worker's tokens on the event loop. At most `max_new_tokens` wait: the answer bounds the queue."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[TokenEvent | BaseException | None] = asyncio.Queue()
         cancelled = threading.Event()
@@ -108,7 +110,7 @@ class LocalEngine:
                 for token in self.model.stream(query, cancelled):
                     put(token)
                 put(None)
-            except BaseException as error:  # carried to the awaiting side, which raises it
+            except BaseException as error:  # noqa: BLE001 - carried to the awaiting side, which raises it
                 put(error)
 
         future = self._worker.submit(work)
@@ -120,6 +122,3 @@ class LocalEngine:
         finally:
             cancelled.set()
             future.cancel()
-
-
-__all__ = ["BundleModel", "LocalEngine", "Model", "summarise"]

@@ -10,10 +10,10 @@ from pathlib import Path
 from edge_agent.clock import Clock
 
 MICRO = 1_000_000
-SCHEMA = 1
 _CREATE = """
 CREATE TABLE IF NOT EXISTS spending (
-    id INTEGER PRIMARY KEY, day INTEGER NOT NULL, microusd INTEGER NOT NULL CHECK (microusd >= 0), settled INTEGER NOT NULL
+    id INTEGER PRIMARY KEY, day INTEGER NOT NULL,
+    microusd INTEGER NOT NULL CHECK (microusd >= 0), settled INTEGER NOT NULL
 )
 """
 

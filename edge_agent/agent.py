@@ -1,0 +1,255 @@
+"""The pipeline of one question: features, decision, embeddings, engines, answer. No policy and no I/O of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from dataclasses import replace
+
+from edge_agent.engines.base import Engine, Query
+from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
+from edge_agent.parts import Limits, OnToken, Parts
+from edge_agent.turn import TurnClock, decision_record
+from edge_agent.types import (
+    Action,
+    Answer,
+    Decision,
+    Embeddings,
+    Generation,
+    Modality,
+    ModalityFeatures,
+    Observation,
+    Outcome,
+    Route,
+    SystemState,
+)
+
+MAX_QUESTION_CHARS = 2000
+FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally when nothing was measured yet
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """Answers one question at a time. Owns its parts' lifetimes: `close` them through it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._journal_broken = False
+
+    async def ask(self, observation: Observation, limits: Limits, on_token: OnToken | None = None) -> Answer:
+        """Answer within the limits.
+
+        Raises NoAnswerError if no engine could, ModelError if the device's model is damaged. A cloud that fails never
+        raises: the device answers instead and the reason says so.
+        """
+        check_question(observation)
+        turn = TurnClock(self._parts.clock, limits.deadline_ms)
+        features = await asyncio.to_thread(self.look, observation)
+        turn.stages.mark("features")
+        state = self.state(observation, limits)
+        decision = self._parts.policy.decide(features, state, observation.history)
+        turn.stages.mark("decide")
+        try:
+            answer, outcome = await self._answer(observation, decision, limits, turn, on_token)
+        except EdgeAgentError as error:
+            self._record(observation, features, state, decision, None, str(error))
+            raise
+        self._parts.policy.observe(outcome)
+        self._record(observation, features, state, decision, outcome, None)
+        return answer
+
+    def decide(self, observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
+        """What would be decided now, with what it rests on. Nothing is encoded, sent or learned."""
+        check_question(observation)
+        features = self.look(observation)
+        state = self.state(observation, limits)
+        return features, state, self._parts.policy.decide(features, state, observation.history)
+
+    def look(self, observation: Observation) -> ModalityFeatures:
+        """Features of the key frame, motion between the frames, and sound of the window."""
+        extractor = self._parts.extractor()
+        pairs = [extractor.vision(frame.pixels) for frame in observation.frames]
+        audio = observation.audio
+        return ModalityFeatures(
+            image=pairs[observation.key_frame][0] if pairs else None,
+            motion=tuple(motion for _, motion in pairs[1:]),
+            sound=extractor.sound(audio.samples, audio.rate_hz) if audio is not None else None,
+            question=observation.question,
+        )
+
+    def state(self, observation: Observation, limits: Limits) -> SystemState:
+        """The monitors' view with this question's limits and the purse."""
+        return replace(
+            self._parts.monitors.state(),
+            cloud_configured=self._parts.cloud is not None,
+            private=observation.private,
+            deadline_ms=limits.deadline_ms,
+            max_cost_usd=limits.max_cost_usd,
+            budget_left_usd=self._parts.purse.left_usd(),
+        )
+
+    async def close(self) -> None:
+        """Close both engines."""
+        await self._parts.local.close()
+        if self._parts.cloud is not None:
+            await self._parts.cloud.close()
+
+    async def _answer(
+        self, observation: Observation, decision: Decision, limits: Limits, turn: TurnClock, on_token: OnToken | None
+    ) -> tuple[Answer, Outcome]:
+        embeddings = await self._encode(observation, decision, turn)
+        query = Query(
+            question=observation.question,
+            embeddings=embeddings,
+            history=observation.history,
+            max_new_tokens=self._parts.max_new_tokens,
+            deadline_s=turn.deadline_s,
+            max_cost_usd=limits.max_cost_usd,
+        )
+        draft: Generation | None = None
+        if decision.route is Route.CASCADE:
+            draft = await self._local(query, decision, turn, None)
+            if draft.max_entropy <= (decision.accept_entropy or 0.0):
+                why = f"{decision.reason}; the draft's entropy is {draft.max_entropy:.3f}: it stands"
+                return self._finish(decision, Route.LOCAL, draft, why, turn, None)
+            turn.stages.rename(("first_token", "decode"), "draft")
+        if decision.route is not Route.LOCAL:
+            generation, failure = await self._cloud(query, decision, limits, turn, draft is not None, on_token)
+            if generation is not None:
+                why = decision.reason
+                if draft is not None:
+                    why += f"; the draft's entropy is {draft.max_entropy:.3f}: the cloud answers"
+                return self._finish(decision, Route.CLOUD, generation, why, turn, draft)
+            turn.stages.rename(("first_token", "decode"), "cloud_failed")
+            why = f"the cloud was not reached ({failure}): answered on the device; {decision.reason}"
+        else:
+            why = decision.reason
+        local = draft if draft is not None else await self._local(query, decision, turn, on_token)
+        return self._finish(decision, Route.LOCAL, local, why, turn, None)
+
+    async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
+        dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}
+        if not observation.frames or Modality.IMAGE in dropped:
+            words = "only sound" if observation.audio is not None else "nothing to look at"
+            hint = "add --image, --video or --camera; `edge-agent features` shows what is in a sound"
+            raise NoAnswerError(f"there is {words} and the model has no audio encoder", hint)
+        frame = observation.frames[observation.key_frame]
+        embeddings = await turn.within(self._parts.local.encode(frame), "encoding the picture")
+        turn.stages.mark("encode")
+        return (embeddings,)
+
+    async def _local(self, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None) -> Generation:
+        started_s = self._parts.clock.monotonic_s()
+        pulling = self._pull(self._parts.local, Route.LOCAL, query, decision, turn, on_token)
+        generation = await turn.within(pulling, "answering on the device")
+        self._parts.monitors.local_answered((self._parts.clock.monotonic_s() - started_s) * 1000)
+        return generation
+
+    async def _cloud(
+        self, query: Query, decision: Decision, limits: Limits, turn: TurnClock, drafted: bool, on_token: OnToken | None
+    ) -> tuple[Generation | None, str]:
+        """The cloud's generation, or None and why not, in time for the device to answer instead."""
+        cloud, monitors, purse = self._parts.cloud, self._parts.monitors, self._parts.purse
+        if cloud is None:
+            return None, "no cloud is configured"
+        state = monitors.state()
+        reserve_ms = 20.0 if drafted else 2 * (state.local_latency_estimate_ms or FALLBACK_RESERVE_MS / 2)
+        reservation = purse.reserve(state.cloud_cost_estimate_usd)
+        if reservation is None:
+            return None, "today's budget is spent"
+        billed_usd = state.cloud_cost_estimate_usd  # what was sent may be billed, whatever comes back
+        started_s = self._parts.clock.monotonic_s()
+        try:
+            timed = replace(query, deadline_s=turn.deadline_s - reserve_ms / 1000)
+            pulling = self._pull(cloud, Route.CLOUD, timed, decision, turn, on_token)
+            generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
+            billed_usd = generation.cost_usd
+            monitors.cloud_answered(generation, (self._parts.clock.monotonic_s() - started_s) * 1000)
+            return generation, ""
+        except CloudError as error:
+            billed_usd = 0.0 if error.code == "unreachable" else billed_usd
+            monitors.cloud_failed(error)
+            return None, str(error)
+        except NoAnswerError as error:
+            monitors.cloud_failed(CloudError(error.message, code="timeout"))
+            return None, error.message
+        finally:
+            turn.stages.mark("first_token")
+            purse.settle(reservation, billed_usd)
+
+    async def _pull(
+        self, engine: Engine, route: Route, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None
+    ) -> Generation:
+        """Run an engine to its end, marking upload, first token and decode."""
+        seen = False
+        async with aclosing(engine.generate(query, decision)) as stream:
+            async for event in stream:
+                if isinstance(event, Generation):
+                    turn.stages.mark("decode" if seen else "first_token")
+                    turn.stages.move("first_token", "upload", event.upload_ms)
+                    return event
+                if not seen:
+                    turn.stages.mark("first_token")
+                    seen = True
+                if on_token is not None:
+                    on_token(route, event)
+        raise NoAnswerError(f"the {engine.name} engine ended without an answer")
+
+    def _finish(
+        self, decision: Decision, route: Route, end: Generation, why: str, turn: TurnClock, draft: Generation | None
+    ) -> tuple[Answer, Outcome]:
+        timings = turn.stages.timings_ms()
+        answer = Answer(
+            text=end.text,
+            route=route,
+            reason=why,
+            confidence=end.confidence,
+            decision=decision,
+            bytes_up=end.bytes_up if route is Route.CLOUD else 0,
+            bytes_down=end.bytes_down if route is Route.CLOUD else 0,
+            cost_usd=end.cost_usd if route is Route.CLOUD else 0.0,
+            timings_ms=timings,
+        )
+        outcome = Outcome(
+            decision=decision,
+            route=route,
+            latency_ms=timings["total"],
+            bytes_up=answer.bytes_up,
+            cost_usd=answer.cost_usd,
+            confidence=end.confidence,
+            draft_text=draft.text if draft is not None else None,
+            draft_accepted=draft.text == end.text if draft is not None else None,
+        )
+        return answer, outcome
+
+    def _record(
+        self,
+        observation: Observation,
+        features: ModalityFeatures,
+        state: SystemState,
+        decision: Decision,
+        outcome: Outcome | None,
+        error: str | None,
+    ) -> None:
+        """One line in the decision log. A full disk must not stop answers: said once, then quiet."""
+        if self._parts.journal is None or self._journal_broken:
+            return
+        try:
+            self._parts.journal.append(
+                decision_record(self._parts.clock.wall_s(), observation, features, state, decision, outcome, error)
+            )
+        except OSError as failure:
+            self._journal_broken = True
+            log.warning("the decision log is off: %s", failure)
+
+
+def check_question(observation: Observation) -> None:
+    """Refuse an empty or an overlong question. Raises UsageError."""
+    length = len(observation.question.strip())
+    if length == 0:
+        raise UsageError("the question is empty", 'type it in quotes, e.g. "what is on the table?"')
+    if len(observation.question) > MAX_QUESTION_CHARS:
+        raise UsageError(
+            f"the question has {len(observation.question)} characters", f"at most {MAX_QUESTION_CHARS} are read"
+        )

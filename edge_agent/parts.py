@@ -1,0 +1,91 @@
+"""What an agent is assembled from: the seams that the pipeline pulls on, and the limits of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edge_agent.clock import Clock
+from edge_agent.engines.base import Engine
+from edge_agent.errors import CloudError
+from edge_agent.policy.base import OffloadPolicy
+from edge_agent.types import (
+    U8,
+    Embeddings,
+    Frame,
+    Generation,
+    ImageFeatures,
+    MotionFeatures,
+    Route,
+    SoundFeatures,
+    SystemState,
+    TokenEvent,
+)
+
+OnToken = Callable[[Route, TokenEvent], None]
+
+
+class Extractor(Protocol):
+    """What the pipeline needs of edge_agent.features.FeatureExtractor."""
+
+    def vision(self, pixels: U8) -> tuple[ImageFeatures, MotionFeatures]: ...
+
+    def sound(self, samples: Any, rate_hz: int) -> SoundFeatures: ...
+
+
+class LocalModel(Engine, Protocol):
+    """The local engine also makes the embeddings that every engine reads."""
+
+    async def encode(self, frame: Frame) -> Embeddings: ...
+
+
+class Monitors(Protocol):
+    """What is known of the device and its link; fed by the pipeline's own traffic."""
+
+    def state(self) -> SystemState: ...
+
+    def cloud_answered(self, generation: Generation, total_ms: float) -> None: ...
+
+    def cloud_failed(self, error: CloudError) -> None: ...
+
+    def local_answered(self, total_ms: float) -> None: ...
+
+
+class Purse(Protocol):
+    """What the pipeline needs of edge_agent.store.ledger.Ledger."""
+
+    def left_usd(self) -> float: ...
+
+    def reserve(self, usd: float) -> int | None: ...
+
+    def settle(self, reservation: int, usd: float) -> None: ...
+
+
+class Journal(Protocol):
+    """What the pipeline needs of edge_agent.store.decisions.DecisionLog."""
+
+    def append(self, record: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one question: milliseconds until answered or refused, and the most that it may cost."""
+
+    deadline_ms: float = 10_000.0
+    max_cost_usd: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that an agent is assembled from. `extractor` makes a fresh extractor: a question keeps no state."""
+
+    extractor: Callable[[], Extractor]
+    local: LocalModel
+    cloud: Engine | None
+    policy: OffloadPolicy
+    monitors: Monitors
+    purse: Purse
+    journal: Journal | None
+    clock: Clock
+    max_new_tokens: int = 16

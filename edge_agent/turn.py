@@ -1,0 +1,107 @@
+"""The books of one question: its deadline, its consecutive stages, and its line in the decision log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from edge_agent.clock import Clock
+from edge_agent.errors import NoAnswerError
+from edge_agent.types import Decision, ModalityFeatures, Observation, Outcome, SystemState
+
+T = TypeVar("T")
+STAGES = ("features", "decide", "encode", "upload", "first_token", "decode")
+
+
+class Stages:
+    """Consecutive stages of one question: every moment belongs to exactly one, so they add up to the total."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last_s = clock.monotonic_s()
+        self._ms = dict.fromkeys(STAGES, 0.0)
+
+    def mark(self, stage: str) -> None:
+        """Give the time since the last mark to `stage`."""
+        now_s = self._clock.monotonic_s()
+        self._ms[stage] = self._ms.get(stage, 0.0) + (now_s - self._last_s) * 1000
+        self._last_s = now_s
+
+    def move(self, source: str, target: str, ms: float) -> None:
+        """Give `ms` of `source` (at most all of it) to `target`."""
+        part = min(max(0.0, ms), self._ms[source])
+        self._ms[source] -= part
+        self._ms[target] = self._ms.get(target, 0.0) + part
+
+    def rename(self, sources: Sequence[str], target: str) -> None:
+        """Give all of `sources` to `target`: what looked like an answer was not one."""
+        for source in sources:
+            self.move(source, target, self._ms[source])
+
+    def timings_ms(self) -> dict[str, float]:
+        """Milliseconds a stage to 3 places, and their sum as `total`."""
+        rounded = {stage: round(ms, 3) for stage, ms in self._ms.items()}
+        return {**rounded, "total": round(sum(rounded.values()), 3)}
+
+
+class TurnClock:
+    """The deadline of one question on the agent's clock, and its stages."""
+
+    def __init__(self, clock: Clock, deadline_ms: float) -> None:
+        self._clock = clock
+        self._deadline_ms = deadline_ms
+        self.deadline_s = clock.monotonic_s() + deadline_ms / 1000
+        self.stages = Stages(clock)
+
+    async def within(self, work: Coroutine[Any, Any, T], doing: str, reserve_ms: float = 0.0) -> T:
+        """Await `work` until the deadline less `reserve_ms`. Raises NoAnswerError past it; the work is cancelled."""
+        left_s = self.deadline_s - reserve_ms / 1000 - self._clock.monotonic_s()
+        if left_s <= 0:
+            work.close()
+            raise NoAnswerError(f"no time is left for {doing}", f"the deadline was {self._deadline_ms:g} ms")
+        try:
+            return await asyncio.wait_for(work, left_s)
+        except asyncio.TimeoutError as error:
+            limit = f"the deadline was {self._deadline_ms:g} ms; try a larger --deadline-ms"
+            raise NoAnswerError(f"the time ran out while {doing}", limit) from error
+
+
+def decision_record(
+    wall_s: float,
+    observation: Observation,
+    features: ModalityFeatures,
+    state: SystemState,
+    decision: Decision,
+    outcome: Outcome | None,
+    error: str | None,
+) -> dict[str, Any]:
+    """One line of the decision log: enough to replay the decision. A private question's words are left out."""
+    return {
+        "time_s": wall_s,
+        "source": observation.source,
+        "question": None if observation.private else observation.question,
+        "features": _without_question(features),
+        "state": state,
+        "decision": decision,
+        "outcome": _without_decision(outcome),
+        "error": error,
+    }
+
+
+def _without_question(features: ModalityFeatures) -> dict[str, Any]:
+    return {"image": features.image, "motion": features.motion, "sound": features.sound}
+
+
+def _without_decision(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    return {
+        "route": outcome.route,
+        "latency_ms": outcome.latency_ms,
+        "bytes_up": outcome.bytes_up,
+        "cost_usd": outcome.cost_usd,
+        "confidence": outcome.confidence,
+        "draft_text": outcome.draft_text,
+        "draft_accepted": outcome.draft_accepted,
+    }
