@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from edge_agent.values import plain
 
 SCHEMA = 1
 
@@ -38,20 +36,3 @@ class DecisionLog:
             os.write(handle, data)
         finally:
             os.close(handle)
-
-
-def plain(value: Any) -> Any:
-    """Values of edge_agent.types as JSON can hold them: enums by value, arrays as lists, floats to 6 places."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return [plain(item) for item in value.tolist()]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return round(value, 6) if isinstance(value, float) else value

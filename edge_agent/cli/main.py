@@ -1,0 +1,103 @@
+"""The command table: each command lives in a file of its own and is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+
+from edge_agent import __version__
+from edge_agent.config import nearest
+from edge_agent.errors import EdgeAgentError
+
+COMMANDS = {
+    "ask": "answer one question about a photo, clip, camera or microphone",
+    "run": "watch a clip or camera and answer on change, sound, interval, or when asked",
+    "demo": "cloud, agent and a bundled clip, in one terminal",
+    "features": "what the kernels see in a photo, clip or sound",
+    "decide": "the offloading decision for a question, explained; nothing is run",
+    "doctor": "what is wrong on this machine and what to type",
+    "models": "list and verify model bundles",
+    "config": "explain every setting, or show what differs from the defaults",
+    "eval": "measure accuracy, latency, bytes and cost on a data set",
+    "service": "install as a systemd service",
+}
+EXIT_INTERRUPTED = 130
+EXIT_BUG = 70
+
+
+class LazyGroup(click.Group):
+    """Looks commands up in COMMANDS; a wrong name is answered with the nearest right one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edge_agent.cli.{cmd_name}")
+        command = module.command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module.__name__}.command is no click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0][:40]!r}: {nearest(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-agent")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
+def cli(debug: bool) -> None:
+    """Questions about what a camera sees, answered on this device, and in the cloud only when it pays."""
+    level = logging.DEBUG if debug else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code. Every failure is one line on stderr, unless --debug asks for more."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    if debug:  # taken anywhere, as people type it where they remember it
+        arguments = ["--debug", *(a for a in arguments if a != "--debug")]
+    try:
+        result = cli.main(args=arguments, prog_name="edge-agent", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "edge-agent"
+        return _fail(f"{' '.join(error.format_message().split())} (see `{command} --help`)", 2)
+    except EdgeAgentError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away; nothing is left to say to it
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"a bug: {type(error).__name__}: {error}: please report it with the output of --debug", EXIT_BUG)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"edge-agent: {' '.join(message.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

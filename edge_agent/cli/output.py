@@ -1,0 +1,66 @@
+"""What commands print: JSON for programs, a few lines for people, and progress where a person waits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from edge_agent.types import Answer
+from edge_agent.values import plain
+
+ROUTE_WORDS = {"local": "on the device", "cloud": "by the cloud"}
+
+
+def emit(record: Any) -> None:
+    """One JSON object on one line of stdout, at once."""
+    click.echo(json.dumps(plain(record), allow_nan=False))
+    sys.stdout.flush()
+
+
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """An answer with the fixed keys of the command line."""
+    return {
+        "answer": answer.text,
+        "route": answer.route,
+        "reason": answer.reason,
+        "confidence": answer.confidence,
+        "bytes_up": answer.bytes_up,
+        "bytes_down": answer.bytes_down,
+        "cost_usd": answer.cost_usd,
+        "timings_ms": answer.timings_ms,
+        "decision": answer.decision,
+    }
+
+
+def say_answer(answer: Answer) -> None:
+    """An answer for a person: the text, then how it came about."""
+    click.echo(answer.text or "(no words)")
+    say_how(answer)
+
+
+def say_how(answer: Answer) -> None:
+    """The route with its figures, the reason, and where the time went."""
+    stages = ", ".join(
+        f"{stage} {ms:.1f}" for stage, ms in answer.timings_ms.items() if stage != "total" and ms >= 0.05
+    )
+    figures = f"{answer.timings_ms['total']:.0f} ms, confidence {answer.confidence:.2f}, {answer.bytes_up} bytes up"
+    click.echo(f"  {ROUTE_WORDS[answer.route.value]}: {figures}, {answer.cost_usd:.6f} USD")
+    click.echo(f"  why: {answer.reason}")
+    click.echo(f"  ms: {stages}")
+
+
+@contextmanager
+def waiting(words: str, quiet: bool) -> Iterator[None]:
+    """Show a spinner on a terminal's stderr while something takes its time; nothing for programs."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(words):
+        yield
