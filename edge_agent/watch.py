@@ -1,0 +1,160 @@
+"""Continuous watching: frames and sound come in, triggers and people ask, answers go out; the source never waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_agent.agent import Agent
+from edge_agent.config import TriggerSettings
+from edge_agent.errors import EdgeAgentError
+from edge_agent.parts import Extractor, Limits
+from edge_agent.triggers import Firing, Triggers
+from edge_agent.types import Answer, AudioWindow, Frame, Observation
+
+LOOK_BACK_FRAMES = 4
+LOOK_BACK_SOUND_S = 2.0
+MAX_ASKED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that came up while watching, and what became of it: an answer, or an error in one line."""
+
+    firing: Firing
+    question: str
+    answer: Answer | None
+    error: str | None = None
+
+
+class LookBack:
+    """The last frames and the last seconds of sound, so that a question is about the moment it was asked."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque(maxlen=LOOK_BACK_FRAMES)
+        self._sound: deque[AudioWindow] = deque()
+
+    def add(self, item: Frame | AudioWindow) -> None:
+        if isinstance(item, Frame):
+            self._frames.append(item)
+            return
+        self._sound.append(item)
+        while sum(w.duration_s for w in self._sound) - self._sound[0].duration_s >= LOOK_BACK_SOUND_S:
+            self._sound.popleft()
+
+    def observe(self, question: str, private: bool, source: str) -> Observation | None:
+        """The moment as an observation; None before the first frame."""
+        if not self._frames:
+            return None
+        same = [f for f in self._frames if f.pixels.shape == self._frames[-1].pixels.shape]
+        return Observation(question, tuple(same), self._window(), private=private, source=source)
+
+    def _window(self) -> AudioWindow | None:
+        rate_hz = self._sound[-1].rate_hz if self._sound else 0
+        parts = [w for w in self._sound if w.rate_hz == rate_hz]
+        if not parts:
+            return None
+        return AudioWindow(np.concatenate([w.samples for w in parts]), rate_hz, parts[0].start_s)
+
+
+class Watcher:
+    """One source, one agent, one answer at a time.
+
+    Of the automatic questions one waits, and a newer one replaces it (`replaced` counts); people's questions are
+    never replaced: up to MAX_ASKED wait, more are refused.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        extractor: Extractor,
+        settings: TriggerSettings,
+        limits: Limits,
+        on_asked: Callable[[Asked], None],
+        *,
+        private: bool = False,
+        source: str = "",
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._agent = agent
+        self._extractor = extractor
+        self._settings = settings
+        self._triggers = Triggers(settings)
+        self._limits = limits
+        self._on_asked = on_asked
+        self._private = private
+        self._source = source
+        self._progress = progress
+        self._look_back = LookBack()
+        self._asked: deque[tuple[Firing, Observation]] = deque()
+        self._automatic: tuple[Firing, Observation] | None = None
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._now_s = 0.0
+        self.replaced = 0
+
+    async def run(self, items: AsyncIterator[Frame | AudioWindow]) -> None:
+        """Watch until the source ends, then answer what still waits. Errors of one question do not end the watch."""
+        answering = asyncio.create_task(self._answer_waiting())
+        try:
+            async for item in items:
+                await self._take(item)
+                self._progress()
+            self._ended = True
+            self._wake.set()
+            await answering
+        finally:
+            answering.cancel()
+
+    def ask(self, question: str) -> bool:
+        """Queue a person's question about now; False before the first frame or when too many wait."""
+        observation = self._look_back.observe(question, self._private, self._source)
+        if observation is None or len(self._asked) >= MAX_ASKED:
+            return False
+        self._asked.append((Firing("asked", 0.0, self._now_s), observation))
+        self._wake.set()
+        return True
+
+    async def _take(self, item: Frame | AudioWindow) -> None:
+        self._look_back.add(item)
+        if isinstance(item, Frame):
+            self._now_s = item.timestamp_s
+            _, motion = await asyncio.to_thread(self._extractor.vision, item.pixels)
+            firing = self._triggers.frame(motion, item.timestamp_s)
+        else:
+            sound = await asyncio.to_thread(self._extractor.sound, item.samples, item.rate_hz)
+            firing = self._triggers.sound(sound, item.start_s)
+        if firing is None:
+            return
+        observation = self._look_back.observe(self._settings.question, self._private, self._source)
+        if observation is not None:
+            self.replaced += self._automatic is not None
+            self._automatic = (firing, observation)
+            self._wake.set()
+
+    def _next(self) -> tuple[Firing, Observation] | None:
+        if self._asked:
+            return self._asked.popleft()
+        automatic, self._automatic = self._automatic, None
+        return automatic
+
+    async def _answer_waiting(self) -> None:
+        while True:
+            waiting = self._next()
+            if waiting is None and self._ended:
+                return
+            if waiting is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            firing, observation = waiting
+            try:
+                answer = await self._agent.ask(observation, self._limits)
+                self._on_asked(Asked(firing, observation.question, answer))
+            except EdgeAgentError as error:
+                self._on_asked(Asked(firing, observation.question, None, str(error)))
+            self._progress()
