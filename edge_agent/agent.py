@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from edge_agent.engines.base import Engine, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
-from edge_agent.parts import Limits, OnToken, Parts
+from edge_agent.parts import Extractor, Limits, Monitors, OnToken, Parts, Purse
 from edge_agent.turn import TurnClock, decision_record
 from edge_agent.types import (
     Action,
@@ -43,9 +43,9 @@ class Agent:
         Raises NoAnswerError if no engine could, ModelError if the device's model is damaged. A cloud that fails never
         raises: the device answers instead and the reason says so.
         """
-        check_question(observation)
+        check_question(observation.question)
         turn = TurnClock(self._parts.clock, limits.deadline_ms)
-        features = await asyncio.to_thread(self.look, observation)
+        features = await asyncio.to_thread(look, observation, self._parts.extractor())
         turn.stages.mark("features")
         state = self.state(observation, limits)
         decision = self._parts.policy.decide(features, state, observation.history)
@@ -59,35 +59,10 @@ class Agent:
         self._record(observation, features, state, decision, outcome, None)
         return answer
 
-    def decide(self, observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
-        """What would be decided now, with what it rests on. Nothing is encoded, sent or learned."""
-        check_question(observation)
-        features = self.look(observation)
-        state = self.state(observation, limits)
-        return features, state, self._parts.policy.decide(features, state, observation.history)
-
-    def look(self, observation: Observation) -> ModalityFeatures:
-        """Features of the key frame, motion between the frames, and sound of the window."""
-        extractor = self._parts.extractor()
-        pairs = [extractor.vision(frame.pixels) for frame in observation.frames]
-        audio = observation.audio
-        return ModalityFeatures(
-            image=pairs[observation.key_frame][0] if pairs else None,
-            motion=tuple(motion for _, motion in pairs[1:]),
-            sound=extractor.sound(audio.samples, audio.rate_hz) if audio is not None else None,
-            question=observation.question,
-        )
-
     def state(self, observation: Observation, limits: Limits) -> SystemState:
         """The monitors' view with this question's limits and the purse."""
-        return replace(
-            self._parts.monitors.state(),
-            cloud_configured=self._parts.cloud is not None,
-            private=observation.private,
-            deadline_ms=limits.deadline_ms,
-            max_cost_usd=limits.max_cost_usd,
-            budget_left_usd=self._parts.purse.left_usd(),
-        )
+        parts = self._parts
+        return question_state(parts.monitors, parts.cloud is not None, parts.purse, observation, limits)
 
     async def close(self) -> None:
         """Close both engines."""
@@ -244,12 +219,35 @@ class Agent:
             log.warning("the decision log is off: %s", failure)
 
 
-def check_question(observation: Observation) -> None:
+def check_question(question: str) -> None:
     """Refuse an empty or an overlong question. Raises UsageError."""
-    length = len(observation.question.strip())
-    if length == 0:
+    if not question.strip():
         raise UsageError("the question is empty", 'type it in quotes, e.g. "what is on the table?"')
-    if len(observation.question) > MAX_QUESTION_CHARS:
-        raise UsageError(
-            f"the question has {len(observation.question)} characters", f"at most {MAX_QUESTION_CHARS} are read"
-        )
+    if len(question) > MAX_QUESTION_CHARS:
+        raise UsageError(f"the question has {len(question)} characters", f"at most {MAX_QUESTION_CHARS} are read")
+
+
+def look(observation: Observation, extractor: Extractor) -> ModalityFeatures:
+    """Features of the key frame, motion between the frames, and sound of the window, by a fresh extractor."""
+    pairs = [extractor.vision(frame.pixels) for frame in observation.frames]
+    audio = observation.audio
+    return ModalityFeatures(
+        image=pairs[observation.key_frame][0] if pairs else None,
+        motion=tuple(motion for _, motion in pairs[1:]),
+        sound=extractor.sound(audio.samples, audio.rate_hz) if audio is not None else None,
+        question=observation.question,
+    )
+
+
+def question_state(
+    monitors: Monitors, cloud_configured: bool, purse: Purse, observation: Observation, limits: Limits
+) -> SystemState:
+    """What a policy may know of the device for one question: the monitors' view, its limits, the purse."""
+    return replace(
+        monitors.state(),
+        cloud_configured=cloud_configured,
+        private=observation.private,
+        deadline_ms=limits.deadline_ms,
+        max_cost_usd=limits.max_cost_usd,
+        budget_left_usd=purse.left_usd(),
+    )

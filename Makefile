@@ -1,0 +1,69 @@
+# Two commands: `make demo` installs and runs the main job, `make test` installs and passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install -q --disable-pip-version-check
+# The installed package is rebuilt when anything that goes into the wheel changes.
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
+
+.PHONY: demo test lint format check native neon sanitize clean help
+
+help:
+	@echo "make demo   install, start the cloud, play a clip, answer by each route"
+	@echo "make test   install and run all tests"
+	@echo "make lint   ruff, mypy, clang-format"
+	@echo "make check  lint + test + kernels under sanitizers and on NEON under qemu"
+
+demo: $(VENV)/.installed
+	$(BIN)/edge-agent demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.h csrc/tests/*.cpp
+
+format: $(VENV)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h csrc/tests/*.cpp
+
+neon:
+	tools/test_neon.sh
+
+sanitize:
+	tools/sanitize.sh
+
+check: lint test sanitize neon
+
+clean:
+	rm -rf build dist $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "edge-agent needs Python 3.10 to 3.13: apt install python3, or make PYTHON=/path/to/python3.x"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "this Python has no venv: apt install python3-venv"; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
+	  { echo "there is no C++ compiler: apt install g++"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Build tools live in the environment, so that a rebuild needs no network.
+$(VENV)/.build-tools: $(BIN)/python
+	$(PIP) 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cmake>=3.18' ninja
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.build-tools $(SOURCES)
+	$(PIP) --no-build-isolation .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.build-tools $(SOURCES)
+	$(PIP) --no-build-isolation '.[test]'
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-lint: $(VENV)/.build-tools $(SOURCES)
+	$(PIP) --no-build-isolation '.[test,lint]'
+	@touch $(VENV)/.installed $(VENV)/.installed-test $@

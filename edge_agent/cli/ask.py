@@ -1,0 +1,74 @@
+"""`edge-agent ask`: one question about a photo, a clip, a camera or a microphone, answered within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent.agent import Agent, check_question
+from edge_agent.cli.inputs import Inputs, gather
+from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
+from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.config import Loaded
+from edge_agent.types import Answer, Observation
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("question")
+@click.option("--image", type=EXISTING, help="A photo: JPEG, PNG, WebP, BMP.")
+@click.option("--video", type=EXISTING, help="A clip; its sound counts too.")
+@click.option("--camera", metavar="URI", help="A camera: index, device path or URL.")
+@click.option("--audio", type=EXISTING, help="A sound: WAV, OGG, FLAC, MP3.")
+@click.option("--mic", is_flag=True, help="Two seconds of the default microphone.")
+@deciding_options
+@json_option
+def command(
+    question: str,
+    image: Path | None,
+    video: Path | None,
+    camera: str | None,
+    audio: Path | None,
+    mic: bool,
+    as_json: bool,
+    **deciding: Any,
+) -> None:
+    """Answer QUESTION about what is seen and heard.
+
+    \b
+    edge-agent ask --image kitchen.jpg "what is on the table?"
+    edge-agent ask --camera 0 --private "is there a person in the picture?"
+    """
+    check_question(question)
+    loaded = settle(**deciding)
+    answer, load_ms = asyncio.run(_ask(loaded, question, Inputs(image, video, camera, audio, mic), as_json))
+    if as_json:
+        emit({**answer_record(answer), "load_ms": round(load_ms, 3)})
+    else:
+        say_answer(answer)
+
+
+async def _ask(loaded: Loaded, question: str, inputs: Inputs, quiet: bool) -> tuple[Answer, float]:
+    """The answer, and the milliseconds that reading the input and opening the model took before the question began."""
+    from edge_agent.cli.build import extractor_factory, open_agent, open_model
+    from edge_agent.clock import SystemClock
+
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    with waiting("looking", quiet):
+        private = loaded.config.limits.private
+        observation = await gather(inputs, question, private, extractor_factory(loaded.config.features))
+        model = open_model(loaded.config)
+    async with open_agent(loaded.config, model, clock) as agent:
+        load_ms = (clock.monotonic_s() - started_s) * 1000
+        with waiting("answering", quiet):
+            return await answer_one(agent, observation, loaded), load_ms
+
+
+async def answer_one(agent: Agent, observation: Observation, loaded: Loaded) -> Answer:
+    """Ask within the limits of the configuration."""
+    return await agent.ask(observation, limits_of(loaded))

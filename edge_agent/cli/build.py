@@ -1,0 +1,137 @@
+"""Assembles an agent from a configuration: the one place where settings become parts."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from edge_agent.agent import Agent, look, question_state
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.config import Config, FeatureSettings
+from edge_agent.engines.base import Engine
+from edge_agent.engines.local import BundleModel, LocalEngine
+from edge_agent.errors import UsageError
+from edge_agent.features import FeatureExtractor
+from edge_agent.monitors.device import DeviceMonitors
+from edge_agent.parts import Limits, Parts
+from edge_agent.policy import make_policy
+from edge_agent.store.decisions import DecisionLog
+from edge_agent.store.ledger import Ledger
+from edge_agent.store.models import find_bundle
+from edge_agent.types import Decision, ModalityFeatures, Observation, SystemState
+from edge_agent.vlm import Bundle
+
+
+def state_dir(config: Config) -> Path:
+    """Where decision log and ledger live: the setting, systemd's STATE_DIRECTORY, or the user's state folder."""
+    if config.run.state_dir:
+        return Path(config.run.state_dir).expanduser()
+    if os.environ.get("STATE_DIRECTORY"):
+        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-agent"
+
+
+def cloud_token(config: Config) -> str | None:
+    """The bearer token from EDGE_AGENT_CLOUD_TOKEN or the token file; None if neither is set. Raises UsageError."""
+    if os.environ.get("EDGE_AGENT_CLOUD_TOKEN"):
+        return os.environ["EDGE_AGENT_CLOUD_TOKEN"].strip()
+    if not config.cloud.token_file:
+        return None
+    path = Path(config.cloud.token_file).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip()[:4096]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cloud.token_file {path} cannot be read: {error}", "name a readable text file") from error
+
+
+def extractor_factory(settings: FeatureSettings) -> Callable[[], FeatureExtractor]:
+    """A maker of fresh feature extractors with these settings."""
+    return lambda: FeatureExtractor(
+        tile=settings.tile,
+        edge_threshold=settings.edge_threshold,
+        change_threshold=settings.change_threshold,
+        window=settings.window,
+        hop=settings.hop,
+    )
+
+
+def make_cloud(config: Config, clock: Clock) -> Engine | None:
+    """The cloud engine, or None without a URL. It connects when it is first asked, not before. Raises UsageError."""
+    if not config.cloud.url:
+        return None
+    from edge_agent.engines.cloud import CloudEngine
+    from edge_agent.transport.client import CloudClient
+
+    client = CloudClient(
+        config.cloud.url, cloud_token(config), connect_timeout_s=config.cloud.connect_timeout_ms / 1000
+    )
+    return CloudEngine(client, clock, config.cloud.codec)
+
+
+def open_model(config: Config) -> BundleModel:
+    """The device's model, verified and opened. Raises ModelError."""
+    return BundleModel(Bundle.open(find_bundle(config.model.edge)), config.model.threads)
+
+
+def open_ledger(config: Config, clock: Clock) -> Ledger:
+    """Today's purse; in memory, for this process alone, where the state folder cannot be written to."""
+    budget = config.limits.budget_usd_per_day
+    try:
+        return Ledger(state_dir(config) / "ledger.sqlite3", budget, clock)
+    except (OSError, sqlite3.Error):
+        return Ledger(":memory:", budget, clock)
+
+
+def open_journal(config: Config) -> DecisionLog:
+    """The decision log of this configuration."""
+    return DecisionLog(state_dir(config) / "decisions.jsonl", int(config.run.log_max_mb * 1e6))
+
+
+@asynccontextmanager
+async def open_agent(
+    config: Config, model: BundleModel, clock: Clock | None = None, *, journal: bool = True
+) -> AsyncIterator[Agent]:
+    """A whole agent around an opened model; its engines are closed at the end. `journal` keeps the decision log."""
+    clock = clock or SystemClock()
+    cloud = make_cloud(config, clock)
+    monitors = DeviceMonitors(clock, model.embedding_bytes, config.cloud.usd_per_question)
+    ledger = open_ledger(config, clock)
+    agent = Agent(
+        Parts(
+            extractor=extractor_factory(config.features),
+            local=LocalEngine(model, clock),
+            cloud=cloud,
+            policy=make_policy(config.policy, config.cloud),
+            monitors=monitors,
+            purse=ledger,
+            journal=open_journal(config) if journal else None,
+            clock=clock,
+            max_new_tokens=config.model.max_new_tokens,
+        )
+    )
+    try:
+        yield agent
+    finally:
+        await agent.close()
+        ledger.close()
+
+
+Decider = Callable[[Observation, Limits], tuple[ModalityFeatures, SystemState, Decision]]
+
+
+def decider(config: Config) -> Decider:
+    """Features, state and decision of an observation, without any engine: nothing is loaded and nothing can be sent."""
+    clock = SystemClock()
+    policy = make_policy(config.policy, config.cloud)
+    monitors = DeviceMonitors(clock, None, config.cloud.usd_per_question)
+    make_extractor = extractor_factory(config.features)
+
+    def decide(observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
+        features = look(observation, make_extractor())
+        state = question_state(monitors, bool(config.cloud.url), open_ledger(config, clock), observation, limits)
+        return features, state, policy.decide(features, state, observation.history)
+
+    return decide

@@ -1,0 +1,56 @@
+"""`edge-agent decide`: what would be decided about a question, and which numbers decided; nothing is run or sent."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent.agent import check_question
+from edge_agent.cli.inputs import gather, inputs_of_file
+from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
+from edge_agent.cli.output import emit
+from edge_agent.types import Decision, ModalityFeatures, SystemState
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("question")
+@deciding_options
+@json_option
+def command(file: Path, question: str, as_json: bool, **deciding: Any) -> None:
+    """The decision for QUESTION about FILE (photo, clip or sound), explained. No model is loaded, nothing is sent."""
+    from edge_agent.cli.build import decider, extractor_factory
+
+    check_question(question)
+    loaded = settle(**deciding)
+    make_extractor = extractor_factory(loaded.config.features)
+    private = loaded.config.limits.private
+    observation = asyncio.run(gather(inputs_of_file(file), question, private, make_extractor))
+    features, state, decision = decider(loaded.config)(observation, limits_of(loaded))
+    if as_json:
+        emit({"decision": decision, "features": features, "state": state})
+        return
+    _say(features, state, decision)
+
+
+def _say(features: ModalityFeatures, state: SystemState, decision: Decision) -> None:
+    click.echo(f"{decision.route.value} ({decision.policy})\n  why: {decision.reason}")
+    for plan in decision.plans:
+        sparsity = "" if plan.sparsity is None else f", MAS {plan.sparsity:.2f}"
+        codec = f" as {plan.codec}" if plan.codec else ""
+        click.echo(f"  {plan.modality.value}: {plan.action.value}{codec}{sparsity} ({plan.reason})")
+    for words in decision.guards:
+        click.echo(f"  guard {words}")
+    if features.image is not None:
+        image = features.image
+        click.echo(
+            f"  picture {image.width}x{image.height}: entropy {image.entropy_bits:.2f} bits, "
+            f"edges {image.edge_density:.3f}, Laplacian variance {image.laplacian_variance:.0f}"
+        )
+    click.echo(
+        f"  limits: {state.deadline_ms:g} ms and {state.max_cost_usd:g} USD a question, "
+        f"{state.budget_left_usd:g} USD left today"
+    )

@@ -1,0 +1,89 @@
+"""The table of who may import whom, and what `import edge_agent` must not drag in."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = {"types", "errors", "clock", "values", "config"}
+ALLOWED: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "clock": set(),
+    "values": set(),
+    "config": {"errors"},
+    "sources": {"types", "errors", "clock", "config"},
+    "monitors": {"types", "errors", "clock", "config"},
+    "features": {"types", "_core"},
+    "policy": {"types", "config"},
+    "transport": {"types", "errors", "config"},
+    "vlm": {"types", "errors"},
+    "store": {"types", "errors", "config", "clock", "values"},
+    "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
+    "turn": {"types", "errors", "clock"},
+    "triggers": {"types", "config"},
+    "parts": {"types", "errors", "clock", "engines", "policy"},
+    "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn"},
+    "watch": {"types", "errors", "clock", "config", "agent", "parts", "triggers"},
+}
+EVERYTHING = {"cli", "service", "__main__"}
+CLOUD = {"types", "errors", "transport", "vlm"}
+
+
+def imported(path: Path, package: str) -> set[str]:
+    """First-level names of `package` that a file imports, at any depth."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(package + ".")}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == package:
+                found |= {alias.name for alias in node.names if not alias.name.startswith("__version")}
+            elif node.module and node.module.startswith(package + "."):
+                found.add(node.module.split(".")[1])
+    return found
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / "edge_agent").parts
+    return parts[0].removesuffix(".py")
+
+
+FILES = sorted((ROOT / "edge_agent").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_what_the_table_allows(path: Path) -> None:
+    room = room_of(path)
+    if room in EVERYTHING or room == "__init__":
+        return
+    assert room in ALLOWED, f"{room} is a new room: give it a row in the table, with a reason in docs/decisions"
+    extra = imported(path, "edge_agent") - ALLOWED[room] - {room}
+    assert not extra, f"{room} may not import {sorted(extra)}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "cloud_stub").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_cloud_uses_only_types_errors_transport_and_vlm(path: Path) -> None:
+    assert imported(path, "edge_agent") <= CLOUD
+
+
+def test_import_edge_agent_stays_light() -> None:
+    heavy = "onnxruntime cv2 aiohttp av tokenizers sounddevice numpy rich click"
+    code = f"import sys, edge_agent; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_loads_no_engine() -> None:
+    code = (
+        "import sys; from edge_agent.cli.main import main; main(['--help']); "
+        "print([m for m in ('onnxruntime', 'cv2', 'aiohttp', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
