@@ -1,0 +1,29 @@
+"""What all tests share: the data folder, and a home of their own for everything that the agent writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads the user's configuration or writes to their state folder."""
+    for name in ("EDGE_AGENT_CONFIG", "EDGE_AGENT_CLOUD_TOKEN", "EDGE_AGENT_MODELS", "STATE_DIRECTORY", "NOTIFY_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(home / name.lower()))
+    return home
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The data sets' folder from EDGE_AGENT_DATA; the test skips without it."""
+    folder = os.environ.get("EDGE_AGENT_DATA", "")
+    if not folder:
+        pytest.skip("EDGE_AGENT_DATA is not set: the data sets are not part of the project")
+    return Path(folder)

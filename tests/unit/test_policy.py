@@ -1,0 +1,183 @@
+"""The MSAO rule, the baselines, and the guards that win over any policy whatever it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.config import CloudSettings, PolicySettings
+from edge_agent.policy import POLICY_NAMES, GuardedPolicy, MsaoPolicy, make_policy
+from edge_agent.policy.msao import relevance, spatial_sparsity, temporal_sparsity
+from edge_agent.types import (
+    Action,
+    Decision,
+    ImageFeatures,
+    Modality,
+    ModalityFeatures,
+    ModalityPlan,
+    MotionFeatures,
+    Outcome,
+    Route,
+    SoundFeatures,
+    SystemState,
+    Turn,
+)
+
+ONLINE = SystemState(cloud_configured=True, deadline_ms=1000.0, max_cost_usd=1.0, budget_left_usd=1.0)
+
+
+def picture(tile_bits: float = 6.0) -> ImageFeatures:
+    return ImageFeatures(640, 480, tile_bits, np.full((15, 20), tile_bits, np.float32), 0.1, 100.0)
+
+
+def motion(changed: float) -> MotionFeatures:
+    return MotionFeatures(1.0, changed, np.zeros((1, 1), np.float32), True)
+
+
+def sound(energy: float) -> SoundFeatures:
+    ones = np.ones(10, np.float32)
+    return SoundFeatures(16000, 512, 160, ones, ones, ones, ones * energy, ones)
+
+
+def features(question: str = "what is on the table?", **parts: object) -> ModalityFeatures:
+    return ModalityFeatures(question=question, **{"image": picture(), **parts})  # type: ignore[arg-type]
+
+
+def msao() -> MsaoPolicy:
+    return MsaoPolicy(PolicySettings())
+
+
+def test_a_rich_picture_is_drafted_here_and_goes_up_when_unsure() -> None:
+    decision = msao().decide(features(), ONLINE, ())
+    assert decision.route is Route.CASCADE
+    assert decision.accept_entropy == PolicySettings().accept_entropy
+    assert [p.action for p in decision.plans] == [Action.UPLOAD]
+    assert decision.plans[0].codec == "int8-zstd"
+
+
+def test_an_empty_picture_stays_on_the_device() -> None:
+    decision = msao().decide(features(image=picture(0.5)), ONLINE, ())
+    assert decision.route is Route.LOCAL
+    assert "too sparse" in decision.reason
+
+
+def test_frames_that_repeat_make_a_picture_sparser() -> None:
+    still = msao().decide(features(motion=(motion(0.0),) * 9), ONLINE, ()).plans[0].sparsity
+    moving = msao().decide(features(motion=(motion(0.5),) * 9), ONLINE, ()).plans[0].sparsity
+    assert still is not None
+    assert moving is not None
+    assert still > moving
+
+
+def test_sound_is_dropped_while_no_encoder_reads_it() -> None:
+    decision = msao().decide(features("what do you hear?", sound=sound(0.1)), ONLINE, ())
+    plans = {p.modality: p for p in decision.plans}
+    assert plans[Modality.AUDIO].action is Action.DROP
+    assert "no encoder" in plans[Modality.AUDIO].reason
+
+
+def test_a_question_about_sound_weighs_sound_more() -> None:
+    hear = relevance(features("what do you hear?", sound=sound(0.1)))
+    see = relevance(features("what colour is it?", sound=sound(0.1)))
+    assert hear[Modality.AUDIO] > 0.5 > see[Modality.AUDIO]
+    assert sum(hear.values()) == pytest.approx(1.0)
+
+
+def test_silent_sound_is_sparser_than_loud_sound() -> None:
+    def mas(energy: float) -> float:
+        plans = msao().decide(features("what do you hear?", sound=sound(energy)), ONLINE, ()).plans
+        return next(p.sparsity for p in plans if p.modality is Modality.AUDIO) or 0.0
+
+    assert mas(0.0) > mas(0.1)
+
+
+def outcome(accepted: bool | None, policy: str = "msao") -> Outcome:
+    decision = Decision(Route.CASCADE, policy, "")
+    return Outcome(decision, Route.CLOUD, 1.0, 1, 0.0, 0.5, "draft", accepted)
+
+
+def test_rejected_drafts_lower_the_threshold_and_confirmed_ones_bring_it_back() -> None:
+    policy = msao()
+    start = policy.accept_entropy
+    policy.observe(outcome(False))
+    assert policy.accept_entropy == pytest.approx(start * 0.95)
+    low = policy.accept_entropy
+    policy.observe(outcome(True))
+    assert low < policy.accept_entropy < start
+    for _ in range(1000):
+        policy.observe(outcome(False))
+    assert 0 < policy.accept_entropy < start
+
+
+def test_outcomes_of_others_or_without_a_draft_teach_nothing() -> None:
+    policy = msao()
+    policy.observe(outcome(None))
+    policy.observe(outcome(False, policy="cloud"))
+    assert policy.accept_entropy == PolicySettings().accept_entropy
+
+
+def test_sparsity_is_a_share() -> None:
+    half = ImageFeatures(2, 1, 1.0, np.array([[1.0, 7.0]], np.float32), 0.0, 0.0)
+    assert spatial_sparsity(ModalityFeatures(image=half), 3.0) == 0.5
+    assert spatial_sparsity(ModalityFeatures(), 3.0) == 0.0
+    assert temporal_sparsity((motion(0.0), motion(0.9)), 0.01) == pytest.approx(1 / 3)
+
+
+def test_every_name_makes_a_policy_of_that_name() -> None:
+    for name in POLICY_NAMES:
+        policy = make_policy(PolicySettings(name=name), CloudSettings())
+        assert policy.name == name
+        assert policy.decide(features(), ONLINE, ()).policy == name
+
+
+class Reckless:
+    """A policy that always uploads everything, whatever it is told."""
+
+    name = "reckless"
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
+        plans = (ModalityPlan(Modality.IMAGE, Action.UPLOAD, "int8-zstd"),)
+        return Decision(self._route, self.name, "because", plans, accept_entropy=0.0, predicted_bytes=10**9)
+
+    def observe(self, outcome: Outcome) -> None: ...
+
+
+maybe_ms = st.none() | st.floats(0, 1e6)
+states = st.builds(
+    SystemState,
+    cloud_configured=st.booleans(),
+    cloud_reachable=st.sampled_from([None, True, False]),
+    private=st.booleans(),
+    deadline_ms=maybe_ms,
+    max_cost_usd=st.none() | st.floats(0, 1),
+    budget_left_usd=st.none() | st.floats(0, 1),
+    cloud_cost_estimate_usd=st.floats(0, 1),
+    cloud_latency_estimate_ms=maybe_ms,
+)
+
+
+@given(states, st.sampled_from(list(Route)))
+def test_no_policy_gets_past_a_guard(state: SystemState, route: Route) -> None:
+    decision = GuardedPolicy(Reckless(route)).decide(features(), state, ())
+    late = None not in (state.deadline_ms, state.cloud_latency_estimate_ms) and (
+        state.cloud_latency_estimate_ms > state.deadline_ms  # type: ignore[operator]
+    )
+    price = state.cloud_cost_estimate_usd
+    dear = any(limit is not None and price > limit for limit in (state.max_cost_usd, state.budget_left_usd))
+    offline = not state.cloud_configured or state.cloud_reachable is False
+    if state.private or offline or dear or late:
+        assert decision.route is Route.LOCAL
+        assert all(p.action is not Action.UPLOAD for p in decision.plans)
+        assert decision.guards
+        assert decision.guards[0] in decision.reason
+        assert decision.predicted_bytes == 0
+    else:
+        assert decision.route is route
+        assert not decision.guards

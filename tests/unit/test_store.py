@@ -1,0 +1,73 @@
+"""The ledger never lets a day exceed its budget; the decision log is bounded and keeps whole lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.clock import ManualClock
+from edge_agent.store.decisions import DecisionLog
+from edge_agent.store.ledger import Ledger
+from edge_agent.types import Decision, Route
+from edge_agent.values import plain
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 1)), max_size=30))
+def test_reservations_never_exceed_the_budget(questions: list[tuple[float, float]]) -> None:
+    ledger = Ledger(":memory:", 1.0, ManualClock())
+    spent = 0.0
+    for price, billed_share in questions:
+        before = ledger.left_usd()
+        number = ledger.reserve(price)
+        assert (number is None) == (round(price * 1e6) > round(before * 1e6))
+        if number is not None:
+            ledger.settle(number, price * billed_share)
+            spent += round(price * billed_share * 1e6) / 1e6
+        assert ledger.left_usd() == pytest.approx(1.0 - spent, abs=1e-9)
+    ledger.close()
+
+
+def test_a_new_day_has_a_new_budget(tmp_path: Path) -> None:
+    clock = ManualClock(wall_s=86_400 * 10 + 5)
+    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, clock)
+    assert ledger.reserve(0.5) is not None
+    assert ledger.reserve(0.000001) is None
+    clock.advance(86_400)
+    assert ledger.left_usd() == 0.5
+
+
+def test_two_agents_share_one_purse(tmp_path: Path) -> None:
+    first = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+    second = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+    assert first.reserve(0.4) is not None
+    assert second.reserve(0.2) is None
+    assert second.left_usd() == pytest.approx(0.1)
+
+
+def test_an_unsettled_reservation_stays_spent(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).reserve(0.4)
+    assert Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).left_usd() == pytest.approx(0.1)
+
+
+def test_the_decision_log_rotates_and_keeps_whole_lines(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "state" / "decisions.jsonl", max_bytes=400)
+    for number in range(30):
+        log.append({"number": number, "decision": Decision(Route.LOCAL, "msao", "why")})
+    files = sorted((tmp_path / "state").iterdir())
+    assert [f.name for f in files] == ["decisions.jsonl", "decisions.jsonl.1"]
+    assert all(f.stat().st_size <= 400 for f in files)
+    rows = [json.loads(line) for f in reversed(files) for line in f.read_text().splitlines()]
+    assert [r["number"] for r in rows] == list(range(30))[-len(rows) :]
+    assert rows[-1]["schema"] == 1
+    assert rows[-1]["decision"]["route"] == "local"
+    assert (tmp_path / "state" / "decisions.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_plain_values() -> None:
+    value = {"a": np.float32(0.5), "b": (Route.CLOUD, np.arange(2)), "c": None}
+    assert plain(value) == {"a": 0.5, "b": ["cloud", [0, 1]], "c": None}
