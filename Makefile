@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/edge-agent demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -11,7 +11,13 @@ import pytest
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads the user's configuration or writes to their state folder."""
-    for name in ("EDGE_AGENT_CONFIG", "EDGE_AGENT_CLOUD_TOKEN", "EDGE_AGENT_MODELS", "STATE_DIRECTORY", "NOTIFY_SOCKET"):
+    for name in (
+        "EDGE_AGENT_CONFIG",
+        "EDGE_AGENT_CLOUD_TOKEN",
+        "EDGE_AGENT_MODELS",
+        "STATE_DIRECTORY",
+        "NOTIFY_SOCKET",
+    ):
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "home"
     home.mkdir()

@@ -1,0 +1,200 @@
+"""The pipeline of one question: routes, drafts, fall-backs, deadlines, money, privacy, the decision log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from agents import CLOUD, LIMITS, SURE, UNSURE, Bench, FixedPolicy, frame, photo, tone
+from edge_agent.engines.scripted import Script
+from edge_agent.errors import CloudError, NoAnswerError, UsageError
+from edge_agent.parts import Limits
+from edge_agent.types import Answer, Route, SystemState, TokenEvent
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def ask(bench: Bench, **changes: Any) -> Answer:
+    return run(bench.agent.ask(photo(**changes), LIMITS))
+
+
+def test_a_local_answer_sends_nothing() -> None:
+    bench = Bench(FixedPolicy(Route.LOCAL))
+    answer = ask(bench)
+    assert (answer.text, answer.route, answer.bytes_up) == ("cup", Route.LOCAL, 0)
+    assert bench.cloud is not None
+    assert bench.cloud.queries == []
+
+
+def test_a_cloud_answer_carries_its_bytes_and_money() -> None:
+    bench = Bench(FixedPolicy(Route.CLOUD))
+    answer = ask(bench)
+    assert (answer.text, answer.route, answer.bytes_up, answer.cost_usd) == ("cat", Route.CLOUD, 4000, 0.001)
+    assert bench.local.queries == []
+    assert bench.ledger.left_usd() == pytest.approx(0.999)
+
+
+def test_a_sure_draft_is_the_answer() -> None:
+    bench = Bench(FixedPolicy(Route.CASCADE, accept_entropy=0.1))
+    answer = ask(bench)
+    assert (answer.text, answer.route) == ("cup", Route.LOCAL)
+    assert "it stands" in answer.reason
+    assert bench.policy.outcomes[0].draft_accepted is None
+
+
+def test_an_unsure_draft_goes_to_the_cloud_and_the_policy_learns_what_became_of_it() -> None:
+    bench = Bench(FixedPolicy(Route.CASCADE, accept_entropy=0.1), local_scripts=[Script(("dog",), UNSURE)])
+    answer = ask(bench)
+    assert (answer.text, answer.route) == ("cat", Route.CLOUD)
+    outcome = bench.policy.outcomes[0]
+    assert (outcome.draft_text, outcome.draft_accepted) == ("dog", False)
+    assert answer.timings_ms["draft"] >= 0
+
+
+@pytest.mark.parametrize("route", [Route.CLOUD, Route.CASCADE])
+def test_a_cloud_that_fails_is_answered_on_the_device_with_the_reason(route: Route) -> None:
+    failing = Script(error=CloudError("connection refused", code="unreachable"))
+    bench = Bench(
+        FixedPolicy(route, accept_entropy=0.1), local_scripts=[Script(("dog",), UNSURE)], cloud_scripts=[failing]
+    )
+    answer = ask(bench)
+    assert (answer.text, answer.route, answer.bytes_up) == ("dog", Route.LOCAL, 0)
+    assert "the cloud was not reached (connection refused)" in answer.reason
+    assert len(bench.monitors.failures) == 1
+    assert bench.ledger.left_usd() == 1.0
+    assert len(bench.local.queries) == 1, "a draft that exists is not made again"
+
+
+def test_timings_are_consecutive_and_add_up() -> None:
+    slow = Script(("a", "b"), CLOUD, first_after_s=0.2, between_s=0.1)
+    bench = Bench(FixedPolicy(Route.CLOUD), cloud_scripts=[slow])
+    timings = ask(bench).timings_ms
+    assert timings["first_token"] == pytest.approx(200)
+    assert timings["decode"] == pytest.approx(100)
+    assert timings["total"] == pytest.approx(sum(ms for stage, ms in timings.items() if stage != "total"))
+    assert set(timings) >= {"features", "decide", "encode", "upload", "first_token", "total"}
+
+
+def test_a_cloud_that_stalls_leaves_time_to_answer_on_the_device() -> None:
+    async def stall() -> Answer:
+        bench = Bench(FixedPolicy(Route.CLOUD))
+        assert bench.cloud is not None
+        bench.cloud._clock = Forever()
+        answer = await bench.agent.ask(photo(), Limits(deadline_ms=400.0))
+        assert bench.cloud.cancelled == 1
+        return answer
+
+    answer = run(stall())
+    assert answer.route is Route.LOCAL
+    assert "the time ran out while waiting for the cloud" in answer.reason
+
+
+class Forever:
+    """A clock on which sleeping never ends."""
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+    def wall_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+def test_past_the_deadline_there_is_a_typed_refusal() -> None:
+    async def stall() -> None:
+        bench = Bench(FixedPolicy(Route.LOCAL))
+        bench.local._clock = Forever()
+        with pytest.raises(NoAnswerError, match="the time ran out while answering on the device"):
+            await bench.agent.ask(photo(), Limits(deadline_ms=30.0))
+        assert bench.local.cancelled == 1
+        assert "time ran out" in bench.journal.records[0]["error"]
+
+    run(stall())
+
+
+def test_a_spent_budget_keeps_the_question_here() -> None:
+    bench = Bench(FixedPolicy(Route.CLOUD), budget_usd=0.0, state=SystemState(cloud_cost_estimate_usd=0.001))
+    answer = ask(bench)
+    assert answer.route is Route.LOCAL
+    assert answer.reason.startswith("money:")
+    assert bench.cloud is not None
+    assert bench.cloud.queries == []
+
+
+def test_money_that_a_lost_answer_may_have_cost_stays_spent() -> None:
+    lost = Script(error=CloudError("closed half way", code="closed"))
+    bench = Bench(FixedPolicy(Route.CLOUD), cloud_scripts=[lost], state=SystemState(cloud_cost_estimate_usd=0.001))
+    ask(bench)
+    assert bench.ledger.left_usd() == pytest.approx(0.999)
+
+
+def test_a_private_question_stays_and_its_words_are_not_logged() -> None:
+    bench = Bench(FixedPolicy(Route.CLOUD))
+    answer = ask(bench, private=True)
+    assert answer.route is Route.LOCAL
+    assert answer.reason.startswith("private:")
+    assert bench.cloud is not None
+    assert bench.cloud.queries == []
+    assert bench.journal.records[0]["question"] is None
+
+
+def test_without_a_cloud_the_guard_answers_here() -> None:
+    answer = ask(Bench(FixedPolicy(Route.CLOUD), cloud_scripts=None))
+    assert answer.route is Route.LOCAL
+    assert answer.reason.startswith("offline:")
+
+
+def test_sound_alone_is_refused_in_words() -> None:
+    with pytest.raises(NoAnswerError, match="no audio encoder"):
+        ask(Bench(FixedPolicy(Route.LOCAL)), frames=(), audio=tone(0.5))
+
+
+def test_the_key_frame_is_the_one_that_is_encoded_and_described() -> None:
+    bench = Bench(FixedPolicy(Route.LOCAL))
+    ask(bench, frames=(frame(64), frame(192), frame(32)), key_frame=1)
+    assert bench.local.queries[0].embeddings[0].data[0, 0] == 192
+    record = bench.journal.records[0]["features"]
+    assert record["image"].entropy_bits == pytest.approx(6.0)
+    assert len(record["motion"]) == 2
+
+
+@pytest.mark.parametrize("question", ["", "  \n", "x" * 100_000])
+def test_an_empty_or_endless_question_is_a_usage_error(question: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ask(Bench(FixedPolicy(Route.LOCAL)), question=question)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_full_disk_does_not_stop_answers() -> None:
+    bench = Bench(FixedPolicy(Route.LOCAL))
+    bench.journal.full = True
+    assert ask(bench).text == "cup"
+    assert ask(bench).text == "cup"
+
+
+def test_tokens_are_shown_as_they_come_but_drafts_are_not() -> None:
+    shown: list[tuple[Route, str]] = []
+
+    def on_token(route: Route, token: TokenEvent) -> None:
+        shown.append((route, token.text))
+
+    bench = Bench(FixedPolicy(Route.CASCADE, accept_entropy=0.1), local_scripts=[Script(("dog",), UNSURE)])
+    run(bench.agent.ask(photo(), LIMITS, on_token))
+    assert shown == [(Route.CLOUD, "cat")]
+
+
+def test_closing_closes_both_engines() -> None:
+    bench = Bench(FixedPolicy(Route.LOCAL), local_scripts=[Script(("cup",), SURE)])
+    run(bench.agent.close())
+    assert bench.local.closed
+    assert bench.cloud is not None
+    assert bench.cloud.closed
