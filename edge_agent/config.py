@@ -104,7 +104,7 @@ class PolicySettings:
 class FeatureSettings:
     """`[features]`: what the kernels compute."""
 
-    tile: int = setting(32, "side of a tile", unit="pixels", low=4, high=1024)
+    tile: int = setting(32, "side of a tile", unit="pixels", low=8, high=1024)
     edge_threshold: int = setting(128, "Sobel magnitude from which a pixel is an edge", low=1, high=1442)
     change_threshold: int = setting(12, "grey levels by which a pixel must differ to count as changed", low=0, high=255)
     window: int = setting(512, "STFT window", unit="samples", low=64, high=4096)

@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from edge_agent.agent import Agent
 from edge_agent.config import TriggerSettings
 from edge_agent.errors import EdgeAgentError
 from edge_agent.parts import Extractor, Limits
@@ -29,6 +29,12 @@ class Asked:
     question: str
     answer: Answer | None
     error: str | None = None
+
+
+class Asker(Protocol):
+    """What answers: an edge_agent.agent.Agent, or something that asks several."""
+
+    async def ask(self, observation: Observation, limits: Limits) -> Answer: ...
 
 
 class LookBack:
@@ -70,7 +76,7 @@ class Watcher:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: Asker,
         extractor: Extractor,
         settings: TriggerSettings,
         limits: Limits,

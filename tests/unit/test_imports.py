@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "triggers": {"types", "config"},
     "parts": {"types", "errors", "clock", "engines", "policy"},
     "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn"},
-    "watch": {"types", "errors", "clock", "config", "agent", "parts", "triggers"},
+    "watch": {"types", "errors", "config", "parts", "triggers"},
 }
 EVERYTHING = {"cli", "service", "__main__"}
 CLOUD = {"types", "errors", "transport", "vlm"}

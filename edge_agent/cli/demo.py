@@ -1,0 +1,106 @@
+"""`edge-agent demo`: a real cloud process, the agent and a bundled clip with sound, all in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import click
+
+from edge_agent.agent import Agent
+from edge_agent.cli.options import json_option, limits_of, settle
+from edge_agent.cli.output import answer_record, emit, say_how, waiting
+from edge_agent.errors import NoAnswerError
+from edge_agent.parts import Limits
+from edge_agent.types import Answer, Observation, Route
+from edge_agent.watch import Asked, Watcher
+
+ROUTES = ("local", "cloud", "auto")
+
+
+@click.command()
+@click.option("--fast", is_flag=True, help="Play the clip as fast as it decodes, not in real time.")
+@json_option
+def command(fast: bool, as_json: bool) -> None:
+    """Start a cloud, play a clip, answer by every route, cut the network, and answer once more."""
+    with as_file(files("edge_agent") / "assets" / "demo.mp4") as clip:
+        asyncio.run(_demo(Path(clip), fast, Say(as_json)))
+
+
+class Say:
+    """Prints steps and answers for a person, or only the answers as JSON for a program."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def step(self, words: str) -> None:
+        if not self.as_json:
+            click.secho(words, bold=True)
+
+    def answer(self, asked_for: str, question: str, at_s: float, answer: Answer) -> None:
+        if self.as_json:
+            emit({"asked_for": asked_for, "question": question, "clip_s": at_s, **answer_record(answer)})
+            return
+        click.echo(f"  --route {asked_for}: {answer.text}")
+        say_how(answer)
+
+
+class EveryRoute:
+    """Stands where a watcher wants an agent: asks every question by each route, so that they can be compared."""
+
+    def __init__(self, agents: dict[str, Agent], say: Say) -> None:
+        self._agents = agents
+        self._say = say
+        self.answered: set[Route] = set()
+        self.last: Observation | None = None
+
+    async def ask(self, observation: Observation, limits: Limits) -> Answer:
+        at_s = observation.frames[-1].timestamp_s
+        self.last = observation
+        for name, agent in self._agents.items():
+            answer = await agent.ask(observation, limits)
+            self.answered.add(answer.route)
+            self._say.answer(name, observation.question, at_s, answer)
+        return answer
+
+
+async def _demo(clip: Path, fast: bool, say: Say) -> None:
+    from edge_agent.cli.build import extractor_factory, open_agent, open_model
+    from edge_agent.cli.cloud_process import CloudProcess
+    from edge_agent.sources.clip import ClipSource
+
+    async with AsyncExitStack() as stack:
+        with waiting("opening the model and starting the cloud", say.as_json):
+            model = open_model(settle(None).config)
+            cloud = await stack.enter_async_context(CloudProcess())
+        say.step(f"the cloud listens on {cloud.url}; the clip plays")
+        settings = {name: settle(None, route=name, cloud_url=cloud.url) for name in ROUTES}
+        agents = {n: await stack.enter_async_context(open_agent(s.config, model)) for n, s in settings.items()}
+        every = EveryRoute(agents, say)
+        auto = settings["auto"]
+
+        def told(asked: Asked) -> None:
+            say.step(f'{asked.firing.trigger} at {asked.firing.at_s:.1f} s: "{asked.question}"')
+            if asked.error is not None:
+                raise NoAnswerError(asked.error)
+
+        extractor = extractor_factory(auto.config.features)()
+        watcher = Watcher(every, extractor, auto.config.trigger, limits_of(auto), told, source=clip.name)
+        source = ClipSource(clip, realtime=not fast)
+        await source.open()
+        try:
+            await watcher.run(source)
+        finally:
+            await source.close()
+        say.step("the cloud is stopped: the last question again, with --route cloud")
+        await cloud.stop()
+        if every.last is None or every.answered != {Route.LOCAL, Route.CLOUD}:
+            raise NoAnswerError("the demo did not get an answer by each route", "run `edge-agent doctor`")
+        say.answer(
+            "cloud",
+            every.last.question,
+            every.last.frames[-1].timestamp_s,
+            await agents["cloud"].ask(every.last, limits_of(auto)),
+        )
