@@ -59,6 +59,7 @@ class EveryRoute:
     async def ask(self, observation: Observation, limits: Limits) -> Answer:
         at_s = observation.frames[-1].timestamp_s
         self.last = observation
+        self._say.step(f'clip at {at_s:.1f} s: "{observation.question}"')
         for name, agent in self._agents.items():
             answer = await agent.ask(observation, limits)
             self.answered.add(answer.route)
@@ -82,7 +83,6 @@ async def _demo(clip: Path, fast: bool, say: Say) -> None:
         auto = settings["auto"]
 
         def told(asked: Asked) -> None:
-            say.step(f'{asked.firing.trigger} at {asked.firing.at_s:.1f} s: "{asked.question}"')
             if asked.error is not None:
                 raise NoAnswerError(asked.error)
 
@@ -98,9 +98,5 @@ async def _demo(clip: Path, fast: bool, say: Say) -> None:
         await cloud.stop()
         if every.last is None or every.answered != {Route.LOCAL, Route.CLOUD}:
             raise NoAnswerError("the demo did not get an answer by each route", "run `edge-agent doctor`")
-        say.answer(
-            "cloud",
-            every.last.question,
-            every.last.frames[-1].timestamp_s,
-            await agents["cloud"].ask(every.last, limits_of(auto)),
-        )
+        answer = await agents["cloud"].ask(every.last, limits_of(auto))
+        say.answer("cloud", every.last.question, every.last.frames[-1].timestamp_s, answer)

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy": {"types", "config"},
     "transport": {"types", "errors", "config"},
     "vlm": {"types", "errors"},
-    "store": {"types", "errors", "config", "clock", "values"},
+    "store": {"types", "errors", "config", "clock", "values", "vlm"},
     "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
     "turn": {"types", "errors", "clock"},
     "triggers": {"types", "config"},
