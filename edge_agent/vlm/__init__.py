@@ -1,0 +1,26 @@
+"""The ONNX vision-language model runtime: bundles, vision encoder, decode loop, confidence. Needs no torch."""
+
+from __future__ import annotations
+
+from edge_agent.vlm.bundle import Bundle
+from edge_agent.vlm.confidence import confidence, summarise
+from edge_agent.vlm.generate import Generator
+from edge_agent.vlm.image_processor import ImageProcessor
+from edge_agent.vlm.library import BundleInfo, find_bundle, list_bundles, verify_bundle
+from edge_agent.vlm.manifest import Calibration, Manifest
+from edge_agent.vlm.vision import VisionEncoder
+
+__all__ = [
+    "Bundle",
+    "BundleInfo",
+    "Calibration",
+    "Generator",
+    "ImageProcessor",
+    "Manifest",
+    "VisionEncoder",
+    "confidence",
+    "find_bundle",
+    "list_bundles",
+    "summarise",
+    "verify_bundle",
+]

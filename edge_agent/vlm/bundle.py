@@ -1,0 +1,84 @@
+"""A model bundle: a folder in the layout of Hugging Face's ONNX exports plus our manifest, verified before use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import ModelError
+from edge_agent.vlm.manifest import VERIFY, Calibration, Manifest, file_problems, read_json, read_manifest
+from edge_agent.vlm.session import check_memory
+
+VISION = "onnx/vision_encoder.onnx"
+EMBED = "onnx/embed_tokens.onnx"
+DECODER = "onnx/decoder_model_merged.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle. Nothing is loaded yet: VisionEncoder and Generator load the graphs that they need.
+
+    `context` is the largest number of tokens, picture and answer included; `max_images` how many pictures one question
+    may have.
+    """
+
+    path: Path
+    manifest: Manifest
+    config: dict[str, Any]
+    has_vision: bool
+
+    @classmethod
+    def open(cls, path: Path, *, verify: bool = True) -> Bundle:
+        """Checks manifest, sizes and (unless `verify` is False) the sha256 of each file, and that it fits in memory.
+
+        Raises ModelError naming the first file that is missing, cut short or changed.
+        """
+        manifest = read_manifest(path)
+        if verify:
+            problems = file_problems(path, manifest)
+            if problems:
+                raise ModelError(problems[0], VERIFY)
+        check_memory(manifest.name, manifest.size_bytes)
+        listed = {entry.name for entry in manifest.files}
+        for name in (EMBED, DECODER, "tokenizer.json", "config.json"):
+            if name not in listed:
+                raise ModelError(f"{path / 'manifest.json'} does not list {name}", VERIFY)
+        bundle = cls(path, manifest, read_json(path / "config.json"), VISION in listed)
+        if not 0 < bundle.tokens_per_image < bundle.context:
+            raise ModelError(f"{path / 'config.json'}: the context of {bundle.context} tokens holds no picture", VERIFY)
+        return bundle
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def encoder_id(self) -> str:
+        return self.manifest.encoder_id
+
+    @property
+    def hidden_size(self) -> int:
+        return self.manifest.hidden_size
+
+    @property
+    def tokens_per_image(self) -> int:
+        return self.manifest.tokens_per_image
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.manifest.calibration
+
+    @property
+    def context(self) -> int:
+        return int(self._text_config("max_position_embeddings"))
+
+    @property
+    def max_images(self) -> int:
+        return int(self.config.get("max_images", 1))
+
+    def _text_config(self, key: str) -> Any:
+        try:
+            return self.config["text_config"][key]
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{self.path / 'config.json'} lacks text_config.{key}", VERIFY) from error

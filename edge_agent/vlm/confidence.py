@@ -1,0 +1,53 @@
+"""How sure an answer is: from the probability and entropy of its tokens to one calibrated number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_agent.types import F32, Generation, TokenEvent
+from edge_agent.vlm.manifest import Calibration
+
+_EDGE = 1e-6
+
+
+def token_statistics(logits: F32, token: int, temperature: float) -> tuple[float, float]:
+    """Probability of `token` and entropy divided by log(vocabulary), both 0..1, of softmax(logits / temperature)."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max()
+    odds = np.exp(scaled)
+    total = odds.sum()
+    entropy = math.log(total) - float((odds * scaled).sum() / total)
+    size = math.log(len(logits)) if len(logits) > 1 else 1.0
+    return float(odds[token] / total), min(1.0, max(0.0, entropy / size))
+
+
+def confidence(events: Sequence[TokenEvent], calibration: Calibration) -> float:
+    """0..1: how likely the answer is right, from its least likely and its least certain token; 0 for no token."""
+    if not events:
+        return 0.0
+    least = min(max(min(event.probability for event in events), _EDGE), 1 - _EDGE)
+    most = max(event.entropy for event in events)
+    score = (
+        calibration.bias
+        + calibration.probability_weight * math.log(least / (1 - least))
+        + calibration.entropy_weight * most
+    )
+    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, score))))
+
+
+def summarise(events: Sequence[TokenEvent], calibration: Calibration) -> Generation:
+    """The whole answer: its text, confidence, largest token entropy, tokens without the end token, and why it ended.
+
+    `finish_reason` is "stop" after an end token, "length" otherwise (the token limit was reached or it was cancelled).
+    """
+    ended = bool(events) and events[-1].token_id in calibration.eos_token_ids
+    return Generation(
+        text="".join(event.text for event in events).strip(),
+        confidence=confidence(events, calibration),
+        max_entropy=max((event.entropy for event in events), default=1.0),
+        tokens=len(events) - ended,
+        finish_reason="stop" if ended else "length",
+    )

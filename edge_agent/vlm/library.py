@@ -1,0 +1,80 @@
+"""Where model bundles lie on this machine, which there are, and whether they are as they were shipped."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.errors import ModelError
+from edge_agent.vlm.bundle import VISION
+from edge_agent.vlm.manifest import file_problems, read_manifest
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """One bundle that can be used by name."""
+
+    name: str
+    path: Path
+    version: str
+    size_bytes: int
+    encoder_id: str
+    has_vision: bool
+
+
+def search_path() -> list[Path]:
+    """Folders of bundles, the first with a name wins: EDGE_AGENT_MODELS, the user's data folder, the shipped ones."""
+    given = [Path(part) for part in os.environ.get("EDGE_AGENT_MODELS", "").split(os.pathsep) if part]
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    shipped = [_PACKAGE / "models", _PACKAGE.parent / "models"]
+    return [*given, data / "edge-agent" / "models", *shipped]
+
+
+def _bundles() -> dict[str, Path]:
+    """Name of the folder to folder, of every folder with a manifest on the search path."""
+    found: dict[str, Path] = {}
+    for folder in search_path():
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if (path / "manifest.json").is_file():
+                    found.setdefault(path.name, path)
+    return found
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The folder of a bundle, given by path or by name. Raises ModelError naming the nearest known one."""
+    path = Path(name_or_path).expanduser()
+    if (path / "manifest.json").is_file():
+        return path
+    known = _bundles()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    if path.is_dir():
+        raise ModelError(f"{path} is not a model bundle: it has no manifest.json", "edge-agent models list")
+    near = difflib.get_close_matches(str(name_or_path), known, n=1, cutoff=0.4)
+    hint = (
+        f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'none'}; see edge-agent models list"
+    )
+    raise ModelError(f"there is no model bundle {str(name_or_path)!r}", hint)
+
+
+def list_bundles() -> list[BundleInfo]:
+    """Every bundle on the search path whose manifest can be read, by name; a broken manifest raises ModelError."""
+    made = []
+    for name, path in sorted(_bundles().items()):
+        manifest = read_manifest(path)
+        has_vision = any(entry.name == VISION for entry in manifest.files)
+        made.append(BundleInfo(name, path, manifest.version, manifest.size_bytes, manifest.encoder_id, has_vision))
+    return made
+
+
+def verify_bundle(path: Path) -> list[str]:
+    """What is wrong with a bundle, one line each; empty if every byte is as the manifest says."""
+    try:
+        return file_problems(path, read_manifest(path))
+    except ModelError as error:
+        return [str(error)]

@@ -1,0 +1,97 @@
+"""The one place that opens ONNX Runtime sessions: threads, memory arena and providers are decided here."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.errors import ModelError
+from edge_agent.vlm.manifest import VERIFY
+
+log = logging.getLogger(__name__)
+
+INSTALL = "pip install 'onnxruntime>=1.20' (on a Jetson: the onnxruntime-gpu wheel of its JetPack)"
+_MEMINFO = Path("/proc/meminfo")
+_OVERHEAD = 6.0
+
+
+class Node(Protocol):
+    """Name and shape of one input or output of a session."""
+
+    name: str
+    shape: list[Any]
+
+
+class Session(Protocol):
+    """What we use of onnxruntime.InferenceSession."""
+
+    def run(self, names: list[str] | None, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]: ...
+    def get_inputs(self) -> list[Node]: ...
+    def get_outputs(self) -> list[Node]: ...
+    def get_providers(self) -> list[str]: ...
+
+
+def memory_available_bytes() -> int | None:
+    """What the kernel says may still be used, or None where it does not say."""
+    try:
+        for line in _MEMINFO.read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def check_memory(name: str, size_bytes: int) -> None:
+    """Raises ModelError if files of `size_bytes` (int8 weights become float32, plus buffers) would not fit."""
+    free = memory_available_bytes()
+    needed = int(size_bytes * _OVERHEAD) + (32 << 20)
+    if free is not None and needed > free:
+        raise ModelError(
+            f"{name} needs about {needed >> 20} MiB of memory and {free >> 20} MiB are free",
+            "stop other programs, or choose a smaller model",
+        )
+
+
+def open_session(path: Path, threads: int, providers: tuple[str, ...] = ("CPUExecutionProvider",)) -> Session:
+    """Opens one graph on `threads` threads. Raises ModelError if onnxruntime or the file is missing or unfit.
+
+    No memory arena (it only ever grows with new shapes), no spinning (a waiting thread must not burn a small board's
+    core), int8 weights unpacked once at load. A provider that was asked for but is not in use is logged as a warning.
+    """
+    if threads < 1:
+        raise ModelError(f"a model needs at least 1 thread, got {threads}", "set model.threads to 1 or more")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(f"onnxruntime cannot be imported ({error})", INSTALL) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if not path.is_file():
+        raise ModelError(f"{path} is missing", VERIFY)
+    try:
+        session: Session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:
+        raise ModelError(f"{path} cannot be loaded ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
+    missing = [name for name in providers if name not in session.get_providers()]
+    if missing:
+        log.warning("%s: asked for %s, in use: %s", path.name, ", ".join(missing), ", ".join(session.get_providers()))
+    return session
+
+
+def run(session: Session, names: list[str] | None, feeds: dict[str, NDArray[Any]], what: str) -> list[NDArray[Any]]:
+    """Runs the graph; an error of the runtime becomes a ModelError about `what`."""
+    try:
+        return [np.asarray(out) for out in session.run(names, feeds)]
+    except Exception as error:
+        raise ModelError(f"{what} failed ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
