@@ -1,0 +1,112 @@
+// Asks the CPU what it has and chooses one table of kernels for the life of the process.
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "kernels.h"
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+namespace edge_agent {
+namespace {
+
+struct Feature {
+    const char* name;
+    bool present;
+};
+
+#if defined(__x86_64__)
+std::vector<Feature> all_features() {
+    __builtin_cpu_init();
+    return {{"sse4.2", __builtin_cpu_supports("sse4.2") != 0},    {"avx", __builtin_cpu_supports("avx") != 0},
+            {"avx2", __builtin_cpu_supports("avx2") != 0},        {"fma", __builtin_cpu_supports("fma") != 0},
+            {"avx512f", __builtin_cpu_supports("avx512f") != 0},  {"avx512bw", __builtin_cpu_supports("avx512bw") != 0},
+            {"avx512vl", __builtin_cpu_supports("avx512vl") != 0}};
+}
+#elif defined(__aarch64__) && defined(__linux__)
+std::vector<Feature> all_features() {  // bit numbers of AT_HWCAP, fixed by the kernel's interface
+    const unsigned long bits = getauxval(AT_HWCAP);
+    return {{"asimd", (bits >> 1 & 1) != 0},
+            {"fphp", (bits >> 9 & 1) != 0},
+            {"asimdhp", (bits >> 10 & 1) != 0},
+            {"asimddp", (bits >> 20 & 1) != 0},
+            {"sve", (bits >> 22 & 1) != 0}};
+}
+#elif defined(__aarch64__)
+std::vector<Feature> all_features() { return {{"asimd", true}}; }
+#else
+std::vector<Feature> all_features() { return {}; }
+#endif
+
+bool has_feature(const std::string& name) {
+    for (const Feature& feature : all_features()) {
+        if (name == feature.name) {
+            return feature.present;
+        }
+    }
+    return false;
+}
+
+std::string available_names() {
+    std::string names;
+    for (const KernelTable* table : available_kernels()) {
+        names += names.empty() ? table->name : std::string(", ") + table->name;
+    }
+    return names;
+}
+
+}  // namespace
+
+std::vector<const KernelTable*> available_kernels() {
+    std::vector<const KernelTable*> tables{scalar_kernels()};
+    if (neon_kernels() != nullptr && has_feature("asimd")) {
+        tables.push_back(neon_kernels());
+    }
+    if (avx2_kernels() != nullptr && has_feature("avx2")) {
+        tables.push_back(avx2_kernels());
+    }
+    return tables;
+}
+
+const KernelTable& kernels_named(const std::string& name) {
+    for (const KernelTable* table : available_kernels()) {
+        if (name == table->name) {
+            return *table;
+        }
+    }
+    throw std::invalid_argument("no kernels for the instruction set '" + name + "' on this machine: available are " +
+                                available_names());
+}
+
+const KernelTable& active_kernels() {
+    static std::atomic<const KernelTable*> chosen{nullptr};
+    if (const KernelTable* table = chosen.load()) {
+        return *table;
+    }
+    const char* wanted = std::getenv("EDGE_AGENT_ISA");
+    const KernelTable* table = available_kernels().back();
+    if (wanted != nullptr && *wanted != '\0') {
+        try {
+            table = &kernels_named(wanted);
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument(std::string("EDGE_AGENT_ISA: ") + error.what());
+        }
+    }
+    chosen.store(table);
+    return *table;
+}
+
+std::vector<std::string> cpu_features() {
+    std::vector<std::string> names;
+    for (const Feature& feature : all_features()) {
+        if (feature.present) {
+            names.emplace_back(feature.name);
+        }
+    }
+    return names;
+}
+
+}  // namespace edge_agent

@@ -1,0 +1,85 @@
+"""The SIMD kernels (C++); docs/features.md has the formulas. Arrays are taken as they are, never copied or cast.
+
+Images are uint8, [H, W] grey or [H, W, 3] BGR, 1 to 65535 a side, rows any positive distance apart, pixels packed.
+TypeError where an array has another dtype, ValueError where its shape, strides or another argument does not fit.
+`isa` is one of `available_isas()`; None takes `active_isa()`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+def available_isas() -> list[str]:
+    """Instruction sets that this machine can run, slowest first."""
+
+def active_isa() -> str:
+    """The one in use. ValueError where EDGE_AGENT_ISA names none that is available."""
+
+def cpu_features() -> list[str]:
+    """CPU features that matter here and are present."""
+
+def grey(image: NDArray[np.uint8], isa: str | None = None) -> NDArray[np.uint8]:
+    """[H, W, 3] -> [H, W]: (29 B + 150 G + 77 R + 128) >> 8."""
+
+def histogram(image: NDArray[np.uint8], isa: str | None = None) -> NDArray[np.uint32]:
+    """[H, W] -> [256] counts."""
+
+def entropy(image: NDArray[np.uint8], isa: str | None = None) -> float:
+    """[H, W] -> bits, 0..8."""
+
+def tile_entropy(image: NDArray[np.uint8], tile: int = 32, isa: str | None = None) -> tuple[float, NDArray[np.float32]]:
+    """[H, W] -> bits of the whole, and of each tile [rows, cols]."""
+
+def edges(
+    image: NDArray[np.uint8], threshold: float = 128.0, isa: str | None = None
+) -> tuple[int, int, int, float, float]:
+    """[H, W] -> edge pixels, sum of the Laplacian, sum of its square, edge density 0..1, Laplacian variance."""
+
+def difference(
+    previous: NDArray[np.uint8],
+    current: NDArray[np.uint8],
+    threshold: int = 25,
+    tile: int = 32,
+    isa: str | None = None,
+) -> tuple[int, int, float, float, NDArray[np.float32]]:
+    """Two [H, W] -> sum of |d|, pixels with |d| > threshold, mean |d|, changed share 0..1, mean |d| a tile."""
+
+class VisionStream:
+    """A stream of frames that remembers the last grey frame."""
+
+    def __init__(
+        self, tile: int = 32, edge_threshold: float = 128.0, change_threshold: int = 25, isa: str | None = None
+    ) -> None: ...
+    def analyze(
+        self, image: NDArray[np.uint8]
+    ) -> tuple[float, NDArray[np.float32], float, float, bool, float, float, NDArray[np.float32]]:
+        """Grey or BGR -> entropy, tile entropies, edge density, Laplacian variance, whether there was a frame of this
+        size before, and mean |d|, changed share, tile means of |d| (all 0 where there was none).
+        """
+
+    def reset(self) -> None:
+        """Forget the last frame."""
+
+    @property
+    def isa(self) -> str: ...
+
+class SoundStream:
+    """A stream of mono sound cut into STFT frames; `window` a power of two from 32 to 8192, `hop` >= 1."""
+
+    def __init__(self, window: int = 512, hop: int = 160, isa: str | None = None) -> None: ...
+    def feed(self, samples: NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
+        """[N] -> [5, frames]: flux, spectral entropy, flatness, energy, zero-crossing rate of the frames completed.
+
+        ValueError, before anything is taken in, where a sample is not finite or beyond +-2**20.
+        """
+
+    def reset(self) -> None:
+        """Forget everything fed so far."""
+
+    @property
+    def window(self) -> int: ...
+    @property
+    def hop(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
