@@ -1,9 +1,20 @@
-"""`python -m edge_agent` is the same as `edge-agent`."""
+"""The entry of `edge-agent` and `python -m edge_agent`: so small that Ctrl-C is caught while the rest is imported."""
 
 from __future__ import annotations
 
 import sys
 
-from edge_agent.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line; the exit code."""
+    try:
+        from edge_agent.cli.main import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        sys.stderr.write("edge-agent: interrupted\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -48,14 +48,22 @@ def cloud_token(config: Config) -> str | None:
 
 
 def extractor_factory(settings: FeatureSettings) -> Callable[[], FeatureExtractor]:
-    """A maker of fresh feature extractors with these settings."""
-    return lambda: FeatureExtractor(
-        tile=settings.tile,
-        edge_threshold=settings.edge_threshold,
-        change_threshold=settings.change_threshold,
-        window=settings.window,
-        hop=settings.hop,
-    )
+    """A maker of fresh feature extractors. Raises UsageError at once where the kernels refuse the settings."""
+
+    def make() -> FeatureExtractor:
+        return FeatureExtractor(
+            tile=settings.tile,
+            edge_threshold=settings.edge_threshold,
+            change_threshold=settings.change_threshold,
+            window=settings.window,
+            hop=settings.hop,
+        )
+
+    try:
+        make()
+    except ValueError as error:
+        raise UsageError(f"the kernels refuse these settings: {error}", "see [features] and EDGE_AGENT_ISA") from error
+    return make
 
 
 def make_cloud(config: Config, clock: Clock) -> Engine | None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import click
 
-from edge_agent import __version__
 from edge_agent.config import nearest
 from edge_agent.errors import EdgeAgentError
 
@@ -57,7 +56,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="edge-agent")
+@click.version_option(package_name="edge-agent", prog_name="edge-agent")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
 def cli(debug: bool) -> None:
     """Questions about what a camera sees, answered on this device, and in the cloud only when it pays."""
@@ -97,7 +96,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     click.echo(f"edge-agent: {' '.join(message.split())}", err=True)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

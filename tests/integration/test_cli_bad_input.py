@@ -1,0 +1,123 @@
+"""Bad input to the command line: one line on stderr, the documented exit code, nothing on stdout, nothing written."""
+
+from __future__ import annotations
+
+import struct
+import wave
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.cli.main import main
+
+QUESTION = "what is on the table?"
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that declares a size and ends there."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+def jpeg(path: Path, size: tuple[int, int] = (48, 64)) -> Path:
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    assert cv2.imwrite(str(path), picture)
+    return path
+
+
+def wav(path: Path, samples: int, channels: int = 1, rate_hz: int = 16000) -> Path:
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(2)
+        out.setframerate(rate_hz)
+        out.writeframes(b"\0\0" * samples * channels)
+    return path
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def truncated_jpeg(folder: Path) -> Path:
+    whole = jpeg(folder / "whole.jpg").read_bytes()
+    return written(folder / "cut.jpg", whole[: len(whole) // 2])
+
+
+def sound_only_clip(folder: Path) -> Path:
+    return wav(folder / "sound.wav", 16000).rename(folder / "clip.mp4")
+
+
+CASES: dict[str, tuple[Callable[[Path], list[str]], int]] = {
+    "missing photo": (lambda d: ["--image", str(d / "none.jpg"), QUESTION], 3),
+    "folder as photo": (lambda d: ["--image", str(d), QUESTION], 3),
+    "empty photo": (lambda d: ["--image", str(written(d / "e.jpg", b"")), QUESTION], 3),
+    "text named .jpg": (lambda d: ["--image", str(written(d / "t.jpg", b"hello there\n" * 99)), QUESTION], 3),
+    "truncated jpeg": (lambda d: ["--image", str(truncated_jpeg(d)), QUESTION], 3),
+    "0x0 header": (lambda d: ["--image", str(written(d / "z.png", png_header(0, 0))), QUESTION], 3),
+    "30000x30000 header": (lambda d: ["--image", str(written(d / "b.png", png_header(30000, 30000))), QUESTION], 3),
+    "missing clip": (lambda d: ["--video", str(d / "none.mp4"), QUESTION], 3),
+    "empty clip": (lambda d: ["--video", str(written(d / "e.mp4", b"")), QUESTION], 3),
+    "text named .mp4": (lambda d: ["--video", str(written(d / "t.mp4", b"hello there\n" * 99)), QUESTION], 3),
+    "clip without frames": (lambda d: ["--video", str(sound_only_clip(d)), QUESTION], 3),
+    "missing sound": (lambda d: ["--audio", str(d / "none.wav"), QUESTION], 3),
+    "sound of 0 samples": (lambda d: ["--audio", str(wav(d / "z.wav", 0)), QUESTION], 3),
+    "text named .wav": (lambda d: ["--audio", str(written(d / "t.wav", b"hello there\n" * 99)), QUESTION], 3),
+    "no such camera": (lambda d: ["--camera", "97", QUESTION], 3),
+    "no input": (lambda d: [QUESTION], 2),
+    "two pictures": (lambda d: ["--image", "a.jpg", "--video", "b.mp4", QUESTION], 2),
+    "empty question": (lambda d: ["--image", str(jpeg(d / "p.jpg")), ""], 2),
+    "endless question": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "x" * 100_000], 2),
+    "no question": (lambda d: ["--image", str(jpeg(d / "p.jpg"))], 2),
+    "unknown policy": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "--policy", "msoa", QUESTION], 2),
+    "unknown route": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "--route", "moon", QUESTION], 2),
+    "bad cloud address": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "--cloud", "ftp://x", QUESTION], 2),
+    "deadline of nan": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "--deadline-ms", "nan", QUESTION], 2),
+    "deadline of zero": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "--deadline-ms", "0", QUESTION], 2),
+    "missing configuration": (lambda d: ["--image", "p.jpg", "--config", str(d / "none.toml"), QUESTION], 2),
+    "unknown model": (lambda d: ["--image", str(jpeg(d / "p.jpg")), "--model", "egde-vqa", QUESTION], 4),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.replace(" ", "-"))
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_bad_input_is_one_line_and_an_exit_code(
+    case: str, as_json: bool, tmp_path: Path, own_home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make, code = CASES[case]
+    arguments = ["ask", *make(tmp_path), *(["--json"] if as_json else [])]
+    assert main(arguments) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert err.startswith("edge-agent: ")
+    assert len(err) < 600
+    assert not list(own_home.rglob("*")), "something was written"
+
+
+def test_an_unknown_policy_or_command_names_the_nearest(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    main(["ask", "--image", str(jpeg(tmp_path / "p.jpg")), "--policy", "msoa", QUESTION])
+    main(["futures"])
+    err = capfd.readouterr().err
+    assert "did you mean 'msao'?" in err
+    assert "did you mean 'features'?" in err
+
+
+def test_commands_of_later_releases_do_not_exist(capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("bench", "calibrate", "outbox", "simulate"):
+        assert main([name]) == 2
+    assert "no command 'bench'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["features", "decide"])
+def test_other_commands_refuse_bad_files_alike(command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    question = [QUESTION] if command == "decide" else []
+    for name, content in (("e.jpg", b""), ("t.wav", b"text" * 99), ("t.mp4", b"text" * 99)):
+        assert main([command, str(written(tmp_path / name, content)), *question]) == 3
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert len(err.strip().splitlines()) == 1
