@@ -1,0 +1,86 @@
+"""Puts the tensors of one turn together from TENSOR_BEGIN, CHUNK and END, within the limits. Pure state, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from edge_agent.transport.codecs import EncodedTensor, check_declaration
+from edge_agent.transport.frames import Frame, FrameError, FrameType
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.messages import TensorBegin
+
+
+class TensorAssembly:
+    """The tensors that one TURN promised, in the order of their names in it. One arrives at a time, each once.
+
+    Sizes are checked when they are declared; memory grows only with the bytes that really came, never past the limits.
+    """
+
+    def __init__(
+        self, tensor_ids: tuple[str, ...], limits: Limits, encoder_ids: Collection[str], hidden_size: int
+    ) -> None:
+        self._ids = tensor_ids
+        self._limits = limits
+        self._encoder_ids = encoder_ids
+        self._hidden = hidden_size
+        self._done: dict[str, EncodedTensor] = {}
+        self._begin: TensorBegin | None = None
+        self._body = bytearray()
+        self._compressed = 0
+        self._decoded = 0
+
+    @property
+    def complete(self) -> bool:
+        return len(self._done) == len(self._ids)
+
+    def tensors(self) -> tuple[EncodedTensor, ...]:
+        """All tensors, once `complete`."""
+        return tuple(self._done[name] for name in self._ids)
+
+    def accept(self, frame: Frame) -> None:
+        """Take one TENSOR frame. Raises FrameError (`protocol`, `bad_tensor`, `too_large`, `unknown_encoder`, ...)."""
+        if frame.type == FrameType.TENSOR_BEGIN:
+            self._open(TensorBegin.from_frame(frame, self._limits))
+        elif frame.type == FrameType.TENSOR_CHUNK:
+            self._append(frame.payload)
+        else:
+            self._close()
+
+    def _open(self, begin: TensorBegin) -> None:
+        if self._begin is not None:
+            raise FrameError("TENSOR_BEGIN came before the tensor ahead of it ended")
+        if begin.tensor_id not in self._ids or begin.tensor_id in self._done:
+            raise FrameError("TENSOR_BEGIN names a tensor that TURN did not, or that is already here")
+        if begin.encoder_id not in self._encoder_ids:
+            raise FrameError(f"no decoder here reads embeddings of {begin.encoder_id!r}", code="unknown_encoder")
+        self._decoded += check_declaration(begin.codec, begin.shape, self._limits)
+        self._compressed += begin.size_bytes
+        if begin.shape[1] != self._hidden:
+            raise FrameError(f"embeddings are {begin.shape[1]} wide, not {self._hidden}", code="bad_tensor")
+        if self._decoded > self._limits.decoded_bytes_per_turn:
+            raise FrameError("the tensors of a turn decode to more than its limit", code="too_large")
+        if self._compressed > self._limits.compressed_bytes_per_turn:
+            raise FrameError("the tensors of a turn are larger than its limit", code="too_large")
+        self._begin = begin
+
+    def _append(self, chunk: bytes) -> None:
+        if self._begin is None:
+            raise FrameError("TENSOR_CHUNK came without TENSOR_BEGIN")
+        if not 1 <= len(chunk) <= self._limits.chunk_bytes:
+            raise FrameError(f"a chunk of {len(chunk)} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
+        if len(self._body) + len(chunk) > self._begin.size_bytes:
+            raise FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
+        self._body += chunk
+
+    def _close(self) -> None:
+        begin = self._begin
+        if begin is None:
+            raise FrameError("TENSOR_END came without TENSOR_BEGIN")
+        if len(self._body) != begin.size_bytes:
+            raise FrameError(f"a tensor ended at {len(self._body)} of {begin.size_bytes} bytes", code="bad_tensor")
+        tensor = begin.tensor(bytes(self._body))
+        if tensor.tensor_id() != begin.tensor_id:
+            raise FrameError("a tensor is not the one that its name promises", code="bad_tensor")
+        self._done[begin.tensor_id] = tensor
+        self._begin = None
+        self._body = bytearray()

@@ -1,0 +1,229 @@
+"""The client of a cloud: one turn up, its tokens down, within a deadline; every failure is a typed CloudError."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from edge_agent.errors import CloudError, UsageError
+from edge_agent.transport.connection import Connection, SessionFactory, bounded, connect, open_session
+from edge_agent.transport.exchange import Exchange, TurnRequest, TurnResult, check_request
+from edge_agent.transport.frames import ENDPOINT, Frame, FrameError, FrameType
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.messages import Welcome
+from edge_agent.types import TokenEvent
+
+__all__ = ["CloudClient", "CloudHealth", "CloudTurnError", "TurnRequest", "TurnResult"]
+
+_MAX_HEALTH_BYTES = 16 * 1024
+
+
+class CloudTurnError(CloudError):
+    """A turn that failed, with what it had cost in bytes by then."""
+
+    def __init__(self, cause: CloudError, bytes_up: int, bytes_down: int) -> None:
+        super().__init__(cause.message, cause.hint, code=cause.code, retryable=cause.retryable)
+        self.bytes_up = bytes_up
+        self.bytes_down = bytes_down
+
+
+@dataclass(frozen=True, slots=True)
+class CloudHealth:
+    """What a probe of /healthz found. `rtt_ms` is None when nothing answered; `detail` says why not."""
+
+    reachable: bool
+    rtt_ms: float | None = None
+    detail: str = ""
+
+
+class _Tally:
+    """Bytes of one turn over all connections that it used."""
+
+    def __init__(self) -> None:
+        self.up = 0
+        self.down = 0
+
+
+class CloudClient:
+    """Talks EAP/1 to one cloud. Nothing is opened before the first turn or probe; one idle connection is kept.
+
+    `url` is http(s):// or ws(s)://host[:port][/path]; without a path, /eap/v1/ws. Raises UsageError for another URL, or
+    for a token that would travel in the clear to another machine. `session_factory` makes the HTTP session (tests count
+    with it); `connects` counts attempts to open a WebSocket. Close it, or use it as an async context.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        connect_timeout_s: float = 2.0,
+        device: str = "",
+        session_factory: SessionFactory = open_session,
+    ) -> None:
+        self.url, self._health_url = _endpoints(url, bool(token))
+        self.connects = 0
+        self._token = token
+        self._connect_timeout_s = connect_timeout_s
+        self._device = device
+        self._session_factory = session_factory
+        self._session: aiohttp.ClientSession | None = None
+        self._idle: Connection | None = None
+
+    async def __aenter__(self) -> CloudClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def turn(self, request: TurnRequest) -> AsyncGenerator[TokenEvent | TurnResult, None]:
+        """Ask; stream the tokens, then exactly one TurnResult.
+
+        Ends by the request's deadline. Leaving early (use contextlib.aclosing) sends CANCEL and closes the connection.
+        Raises CloudTurnError with code unreachable, auth, overloaded, draining, timeout, closed, protocol, too_large,
+        unknown_encoder, unknown_codec, bad_tensor, over_budget, bad_request or internal.
+        """
+        tally = _Tally()
+        try:
+            if request.deadline_ms <= 0:
+                raise CloudError("the deadline passed before the cloud was asked", code="timeout")
+            check_request(request, Limits())
+            async with aclosing(self._attempts(request, tally)) as items:
+                async for item in items:
+                    yield item
+        except CloudError as error:
+            raise CloudTurnError(error, tally.up, tally.down) from error
+
+    async def probe(self, timeout_s: float = 2.0) -> CloudHealth:
+        """Ask /healthz once. Never raises CloudError: what went wrong is in `detail`."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            status = await bounded(self._health_status(), started_s + timeout_s, "asking for its health")
+        except (CloudError, aiohttp.ClientError, OSError, ValueError) as error:
+            return CloudHealth(False, detail=str(error) or type(error).__name__)
+        rtt_ms = (loop.time() - started_s) * 1000
+        return CloudHealth(status == 200, rtt_ms, "" if status == 200 else f"{self._health_url} answers HTTP {status}")
+
+    async def close(self) -> None:
+        """Close the idle connection and the session. May be called twice."""
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            await idle.close((Frame(FrameType.BYE), 0))
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _attempts(self, request: TurnRequest, tally: _Tally) -> AsyncGenerator[TokenEvent | TurnResult, None]:
+        """The turn on the idle connection; if that turns out to be dead before it answered, once more on a new one."""
+        started_s = asyncio.get_running_loop().time()
+        idle, self._idle = self._idle, None
+        if idle is not None and not idle.reusable:
+            await idle.close()
+            idle = None
+        if idle is not None:
+            exchange = Exchange(idle, _welcome_of(idle), request, started_s)
+            try:
+                async with aclosing(self._exchange(exchange, idle, request, tally)) as items:
+                    async for item in items:
+                        yield item
+                return
+            except CloudError as error:
+                if exchange.answered or error.code != "closed":
+                    raise
+        connection = await self._connect(started_s, request, tally)
+        exchange = Exchange(connection, _welcome_of(connection), request, started_s)
+        async with aclosing(self._exchange(exchange, connection, request, tally)) as items:
+            async for item in items:
+                yield item
+
+    async def _exchange(
+        self, exchange: Exchange, connection: Connection, request: TurnRequest, tally: _Tally
+    ) -> AsyncGenerator[TokenEvent | TurnResult, None]:
+        up, down = connection.bytes_up, connection.bytes_down
+        complete = False
+        try:
+            check_request(request, _welcome_of(connection).limits, _welcome_of(connection))
+            async with aclosing(exchange.run(up - tally.up, down - tally.down)) as items:
+                async for item in items:
+                    complete = isinstance(item, TurnResult)
+                    if complete:
+                        await self._keep(connection)
+                    yield item
+        finally:
+            tally.up += connection.bytes_up - up
+            tally.down += connection.bytes_down - down
+            if not complete:
+                await connection.close((Frame(FrameType.CANCEL), exchange.stream), (Frame(FrameType.BYE), 0))
+
+    async def _connect(self, started_s: float, request: TurnRequest, tally: _Tally) -> Connection:
+        deadline_s = started_s + request.deadline_ms / 1000
+        self.connects += 1
+        connection = await connect(self._opened(), self.url, self._token, self._connect_timeout_s, deadline_s)
+        try:
+            greeting_s = min(deadline_s, asyncio.get_running_loop().time() + self._connect_timeout_s)
+            await connection.greet(self._device, greeting_s)
+        except BaseException:
+            await connection.close()
+            raise
+        finally:
+            tally.up += connection.bytes_up
+            tally.down += connection.bytes_down
+        return connection
+
+    async def _keep(self, connection: Connection) -> None:
+        if self._idle is None and connection.reusable:
+            self._idle = connection
+        else:
+            await connection.close((Frame(FrameType.BYE), 0))
+
+    async def _health_status(self) -> int:
+        async with self._opened().get(self._health_url, allow_redirects=False) as response:
+            await response.content.read(_MAX_HEALTH_BYTES)
+            return response.status
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = self._session_factory()
+        return self._session
+
+
+def _welcome_of(connection: Connection) -> Welcome:
+    if connection.welcome is None:
+        raise FrameError("a connection was used before WELCOME")
+    return connection.welcome
+
+
+def _endpoints(url: str, has_token: bool) -> tuple[str, str]:
+    """The WebSocket and health URLs of `url`."""
+    hint = "give it as http://HOST:PORT or https://HOST"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not a URL of a cloud", hint) from error
+    secure = {"http": False, "ws": False, "https": True, "wss": True}.get(parts.scheme.lower())
+    if secure is None or not host or port == 0 or parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(f"{url!r} is not a URL of a cloud", hint)
+    if has_token and not secure and not _is_loopback(host):
+        raise UsageError(f"a token would travel unencrypted to {host}", f"use https://{parts.netloc}")
+    path = parts.path if parts.path.strip("/") else ENDPOINT
+    return (
+        f"{'wss' if secure else 'ws'}://{parts.netloc}{path}",
+        f"{'https' if secure else 'http'}://{parts.netloc}/healthz",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,205 @@
+"""Codecs of uploaded embeddings: float32 in, a compact payload with declared shape out, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import zstandard
+
+from edge_agent.errors import UsageError
+from edge_agent.transport.frames import FrameError, canonical_json
+from edge_agent.transport.limits import Limits
+from edge_agent.types import F32, Embeddings, Modality
+
+DEFAULT_CODEC = "int8-zstd"
+_MAX_WINDOW_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTensor:
+    """One tensor as it travels. `shape` is [tokens, hidden]; `dtype` is the coded one; `config` survives JSON."""
+
+    codec: str
+    dtype: str
+    shape: tuple[int, int]
+    payload: bytes
+    encoder_id: str
+    modality: Modality = Modality.IMAGE
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def description(self) -> dict[str, Any]:
+        """Everything but the payload, as TENSOR_BEGIN carries it."""
+        return {
+            "codec": self.codec,
+            "config": dict(self.config),
+            "dtype": self.dtype,
+            "encoder_id": self.encoder_id,
+            "modality": self.modality.value,
+            "shape": list(self.shape),
+        }
+
+    def tensor_id(self) -> str:
+        """Its name, 64 hex digits: sha256 of the canonical description, a line feed and the payload."""
+        digest = hashlib.sha256(canonical_json(self.description()) + b"\n")
+        digest.update(self.payload)
+        return digest.hexdigest()
+
+
+class Codec(Protocol):
+    """A way to write embeddings. `codec_id` names it on the wire for ever; a changed format is a new id."""
+
+    codec_id: str
+    dtype: str
+
+    def encode(self, embeddings: Embeddings) -> EncodedTensor:
+        """Raises UsageError for data that is not [tokens, hidden] float32, is empty, or holds NaN or infinity."""
+        ...
+
+    def decode(self, tensor: EncodedTensor) -> Embeddings:
+        """A new array, owned by the caller. Raises FrameError; memory is taken only for the declared shape, after the
+        payload proved to have exactly its size.
+        """
+        ...
+
+
+class RawF32:
+    """`raw-f32`: the values themselves, little endian, row by row. 4 bytes a value; exact."""
+
+    codec_id = "raw-f32"
+    dtype = "float32"
+
+    def encode(self, embeddings: Embeddings) -> EncodedTensor:
+        data = _checked(embeddings)
+        return _tensor(self, embeddings, data.astype("<f4").tobytes())
+
+    def decode(self, tensor: EncodedTensor) -> Embeddings:
+        tokens, hidden = _declared(self, tensor)
+        if len(tensor.payload) != tokens * hidden * 4:
+            raise _bad(f"{len(tensor.payload)} bytes do not hold {tokens} x {hidden} float32 values")
+        data = np.frombuffer(tensor.payload, dtype="<f4").astype(np.float32).reshape(tokens, hidden)
+        return _embeddings(tensor, data)
+
+
+class Int8Zstd:
+    """`int8-zstd`: each token divided by its largest magnitude / 127 and rounded to int8, then one zstd frame.
+
+    Body before zstd: scales [tokens] float32, then values [tokens, hidden] int8 in -127..127, little endian. A value is
+    off by at most half its token's scale. A token of zeros has scale 0.
+    """
+
+    codec_id = "int8-zstd"
+    dtype = "int8"
+
+    def __init__(self, level: int = 3) -> None:
+        self._level = level
+
+    def encode(self, embeddings: Embeddings) -> EncodedTensor:
+        body = self.quantise(_checked(embeddings))
+        compressor = zstandard.ZstdCompressor(level=self._level, write_content_size=True, write_checksum=False)
+        return _tensor(self, embeddings, bytes(compressor.compress(body)))
+
+    def quantise(self, data: F32) -> bytes:
+        """The body before zstd of `data` [tokens, hidden] float32, finite."""
+        scales = (np.abs(data).max(axis=1) / np.float32(127)).astype(np.float32)  # [tokens]
+        divisor = np.where(scales > 0, scales, np.float32(1))
+        with np.errstate(over="ignore"):  # subnormal scales: the quotient is clipped
+            values = np.clip(np.rint(data / divisor[:, None]), -127, 127).astype(np.int8)  # [tokens, hidden]
+        values[scales == 0] = 0
+        return bytes(scales.astype("<f4").tobytes() + values.tobytes())
+
+    def decode(self, tensor: EncodedTensor) -> Embeddings:
+        tokens, hidden = _declared(self, tensor)
+        body = _unzstd(tensor.payload, tokens * 4 + tokens * hidden)
+        scales = np.frombuffer(body, dtype="<f4", count=tokens).astype(np.float32)  # [tokens]
+        values = np.frombuffer(body, dtype=np.int8, offset=tokens * 4).reshape(tokens, hidden)
+        if not np.isfinite(scales).all() or (scales < 0).any():
+            raise _bad("a scale is negative, infinite or NaN")
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _embeddings(tensor, values.astype(np.float32) * scales[:, None])  # [tokens, hidden] float32
+
+
+CODECS: Mapping[str, Codec] = {codec.codec_id: codec for codec in (Int8Zstd(), RawF32())}
+
+
+def find_codec(codec_id: str) -> Codec:
+    """The codec of that name. Raises UsageError naming the known ones."""
+    if codec_id not in CODECS:
+        raise UsageError(f"no codec is called {codec_id!r}", f"known codecs: {', '.join(sorted(CODECS))}")
+    return CODECS[codec_id]
+
+
+def decode_tensor(tensor: EncodedTensor, limits: Limits) -> Embeddings:
+    """Decode what came from the wire, after checking its declaration. Raises FrameError (`bad_tensor`, `unknown_codec`,
+    `too_large`).
+    """
+    check_declaration(tensor.codec, tensor.shape, limits)
+    return CODECS[tensor.codec].decode(tensor)
+
+
+def check_declaration(codec: str, shape: tuple[int, int], limits: Limits) -> int:
+    """Bytes that a tensor of `shape` takes once decoded (float32). Raises FrameError before any memory is taken."""
+    if codec not in CODECS:
+        raise FrameError(f"codec {codec!r} is not known here", code="unknown_codec")
+    tokens, hidden = shape
+    if not (1 <= tokens <= limits.tokens_per_tensor and 1 <= hidden <= limits.hidden_size):
+        most = f"{limits.tokens_per_tensor} x {limits.hidden_size}"
+        raise FrameError(f"a tensor of {tokens} x {hidden} is outside 1 x 1 to {most}", code="too_large")
+    decoded = tokens * hidden * 4
+    if decoded > limits.decoded_bytes_per_turn:
+        raise FrameError(
+            f"a tensor decodes to {decoded} bytes; at most {limits.decoded_bytes_per_turn}", code="too_large"
+        )
+    return decoded
+
+
+def _bad(message: str) -> FrameError:
+    return FrameError(message, code="bad_tensor")
+
+
+def _checked(embeddings: Embeddings) -> F32:
+    data = embeddings.data
+    if data.ndim != 2 or data.size == 0 or data.dtype != np.float32:
+        raise UsageError(f"embeddings are {data.dtype} of shape {data.shape}, not float32 of [tokens, hidden]")
+    if not np.isfinite(data).all():
+        raise UsageError("embeddings hold NaN or infinity", "the vision encoder failed: run edge-agent models verify")
+    return data
+
+
+def _tensor(codec: Codec, embeddings: Embeddings, payload: bytes) -> EncodedTensor:
+    tokens, hidden = embeddings.data.shape
+    return EncodedTensor(
+        codec.codec_id, codec.dtype, (int(tokens), int(hidden)), payload, embeddings.encoder_id, embeddings.modality
+    )
+
+
+def _declared(codec: Codec, tensor: EncodedTensor) -> tuple[int, int]:
+    if tensor.dtype != codec.dtype:
+        raise _bad(f"codec {codec.codec_id} holds {codec.dtype}, not {tensor.dtype}")
+    if tensor.config:
+        raise _bad(f"codec {codec.codec_id} takes no configuration")
+    return tensor.shape
+
+
+def _embeddings(tensor: EncodedTensor, data: F32) -> Embeddings:
+    if not np.isfinite(data).all():
+        raise _bad("decoded values are infinite or NaN")
+    return Embeddings(data, tensor.encoder_id, tensor.modality)
+
+
+def _unzstd(payload: bytes, expected_bytes: int) -> bytes:
+    """One zstd frame whose header declares exactly `expected_bytes`; checked before decompressing."""
+    try:
+        header = zstandard.get_frame_parameters(payload)
+        if header.content_size != expected_bytes or header.dict_id != 0:
+            raise _bad(f"a zstd frame declares {header.content_size} bytes where the shape needs {expected_bytes}")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        body: bytes = decompressor.decompress(payload, max_output_size=expected_bytes, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise _bad(f"a payload is not one whole zstd frame ({error})") from error
+    if len(body) != expected_bytes:
+        raise _bad(f"a zstd frame holds {len(body)} bytes where the shape needs {expected_bytes}")
+    return body

@@ -1,0 +1,179 @@
+"""One turn over an open connection: TURN and tensors up, tokens, usage and the end down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from edge_agent.errors import CloudError
+from edge_agent.transport.codecs import EncodedTensor, check_declaration
+from edge_agent.transport.connection import Connection
+from edge_agent.transport.frames import Frame, FrameError, FrameType
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.messages import MICRO, Done, TensorBegin, TurnOpening, Usage, Welcome, error_of, tokens_of
+from edge_agent.types import TokenEvent, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
+    answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
+    """
+
+    question: str
+    tensors: tuple[EncodedTensor, ...]
+    turn_id: str
+    deadline_ms: int
+    max_tokens: int = 16
+    max_cost_usd: float | None = None
+    history: tuple[Turn, ...] = ()
+
+    def opening(self, deadline_ms: int) -> TurnOpening:
+        """The TURN of this request, with what is left of its deadline."""
+        cost = None if self.max_cost_usd is None else int(self.max_cost_usd * MICRO)
+        names = tuple(tensor.tensor_id() for tensor in self.tensors)
+        return TurnOpening(self.turn_id, self.question, names, max(1, deadline_ms), self.max_tokens, cost, self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """The end of a turn. Bytes are those of all EAP frames sent and received for it (a new connection's HELLO and
+    WELCOME included; not TCP, TLS and WebSocket headers). `upload_ms`, `first_token_ms` and `decode_ms` are
+    consecutive and add up to the whole turn: until the cloud had everything (connecting and both ways of the link
+    included), until its first token, until the end. `confidence` and `max_entropy` are the cloud's, 0..1.
+    """
+
+    finish_reason: str
+    confidence: float
+    max_entropy: float
+    tokens: int
+    prompt_tokens: int
+    cost_usd: float
+    replayed: bool
+    bytes_up: int
+    bytes_down: int
+    upload_ms: float
+    first_token_ms: float
+    decode_ms: float
+
+
+def check_request(request: TurnRequest, limits: Limits, welcome: Welcome | None = None) -> None:
+    """Refuse what the other side would refuse, before a byte is sent. Raises CloudError (`too_large`,
+    `unknown_encoder`, `unknown_codec`, `bad_tensor`).
+    """
+    opening = request.opening(request.deadline_ms).to_frame()
+    decoded = sum(check_declaration(tensor.codec, tensor.shape, limits) for tensor in request.tensors)
+    sizes = (
+        ("text", len(opening.payload), limits.text_bytes_per_turn),
+        ("earlier turns", len(request.history), limits.history_turns),
+        ("tensors", len(request.tensors), limits.tensors_per_turn),
+        ("bytes of tensors", sum(len(tensor.payload) for tensor in request.tensors), limits.compressed_bytes_per_turn),
+        ("decoded bytes of tensors", decoded, limits.decoded_bytes_per_turn),
+        ("new tokens", request.max_tokens, limits.new_tokens_per_turn),
+    )
+    for what, size, most in sizes:
+        if size > most:
+            raise CloudError(f"{what}: {size}; the cloud takes {most}", code="too_large", retryable=False)
+    if welcome is None:
+        return
+    for tensor in request.tensors:
+        if tensor.encoder_id not in welcome.encoder_ids:
+            text = f"the cloud's model {welcome.model!r} does not read embeddings of encoder {tensor.encoder_id!r}"
+            raise CloudError(text, "use bundles made as a pair", code="unknown_encoder", retryable=False)
+        if tensor.codec not in welcome.codecs:
+            raise CloudError(f"the cloud does not know codec {tensor.codec!r}", code="unknown_codec", retryable=False)
+        if tensor.shape[1] != welcome.hidden_size:
+            text = f"embeddings are {tensor.shape[1]} wide; the cloud reads {welcome.hidden_size}"
+            raise CloudError(text, code="bad_tensor", retryable=False)
+
+
+class Exchange:
+    """One turn on one connection. `started_s`: the event loop's time when the turn, connecting included, began."""
+
+    def __init__(self, connection: Connection, welcome: Welcome, request: TurnRequest, started_s: float) -> None:
+        self._connection = connection
+        self._limits = welcome.limits
+        self._request = request
+        self._started_s = started_s
+        self._deadline_s = started_s + request.deadline_ms / 1000
+        self._count = 0
+        self._usage: Usage | None = None
+        self._first_s: float | None = None
+        self._sent_s = started_s
+        self.stream = connection.next_stream()
+        self.answered = False
+
+    async def run(self, bytes_up_before: int, bytes_down_before: int) -> AsyncGenerator[TokenEvent | TurnResult, None]:
+        """Tokens, then one TurnResult. Raises CloudError."""
+        await self._upload()
+        while True:
+            frame = await self._connection.receive(self.stream, self._deadline_s)
+            self.answered = True
+            if self._connection.bytes_down - bytes_down_before > self._limits.down_bytes_per_turn:
+                raise FrameError("the cloud sends more than one answer may hold", code="too_large", close_code=1009)
+            if frame.type == FrameType.TOKENS:
+                for event in self._tokens(frame):
+                    yield event
+            elif frame.type == FrameType.USAGE:
+                self._usage = Usage.from_frame(frame)
+            elif frame.type == FrameType.DONE:
+                done = Done.from_frame(frame)
+                self._connection.end_stream(self.stream)
+                up = self._connection.bytes_up - bytes_up_before
+                yield self._result(done, up, self._connection.bytes_down - bytes_down_before)
+                return
+            elif frame.type == FrameType.ERROR:
+                raise error_of(frame)
+            else:
+                raise FrameError(f"{frame.name} does not belong into an answer")
+
+    async def _upload(self) -> None:
+        left_ms = int((self._deadline_s - asyncio.get_running_loop().time()) * 1000)
+        opening = self._request.opening(min(left_ms, self._limits.deadline_ms))
+        await self._send(opening.to_frame())
+        for name, tensor in zip(opening.tensors, self._request.tensors, strict=True):
+            await self._send(TensorBegin.frame_of(tensor, name))
+            for start in range(0, len(tensor.payload), self._limits.chunk_bytes):
+                if self._connection.waiting():
+                    return  # the cloud speaks before it has everything: an error, which the caller reads next
+                chunk = tensor.payload[start : start + self._limits.chunk_bytes]
+                await self._send(Frame(FrameType.TENSOR_CHUNK, payload=chunk))
+            await self._send(Frame(FrameType.TENSOR_END))
+        self._sent_s = asyncio.get_running_loop().time()
+
+    async def _send(self, frame: Frame) -> None:
+        await self._connection.send(frame, self.stream, self._deadline_s)
+
+    def _tokens(self, frame: Frame) -> list[TokenEvent]:
+        events = tokens_of(frame, self._count, self._limits)
+        if self._usage is not None or self._count + len(events) > self._request.max_tokens:
+            raise FrameError("the cloud sends more tokens than were asked for")
+        if self._first_s is None:
+            self._first_s = asyncio.get_running_loop().time()
+        self._count += len(events)
+        return events
+
+    def _result(self, done: Done, bytes_up: int, bytes_down: int) -> TurnResult:
+        usage = self._usage
+        if usage is None or done.tokens != self._count:
+            raise FrameError(f"DONE without USAGE, or after {self._count} of {done.tokens} tokens")
+        now_s = asyncio.get_running_loop().time()
+        first_s = self._first_s if self._first_s is not None else now_s
+        # What the cloud did not spend on its first token, the link did; its word counts only within what passed.
+        server_s = (usage.queue_ms + usage.first_token_ms) / 1000
+        uploaded_s = min(first_s, max(self._sent_s, first_s - server_s))
+        return TurnResult(
+            finish_reason=done.finish_reason,
+            confidence=done.confidence,
+            max_entropy=done.max_entropy,
+            tokens=self._count,
+            prompt_tokens=usage.prompt_tokens,
+            cost_usd=usage.cost_microusd / MICRO,
+            replayed=usage.replayed,
+            bytes_up=bytes_up,
+            bytes_down=bytes_down,
+            upload_ms=(uploaded_s - self._started_s) * 1000,
+            first_token_ms=(first_s - uploaded_s) * 1000,
+            decode_ms=(now_s - first_s) * 1000,
+        )
