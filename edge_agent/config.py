@@ -90,9 +90,10 @@ class PolicySettings:
         0.97, "from this Modality Activation Sparsity on a modality is dropped", low=0, high=1
     )
     accept_entropy: float = setting(
-        0.10,
-        "a draft whose largest normalised token entropy is at most this is the answer; 0: ask the cloud each time",
-        low=0,
+        -1.0,
+        "a draft whose largest normalised token entropy is at most this is the answer; 0: always ask the cloud; "
+        "negative: what the model's calibration says",
+        low=-1,
         high=1,
     )
     accept_decay: float = setting(

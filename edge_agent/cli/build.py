@@ -6,11 +6,12 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.agent import Agent, look, question_state
 from edge_agent.clock import Clock, SystemClock
-from edge_agent.config import Config, FeatureSettings
+from edge_agent.config import Config, FeatureSettings, PolicySettings
 from edge_agent.engines.base import Engine
 from edge_agent.engines.local import BundleModel, LocalEngine
 from edge_agent.errors import UsageError
@@ -23,6 +24,7 @@ from edge_agent.store.ledger import Ledger
 from edge_agent.store.models import find_bundle
 from edge_agent.types import Decision, ModalityFeatures, Observation, SystemState
 from edge_agent.vlm import Bundle
+from edge_agent.vlm.manifest import read_manifest
 
 
 def state_dir(config: Config) -> Path:
@@ -79,6 +81,14 @@ def make_cloud(config: Config, clock: Clock) -> Engine | None:
     return CloudEngine(client, clock, config.cloud.codec)
 
 
+def calibrated(config: Config) -> PolicySettings:
+    """The policy's settings, with what is left to the model's calibration filled in. Raises ModelError."""
+    if config.policy.accept_entropy >= 0:
+        return config.policy
+    calibration = read_manifest(find_bundle(config.model.edge)).calibration
+    return replace(config.policy, accept_entropy=calibration.accept_entropy)
+
+
 def open_model(config: Config) -> BundleModel:
     """The device's model, verified and opened. Raises ModelError."""
     return BundleModel(Bundle.open(find_bundle(config.model.edge)), config.model.threads)
@@ -112,7 +122,7 @@ async def open_agent(
             extractor=extractor_factory(config.features),
             local=LocalEngine(model, clock),
             cloud=cloud,
-            policy=make_policy(config.policy, config.cloud),
+            policy=make_policy(calibrated(config), config.cloud),
             monitors=monitors,
             purse=ledger,
             journal=open_journal(config) if journal else None,
@@ -133,7 +143,7 @@ Decider = Callable[[Observation, Limits], tuple[ModalityFeatures, SystemState, D
 def decider(config: Config) -> Decider:
     """Features, state and decision of an observation, without any engine: nothing is loaded and nothing can be sent."""
     clock = SystemClock()
-    policy = make_policy(config.policy, config.cloud)
+    policy = make_policy(calibrated(config), config.cloud)
     monitors = DeviceMonitors(clock, None, config.cloud.usd_per_question)
     make_extractor = extractor_factory(config.features)
 

@@ -65,6 +65,8 @@ class MsaoPolicy:
     name = "msao"
 
     def __init__(self, settings: PolicySettings, codec: str = "int8-zstd") -> None:
+        if settings.accept_entropy < 0:
+            raise ValueError("accept_entropy must be settled from the model's calibration before a policy is made")
         self._settings = settings
         self._codec = codec
         self.accept_entropy = settings.accept_entropy

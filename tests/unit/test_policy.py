@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,14 +48,17 @@ def features(question: str = "what is on the table?", **parts: object) -> Modali
     return ModalityFeatures(question=question, **{"image": picture(), **parts})  # type: ignore[arg-type]
 
 
+SETTINGS = PolicySettings(accept_entropy=0.1)
+
+
 def msao() -> MsaoPolicy:
-    return MsaoPolicy(PolicySettings())
+    return MsaoPolicy(SETTINGS)
 
 
 def test_a_rich_picture_is_drafted_here_and_goes_up_when_unsure() -> None:
     decision = msao().decide(features(), ONLINE, ())
     assert decision.route is Route.CASCADE
-    assert decision.accept_entropy == PolicySettings().accept_entropy
+    assert decision.accept_entropy == SETTINGS.accept_entropy
     assert [p.action for p in decision.plans] == [Action.UPLOAD]
     assert decision.plans[0].codec == "int8-zstd"
 
@@ -117,7 +121,7 @@ def test_outcomes_of_others_or_without_a_draft_teach_nothing() -> None:
     policy = msao()
     policy.observe(outcome(None))
     policy.observe(outcome(False, policy="cloud"))
-    assert policy.accept_entropy == PolicySettings().accept_entropy
+    assert policy.accept_entropy == SETTINGS.accept_entropy
 
 
 def test_sparsity_is_a_share() -> None:
@@ -129,9 +133,14 @@ def test_sparsity_is_a_share() -> None:
 
 def test_every_name_makes_a_policy_of_that_name() -> None:
     for name in POLICY_NAMES:
-        policy = make_policy(PolicySettings(name=name), CloudSettings())
+        policy = make_policy(replace(SETTINGS, name=name), CloudSettings())
         assert policy.name == name
         assert policy.decide(features(), ONLINE, ()).policy == name
+
+
+def test_a_threshold_left_to_the_model_must_be_settled_first() -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        MsaoPolicy(PolicySettings())
 
 
 class Reckless:
