@@ -104,6 +104,23 @@ struct BinSums {
     Reg floored_log = V::set(0.0F);
     Reg flux = V::set(0.0F);
 
+    // Adds another's sums; sums of a few dozen bins, added up in turn, lose less than one long sum.
+    void add(const BinSums& other) {
+        power = V::add(power, other.power);
+        floored = V::add(floored, other.floored);
+        log_floored = V::add(log_floored, other.log_floored);
+        floored_log = V::add(floored_log, other.floored_log);
+        flux = V::add(flux, other.flux);
+    }
+
+    void store(SoundSums* sums) const {
+        V::store(sums->power, power);
+        V::store(sums->floored, floored);
+        V::store(sums->log_floored, log_floored);
+        V::store(sums->floored_log, floored_log);
+        V::store(sums->flux, flux);
+    }
+
     // Takes in one bin with its real and imaginary part. `previous` is the magnitude of this bin in the frame before
     // lane 0; it is replaced by that of lane `last`.
     void add(Reg re, Reg im, float* previous, std::size_t last) {
@@ -176,6 +193,7 @@ inline void sum_bins(const SoundPlan& plan, const float* work, std::size_t last,
     const auto first = Complex<V>::load(work);
     low.add(V::mul(two, V::add(first.re, first.im)), zero, previous, last);
     high.add(V::mul(two, V::sub(first.re, first.im)), zero, previous + half, last);
+    BinSums<V> total;
     for (std::size_t k = 1; k < half / 2; ++k) {
         const auto a = Complex<V>::load(work + k * step);
         const auto b = Complex<V>::load(work + (half - k) * step);
@@ -186,14 +204,18 @@ inline void sum_bins(const SoundPlan& plan, const float* work, std::size_t last,
         const auto y = e - t;
         low.add(x.re, x.im, previous + k, last);
         high.add(y.re, y.im, previous + half - k, last);
+        if (k % 64 == 0) {
+            low.add(high);
+            total.add(low);
+            low = BinSums<V>{};
+            high = BinSums<V>{};
+        }
     }
     const auto middle = Complex<V>::load(work + half / 2 * step);
     low.add(V::mul(two, middle.re), V::mul(two, middle.im), previous + half / 2, last);
-    V::store(sums->power, V::add(low.power, high.power));
-    V::store(sums->floored, V::add(low.floored, high.floored));
-    V::store(sums->log_floored, V::add(low.log_floored, high.log_floored));
-    V::store(sums->floored_log, V::add(low.floored_log, high.floored_log));
-    V::store(sums->flux, V::add(low.flux, high.flux));
+    low.add(high);
+    total.add(low);
+    total.store(sums);
 }
 
 // KernelTable::sound_frames for the vector type V. Lanes beyond `count` repeat the last frame.

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Cross-compiles the kernels for aarch64 and runs their tests under qemu: right or wrong, never how fast.
+# usage: tools/test_neon.sh [BUILD_DIR]      exit status 3: something is not installed, with what to type
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=${1:-$root/build/neon}
+compiler=${AARCH64_CXX:-aarch64-linux-gnu-g++}
+sysroot=${AARCH64_SYSROOT:-/usr/aarch64-linux-gnu}
+for tool in "$compiler" qemu-aarch64 cmake; do
+  if ! command -v "$tool" >/dev/null; then
+    echo "test_neon: $tool is missing: type apt-get install --no-install-recommends" \
+      "g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user cmake make" >&2
+    exit 3
+  fi
+done
+if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makefiles"; fi
+cmake -G "$generator" -S "$root" -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_CXX_COMPILER="$compiler" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON >/dev/null
+cmake --build "$build" -j 1 >/dev/null
+exec qemu-aarch64 -L "$sysroot" "$build/kernel_tests" neon
