@@ -151,13 +151,13 @@ class Connection:
             if message.type == aiohttp.WSMsgType.BINARY:
                 await self._incoming.put(message.data)
                 continue
-            return await self._incoming.put(_ending(message, self._socket.close_code))
+            return await self._incoming.put(_ending(message.type, message.data, self._socket.close_code))
 
 
 async def connect(
     session: aiohttp.ClientSession, url: str, token: str | None, timeout_s: float, deadline_s: float
 ) -> Connection:
-    """Open the WebSocket at `url` (ws:// or wss://). Raises CloudError (unreachable, auth, overloaded, protocol, timeout)."""
+    """Open the WebSocket at `url` (ws, wss). Raises CloudError: unreachable, auth, overloaded, protocol or timeout."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     loop = asyncio.get_running_loop()
     opening = session.ws_connect(
@@ -208,12 +208,12 @@ def _refusal(url: str, status: int) -> CloudError:
     return CloudError(f"{url} does not answer as an EAP/1 cloud (HTTP {status})", code="protocol", retryable=False)
 
 
-def _ending(message: aiohttp.WSMessage, close_code: int | None) -> CloudError:
-    if message.type == aiohttp.WSMsgType.TEXT:
+def _ending(kind: aiohttp.WSMsgType, data: object, close_code: int | None) -> CloudError:
+    if kind == aiohttp.WSMsgType.TEXT:
         return FrameError("the cloud sent a text message", close_code=1003)
-    if message.type == aiohttp.WSMsgType.ERROR or close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+    if kind == aiohttp.WSMsgType.ERROR or close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
         if close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
             text = f"the cloud sent a message of more than {_MAX_DOWN_FRAME} bytes"
             return FrameError(text, code="too_large", close_code=1009)
-        return FrameError(f"the cloud broke the WebSocket protocol ({message.data})")
+        return FrameError(f"the cloud broke the WebSocket protocol ({data})")
     return CloudError(f"the cloud closed the connection (code {close_code})", code="closed")

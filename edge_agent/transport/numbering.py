@@ -37,3 +37,7 @@ class Numbering:
         """Drop the numbers of a stream that ended; its id is never used again."""
         self._sent.pop(stream, None)
         self._seen.pop(stream, None)
+
+    def skip(self, stream: int, *, seen: int) -> None:
+        """Begin with `seen` frames of `stream` already received (HELLO, before the session had its number)."""
+        self._seen[stream] = seen

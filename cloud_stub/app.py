@@ -1,0 +1,117 @@
+"""The HTTP side of the reference cloud: routes, token, sessions, health, and a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from cloud_stub.session import Session
+from cloud_stub.turns import TurnDesk
+from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, SUBPROTOCOL
+
+HEARTBEAT_S = 15
+MAX_SESSIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may connect. `token` None: anybody who reaches the (loopback) port, except web pages."""
+
+    token: str | None = None
+
+    def refusal(self, request: web.Request) -> web.Response | None:
+        """Why this request may not be upgraded, as a response; None if it may."""
+        if "Origin" in request.headers:
+            return _refuse(403, "web pages may not open sessions")
+        if self.token is not None:
+            given = request.headers.get("Authorization", "")
+            wanted = f"Bearer {self.token}"
+            if not hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8")):
+                return _refuse(401, "a bearer token is needed")
+        return None
+
+    def principal(self) -> str:
+        """Names the token without giving it away."""
+        return hashlib.sha256((self.token or "").encode("utf-8")).hexdigest()[:16]
+
+
+class CloudApp:
+    """Routes and sessions of one cloud. `desk` computes the turns; `close` ends both."""
+
+    def __init__(self, desk: TurnDesk, access: Access, *, max_sessions: int = MAX_SESSIONS) -> None:
+        self._desk = desk
+        self._access = access
+        self._max_sessions = max_sessions
+        self._sessions: set[Session] = set()
+        self._started_s = time.monotonic()
+        self.draining = False
+        self.app = web.Application()
+        self.app.router.add_get(ENDPOINT, self._websocket)
+        self.app.router.add_get("/healthz", self._healthz)
+        self.app.router.add_get("/readyz", self._readyz)
+
+    async def drain(self, drain_s: float) -> None:
+        """Take nothing new, let running turns end for at most `drain_s`, close every session."""
+        self.draining = True
+        await asyncio.gather(*(session.drain(drain_s) for session in list(self._sessions)))
+
+    async def close(self) -> None:
+        await self._desk.close()
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        refusal = self._access.refusal(request)
+        if refusal is not None:
+            return refusal
+        if self.draining or len(self._sessions) >= self._max_sessions:
+            return _refuse(503, "no more sessions now", retry_after_s=1)
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
+        if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
+            return _refuse(400, f"connect by WebSocket with the subprotocol {SUBPROTOCOL}")
+        socket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_FRAME_BYTES
+        )
+        await socket.prepare(request)
+        session = Session(socket, self._desk, self._access.principal(), HEARTBEAT_S)
+        self._sessions.add(session)
+        try:
+            await session.serve()
+        finally:
+            self._sessions.discard(session)
+        return socket
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        desk = self._desk
+        body = {
+            "status": "draining" if self.draining else "live",
+            "model": desk.backend.model,
+            "encoder_ids": list(desk.backend.encoder_ids),
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "sessions": len(self._sessions),
+            "turns_in_flight": desk.in_flight,
+            "turns": desk.computed,
+            "billed_microusd": desk.billed_microusd,
+        }
+        return web.json_response(body)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self.draining:
+            return _refuse(503, "draining", retry_after_s=1)
+        return web.json_response({"status": "ready"})
+
+
+def _refuse(status: int, message: str, *, retry_after_s: int | None = None) -> web.Response:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(
+        status=status,
+        text=json.dumps({"error": {"message": message}}),
+        content_type="application/json",
+        headers=headers,
+    )

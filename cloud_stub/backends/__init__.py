@@ -1,0 +1,1 @@
+"""What the reference cloud may run behind its protocol."""

@@ -1,0 +1,42 @@
+"""The seam between the cloud's protocol and the model that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_agent.types import Embeddings, Generation, TokenEvent, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a backend answers: embeddings first, then earlier turns, then the question."""
+
+    embeddings: tuple[Embeddings, ...]
+    question: str
+    history: tuple[Turn, ...]
+    max_new_tokens: int
+
+
+class Backend(Protocol):
+    """A decoder. Everything here is called from one worker thread, never from the event loop, and may block.
+
+    `encoder_ids` are the encoders whose embeddings it reads, `hidden_size` how wide those are.
+    """
+
+    model: str
+    encoder_ids: tuple[str, ...]
+    hidden_size: int
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """How many tokens the prompt takes, embeddings included. Raises UsageError or ModelError if it does not fit."""
+        ...
+
+    def stream(self, prompt: Prompt, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
+        """At most `max_new_tokens` tokens as they are made; `cancelled` is asked before each. Raises as above."""
+        ...
+
+    def summarise(self, events: Sequence[TokenEvent]) -> Generation:
+        """Text, calibrated confidence, largest entropy and finish reason of a whole answer."""
+        ...

@@ -1,0 +1,43 @@
+"""A bundle of our own ONNX runtime as backend: greedy, on the CPU, one question at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from cloud_stub.backends.base import Prompt
+from edge_agent.types import Embeddings, Generation, TokenEvent
+from edge_agent.vlm import Bundle, Generator, summarise
+from edge_agent.vlm.prompt import PromptWriter
+
+
+class OnnxBackend:
+    """Opens and verifies the bundle at `path`. Raises ModelError. `threads` are those of one inference."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self._bundle = Bundle.open(path)
+        self._generator = Generator(self._bundle, threads=threads)
+        self._writer = PromptWriter(self._bundle)
+        self.model = self._bundle.name
+        self.encoder_ids: tuple[str, ...] = (self._bundle.encoder_id,)
+        self.hidden_size = self._bundle.hidden_size
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        written = self._writer.write(prompt.question, prompt.history, prompt.max_new_tokens)
+        return len(written.ids) + sum(_rows(one) for one in prompt.embeddings)
+
+    def stream(self, prompt: Prompt, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
+        return self._generator.stream(
+            prompt.embeddings,
+            prompt.question,
+            history=prompt.history,
+            max_new_tokens=prompt.max_new_tokens,
+            cancelled=cancelled,
+        )
+
+    def summarise(self, events: Sequence[TokenEvent]) -> Generation:
+        return summarise(events, self._bundle.calibration)
+
+
+def _rows(embeddings: Embeddings) -> int:
+    return int(embeddings.data.shape[0])
