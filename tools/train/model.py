@@ -1,0 +1,147 @@
+"""The connector (backbone features to streamed embeddings) and the decoder that reads them, in torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tools.train.settings import BACKBONE_WIDTH, IMAGE_TOKENS, ModelConfig
+
+Cache = list[tuple[Tensor, Tensor]]
+
+
+class Connector(nn.Module):  # type: ignore[misc]
+    """[b, 49, 1280] to [b, 49, hidden]: LayerNorm, two-layer MLP, learned 2-D position, LayerNorm without scale.
+
+    The last norm keeps every token's values near one size, so that int8 a token loses next to nothing.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(BACKBONE_WIDTH)
+        self.up = nn.Linear(BACKBONE_WIDTH, config.connector)
+        self.down = nn.Linear(config.connector, config.hidden)
+        self.position = nn.Parameter(torch.randn(IMAGE_TOKENS, config.hidden) * 0.3)
+        self.drop = nn.Dropout(config.dropout)
+        self.out = nn.LayerNorm(config.hidden, elementwise_affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.drop(F.gelu(self.up(self.norm(features))))  # [b, 49, connector]
+        y: Tensor = self.out(self.down(x) + self.position)  # [b, 49, hidden]
+        return y
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position: `x` [b, heads, t, d], `cos` and `sin` [b, 1, t, d]."""
+    half = x.shape[-1] // 2
+    turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+    return x * cos + turned * sin
+
+
+class RootMeanSquareNorm(nn.Module):  # type: ignore[misc]
+    """x / rms(x) * weight over the last axis; written out because older exporters know no such operator."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
+        return y
+
+
+class Layer(nn.Module):  # type: ignore[misc]
+    """Pre-norm attention with rotary positions and a gated MLP."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.head_dim = config.heads, config.head_dim
+        self.attention_norm = RootMeanSquareNorm(config.hidden)
+        self.qkv = nn.Linear(config.hidden, 3 * config.hidden, bias=False)
+        self.project = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.mlp_norm = RootMeanSquareNorm(config.hidden)
+        self.gate = nn.Linear(config.hidden, config.mlp, bias=False)
+        self.up = nn.Linear(config.hidden, config.mlp, bias=False)
+        self.down = nn.Linear(config.mlp, config.hidden, bias=False)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """`x` [b, t, hidden]; `mask` [b, 1, t, past + t] bool, True = may look; keys [b, heads, past + t, d]."""
+        b, t, _ = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        query, key, value = rotate(qkv[0], cos, sin), rotate(qkv[1], cos, sin), qkv[2]
+        if past is not None:
+            key, value = torch.cat((past[0], key), dim=2), torch.cat((past[1], value), dim=2)
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # [b, heads, t, d]
+        x = x + self.drop(self.project(seen.transpose(1, 2).reshape(b, t, -1)))
+        y = self.mlp_norm(x)
+        x = x + self.drop(self.down(F.silu(self.gate(y)) * self.up(y)))
+        return x, (key, value)
+
+
+class Decoder(nn.Module):  # type: ignore[misc]
+    """Embeddings of image and text tokens to logits of the next token; word embeddings are shared with the output."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.words = nn.Embedding(config.vocab, config.hidden)
+        nn.init.normal_(self.words.weight, std=0.05)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = RootMeanSquareNorm(config.hidden)
+        angles = torch.outer(
+            torch.arange(config.context).float(),
+            1000.0 ** (-torch.arange(0, config.head_dim, 2).float() / config.head_dim),
+        )
+        both = torch.cat((angles, angles), dim=-1)  # [context, d]
+        self.register_buffer("cos", both.cos(), persistent=False)
+        self.register_buffer("sin", both.sin(), persistent=False)
+        for name, weight in self.named_parameters():
+            if name.endswith(("project.weight", "down.weight")):
+                nn.init.normal_(weight, std=0.02 / config.layers**0.5)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """[b, t] ids to [b, t, hidden], of about the size of the image embeddings."""
+        y: Tensor = self.words(ids) * self.config.hidden**0.5
+        return y
+
+    def run(self, x: Tensor, positions: Tensor, mask: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
+        """[b, t, hidden], positions [b, t], mask [b, 1, t, past + t] to last hidden states [b, t, hidden] and cache."""
+        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]  # [b, 1, t, d]
+        kept: Cache = []
+        for i, layer in enumerate(self.layers):
+            x, pair = layer(x, cos, sin, mask, past[i] if past is not None else None)
+            kept.append(pair)
+        return self.norm(x), kept
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., hidden] to [..., vocab]."""
+        return F.linear(hidden, self.words.weight)
+
+
+def grow(small: Decoder, config: ModelConfig) -> Decoder:
+    """A deeper decoder that at first computes what `small` does: its layers spread out, the new ones add nothing yet."""
+    large = Decoder(config)
+    large.words.load_state_dict(small.words.state_dict())
+    large.norm.load_state_dict(small.norm.state_dict())
+    count, step = len(small.layers), config.layers // len(small.layers)
+    homes = [i * step for i in range(count)]
+    for i, layer in enumerate(large.layers):
+        nearest = max(k for k, home in enumerate(homes) if home <= i)
+        layer.load_state_dict(small.layers[nearest].state_dict())
+        if i not in homes:
+            assert isinstance(layer, Layer)
+            nn.init.zeros_(layer.project.weight)
+            nn.init.zeros_(layer.down.weight)
+    return large
+
+
+def int8_noise(embeddings: Tensor) -> Tensor:
+    """Adds what int8 (or, a quarter of the time, int4) a token would: uniform within half a step of max|x|/127 (/7)."""
+    coarse = torch.rand(embeddings.shape[0], 1, 1) < 0.25
+    levels = torch.where(coarse, 7.0, 127.0)
+    step = embeddings.detach().abs().amax(dim=-1, keepdim=True) / levels
+    return embeddings + (torch.rand_like(embeddings) - 0.5) * step
