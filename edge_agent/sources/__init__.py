@@ -1,0 +1,1 @@
+"""Where frames and sound come from: photos, clips, cameras, microphones; each opens its library only when used."""

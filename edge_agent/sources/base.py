@@ -1,0 +1,67 @@
+"""The seam of every source: open, iterate frames and sound, close, describe; and the checks that all files share."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from edge_agent.errors import InputError
+from edge_agent.types import AudioWindow, Frame
+
+SOUND_RATE_HZ = 16_000
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 32_000
+MAX_FILE_BYTES = 4 << 30
+
+Item = Frame | AudioWindow
+
+
+class Source(Protocol):
+    """Something to watch. Iterating gives frames and windows of sound in the order of their times."""
+
+    async def open(self) -> None:
+        """Get ready. Raises InputError if there is nothing to be had."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        """The items until the source ends (a file) or is lost, which raises InputError (a device)."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything, even while a read hangs. May be called twice."""
+        ...
+
+    def describe(self) -> str:
+        """What it is, for people."""
+        ...
+
+
+def regular_file(path: Path, kind: str, most_bytes: int = MAX_FILE_BYTES) -> int:
+    """The size of a readable, regular file that is not empty. Raises InputError."""
+    try:
+        status = path.stat()
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"{path}: {words}", f"name a readable {kind}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path} is not a regular file", f"name a {kind}")
+    if status.st_size == 0:
+        raise InputError(f"{path} is empty", f"name a {kind} with something in it")
+    if status.st_size > most_bytes:
+        raise InputError(f"{path} has {status.st_size} bytes", f"at most {most_bytes} are read as a {kind}")
+    return status.st_size
+
+
+def check_size(path: object, width: int, height: int) -> None:
+    """Refuse a picture by its declared size, before memory is taken for it. Raises InputError."""
+    if width < 1 or height < 1:
+        raise InputError(f"{path} declares a picture of {width}x{height} pixels", "the file is damaged")
+    if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} declares a picture of {width}x{height} pixels",
+            f"at most {MAX_PIXELS // 10**6} megapixels are read",
+        )

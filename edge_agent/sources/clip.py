@@ -1,0 +1,161 @@
+"""Video files with their sound: frames and chunks of sound in order, paced in real time or as fast as they decode."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.errors import InputError
+from edge_agent.sources.base import SOUND_RATE_HZ, Item, check_size
+from edge_agent.sources.media import check_sound, decoded, make_resampler, opened, samples_of
+from edge_agent.sources.sound import load_sound
+from edge_agent.types import F32, U8, AudioWindow, Frame
+
+CHUNK_S = 0.1
+LONG_SIDE = 1920  # larger frames are scaled down while they are converted
+LOOK_S = 600.0  # `read_clip` looks at so much of a file
+SOUND_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Some frames of a file, evenly spaced, and the beginning of its sound if it has any."""
+
+    frames: tuple[Frame, ...]
+    audio: AudioWindow | None
+
+
+def read_clip(path: Path, max_frames: int = 8) -> Clip:
+    """At most `max_frames` (>= 1) frames, evenly spaced over the file's first ten minutes, and a minute of its sound.
+
+    Raises InputError for a file that is missing, empty, no video, or without a frame.
+    """
+    with opened(path, "clip") as container:
+        stream = _video(container, path)
+        length_s = min(LOOK_S, (container.duration or 0) / 1e6)
+        step_s = length_s / max_frames
+        frames: list[Frame] = []
+        for picture in decoded(container, path, "clip", stream):
+            at_s = _time(picture)
+            if at_s >= len(frames) * step_s:
+                frames.append(Frame(_pixels(picture), at_s, len(frames)))
+            if len(frames) >= max_frames:
+                break
+        has_sound = bool(container.streams.audio)
+    if not frames:
+        raise InputError(f"{path} has no frames", "name a clip with pictures in it")
+    return Clip(tuple(frames), load_sound(path, SOUND_S) if has_sound else None)
+
+
+class ClipSource:
+    """A video file as a stream of frames and of sound in chunks of 0.1 s, in the order of their times."""
+
+    def __init__(self, path: Path, *, realtime: bool = False, clock: Clock | None = None) -> None:
+        self._path = path
+        self._realtime = realtime
+        self._clock = clock or SystemClock()
+        self._items: Iterator[Item] | None = None
+
+    def describe(self) -> str:
+        return f"clip {self._path}"
+
+    async def open(self) -> None:
+        """Check that the file has frames; decoding starts with the iteration. Raises InputError."""
+        await asyncio.to_thread(self._check)
+        self._items = _decode(self._path)
+
+    async def close(self) -> None:
+        self._items = None
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        """The items; decoding runs in a worker thread, a few items ahead of nobody. Raises InputError."""
+        if self._items is None:
+            await self.open()
+        items, started_s = self._items, self._clock.monotonic_s()
+        while items is not None and (item := await asyncio.to_thread(next, items, None)) is not None:
+            if self._realtime:
+                due_s = item.timestamp_s if isinstance(item, Frame) else item.start_s + item.duration_s
+                await self._clock.sleep(max(0.0, started_s + due_s - self._clock.monotonic_s()))
+            yield item
+
+    def _check(self) -> None:
+        with opened(self._path, "clip") as container:
+            _video(container, self._path)
+
+
+def _video(container: Any, path: Path) -> Any:
+    """The first video stream, its size checked."""
+    if not container.streams.video:
+        raise InputError(f"{path} has no video in it", "name a clip with pictures, or use --audio for sound")
+    stream = container.streams.video[0]
+    check_size(path, stream.codec_context.width, stream.codec_context.height)
+    return stream
+
+
+def _decode(path: Path) -> Iterator[Item]:
+    """Frames and chunks of sound as they lie in the file; raises InputError if there is no frame at all."""
+    with opened(path, "clip") as container:
+        video = _video(container, path)
+        sound = container.streams.audio[0] if container.streams.audio else None
+        if sound is not None:
+            check_sound(path, sound)
+        chunks = _Chunks()
+        index = 0
+        for part in decoded(container, path, "clip", *(s for s in (video, sound) if s is not None)):
+            if hasattr(part, "samples"):
+                yield from chunks.feed(part)
+            else:
+                yield Frame(_pixels(part), _time(part), index)
+                index += 1
+        yield from chunks.end()
+    if index == 0:
+        raise InputError(f"{path} has no frames", "name a clip with pictures in it")
+
+
+class _Chunks:
+    """Cuts decoded sound into windows of CHUNK_S."""
+
+    def __init__(self) -> None:
+        self._resampler = make_resampler()
+        self._rest: F32 = np.zeros(0, np.float32)
+        self._at_s: float | None = None
+
+    def feed(self, frame: Any) -> Iterator[AudioWindow]:
+        if self._at_s is None:
+            self._at_s = _time(frame)
+        yield from self._cut(samples_of(self._resampler, frame))
+
+    def end(self) -> Iterator[AudioWindow]:
+        if self._at_s is not None:
+            yield from self._cut(samples_of(self._resampler, None))
+            if len(self._rest):
+                yield AudioWindow(self._rest, SOUND_RATE_HZ, self._at_s)
+
+    def _cut(self, samples: F32) -> Iterator[AudioWindow]:
+        size = int(CHUNK_S * SOUND_RATE_HZ)
+        self._rest = np.concatenate([self._rest, samples])
+        while len(self._rest) >= size:
+            chunk, self._rest = self._rest[:size].copy(), self._rest[size:]
+            yield AudioWindow(chunk, SOUND_RATE_HZ, self._at_s or 0.0)
+            self._at_s = (self._at_s or 0.0) + CHUNK_S
+
+
+def _time(frame: Any) -> float:
+    """Seconds from the start of the file; 0 where the file does not say."""
+    return max(0.0, float(frame.time)) if frame.time is not None else 0.0
+
+
+def _pixels(picture: Any) -> U8:
+    """[H, W, 3] uint8 BGR, upright, the long side at most LONG_SIDE."""
+    check_size("a frame of the clip", picture.width, picture.height)
+    by = min(1.0, LONG_SIDE / max(picture.width, picture.height))
+    width, height = max(1, round(picture.width * by)), max(1, round(picture.height * by))
+    pixels: U8 = picture.reformat(width=width, height=height, format="bgr24").to_ndarray()
+    turns = round(getattr(picture, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels

@@ -1,0 +1,81 @@
+"""What clips and sounds share: opening a local file with PyAV, and resampling its sound to 16 kHz mono."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_agent.errors import InputError
+from edge_agent.sources.base import SOUND_RATE_HZ, regular_file
+from edge_agent.types import F32
+
+log = logging.getLogger(__name__)
+MAX_CHANNELS = 64
+MAX_RATE_HZ = 768_000
+
+
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[Any]:
+    """A PyAV container of a local file; playlists in it may not reach the network. Raises InputError."""
+    import av
+
+    regular_file(path, kind)
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as a {kind}: {_words(error)}", f"name a {kind} that ffmpeg can read"
+        ) from error
+    with container:
+        yield container
+
+
+def decoded(container: Any, path: Path, kind: str, *streams: Any) -> Iterator[Any]:
+    """Decoded frames of the streams. What is damaged in the middle ends the file there, with a warning.
+
+    Raises InputError if not one frame could be decoded.
+    """
+    import av
+
+    count = 0
+    try:
+        for packet in container.demux(*streams):
+            for frame in packet.decode():
+                count += 1
+                yield frame
+    except av.FFmpegError as error:
+        if count == 0:
+            raise InputError(f"{path} cannot be decoded: {_words(error)}", f"name another {kind}") from error
+        log.warning("%s is damaged after %d frames: %s", path, count, _words(error))
+
+
+def check_sound(path: Path, stream: Any) -> None:
+    """Refuse a sound by its declared shape. Raises InputError."""
+    rate_hz, channels = stream.codec_context.sample_rate or 0, stream.codec_context.channels or 0
+    if not 0 < rate_hz <= MAX_RATE_HZ or not 0 < channels <= MAX_CHANNELS:
+        hint = f"1..{MAX_CHANNELS} channels of 1..{MAX_RATE_HZ} Hz are read"
+        raise InputError(f"{path} declares {channels} channels of {rate_hz} Hz", hint)
+
+
+def make_resampler() -> Any:
+    """A PyAV resampler to mono float32 at 16 kHz."""
+    import av
+
+    return av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
+
+
+def samples_of(resampler: Any, frame: Any) -> F32:
+    """[n] float32 of one decoded frame (None: what is left in the resampler); not finite samples become 0."""
+    parts = [np.asarray(out.to_ndarray(), dtype=np.float32).reshape(-1) for out in resampler.resample(frame)]
+    joined: F32 = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    return np.nan_to_num(joined, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,104 @@
+"""Microphones through sounddevice (PortAudio), an extra: `pip install 'edge-agent[mic]'`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+
+from edge_agent.errors import InputError
+from edge_agent.sources.base import SOUND_RATE_HZ, Item
+from edge_agent.types import F32, AudioWindow
+
+CHUNK_S = 0.1
+QUEUE_CHUNKS = 50  # five seconds; older sound is dropped and counted
+CHUNK_TIMEOUT_S = 5.0
+
+
+def sounddevice() -> Any:
+    """The sounddevice module. Raises InputError with the exact lines that install what is missing."""
+    try:
+        import sounddevice as module
+    except ImportError as error:
+        raise InputError("the microphone needs sounddevice", "pip install 'edge-agent[mic]'") from error
+    except OSError as error:  # PortAudio's library is not there
+        raise InputError("the microphone needs PortAudio", "sudo apt install libportaudio2") from error
+    return module
+
+
+class MicrophoneSource:
+    """A microphone as chunks of 0.1 s, mono float32 at 16 kHz. `device` is "default" or part of a device's name."""
+
+    def __init__(self, device: str = "default", module: Any = None) -> None:
+        self._device = device
+        self._module = module
+        self._stream: Any = None
+        self._chunks: asyncio.Queue[F32] = asyncio.Queue(maxsize=QUEUE_CHUNKS)
+        self.dropped = 0
+
+    def describe(self) -> str:
+        return f"microphone {self._device}"
+
+    async def open(self) -> None:
+        """Start recording. Raises InputError if there is no such microphone."""
+        module = self._module or sounddevice()
+        loop = asyncio.get_running_loop()
+
+        def heard(block: Any, frames: int, time: Any, status: Any) -> None:
+            samples = np.array(block[:, 0], dtype=np.float32)  # PortAudio takes its buffer back
+            loop.call_soon_threadsafe(self._put, samples)
+
+        name = None if self._device == "default" else self._device
+        try:
+            self._stream = module.InputStream(
+                samplerate=SOUND_RATE_HZ,
+                blocksize=int(SOUND_RATE_HZ * CHUNK_S),
+                channels=1,
+                dtype="float32",
+                device=name,
+                callback=heard,
+            )
+            self._stream.start()
+        except (module.PortAudioError, ValueError) as error:
+            words = f"microphone {self._device} cannot be opened: {error}"
+            raise InputError(words, "run `edge-agent doctor` to see the microphones") from error
+
+    async def close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await asyncio.to_thread(stream.close)
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        """Chunks until closed; a microphone that falls silent on the wire raises InputError."""
+        heard = 0
+        while self._stream is not None:
+            try:
+                samples = await asyncio.wait_for(self._chunks.get(), CHUNK_TIMEOUT_S)
+            except asyncio.TimeoutError as error:
+                raise InputError(f"microphone {self._device} was lost", "check its cable") from error
+            yield AudioWindow(samples, SOUND_RATE_HZ, heard / SOUND_RATE_HZ)
+            heard += len(samples)
+
+    def _put(self, samples: F32) -> None:
+        if self._chunks.full():
+            self._chunks.get_nowait()
+            self.dropped += 1
+        self._chunks.put_nowait(samples)
+
+
+async def record(seconds: float, device: str = "default", module: Any = None) -> AudioWindow:
+    """So many seconds of a microphone, from now. Raises InputError."""
+    microphone = MicrophoneSource(device, module)
+    await microphone.open()
+    parts: list[F32] = []
+    try:
+        async for item in microphone:
+            if isinstance(item, AudioWindow):
+                parts.append(item.samples)
+            if sum(map(len, parts)) >= seconds * SOUND_RATE_HZ:
+                break
+    finally:
+        await microphone.close()
+    return AudioWindow(np.concatenate(parts), SOUND_RATE_HZ)
