@@ -8,6 +8,7 @@ from edge_agent.vlm.generate import Generator
 from edge_agent.vlm.image_processor import ImageProcessor
 from edge_agent.vlm.library import BundleInfo, find_bundle, list_bundles, verify_bundle
 from edge_agent.vlm.manifest import Calibration, Manifest
+from edge_agent.vlm.selftest import self_test
 from edge_agent.vlm.vision import VisionEncoder
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "confidence",
     "find_bundle",
     "list_bundles",
+    "self_test",
     "summarise",
     "verify_bundle",
 ]

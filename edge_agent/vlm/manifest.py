@@ -44,6 +44,14 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Golden:
+    """What the release computed for the picture of the self-test: 16 values of its embeddings, and the answer."""
+
+    embedding: tuple[float, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The manifest of one bundle. `encoder_id` names encoder, connector and preprocessing: only embeddings with the
     same one can be read by this bundle's decoder.
@@ -57,6 +65,7 @@ class Manifest:
     tokens_per_image: int
     files: tuple[FileEntry, ...]
     calibration: Calibration
+    golden: Golden | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -97,6 +106,7 @@ def read_manifest(folder: Path) -> Manifest:
             tokens_per_image=int(raw["tokens_per_image"]),
             files=files,
             calibration=_calibration(raw["calibration"]),
+            golden=_golden(raw["golden"]) if "golden" in raw else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a manifest ({error!r})", VERIFY) from error
@@ -119,6 +129,10 @@ def _calibration(raw: Mapping[str, Any]) -> Calibration:
     if made.temperature <= 0 or not 0 <= made.accept_entropy <= 1:
         raise ValueError("temperature or accept_entropy out of range")
     return made
+
+
+def _golden(raw: Mapping[str, Any]) -> Golden:
+    return Golden(tuple(float(v) for v in raw["embedding"]), str(raw["answer"]))
 
 
 def sha256_of(path: Path) -> str:
