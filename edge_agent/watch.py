@@ -93,10 +93,11 @@ class Watcher:
         self._limits = limits
         self._on_asked = on_asked
         self._private = private
-        self._source = source
+        self.source = source
         self._progress = progress
         self._look_back = LookBack()
         self._asked: deque[tuple[Firing, Observation]] = deque()
+        self._early: list[str] = []  # asked before the first frame
         self._automatic: tuple[Firing, Observation] | None = None
         self._wake = asyncio.Event()
         self._ended = False
@@ -117,10 +118,13 @@ class Watcher:
             answering.cancel()
 
     def ask(self, question: str) -> bool:
-        """Queue a person's question about now; False before the first frame or when too many wait."""
-        observation = self._look_back.observe(question, self._private, self._source)
-        if observation is None or len(self._asked) >= MAX_ASKED:
+        """Queue a person's question about now, or about the first frame to come; False if too many wait."""
+        if len(self._asked) + len(self._early) >= MAX_ASKED:
             return False
+        observation = self._look_back.observe(question, self._private, self.source)
+        if observation is None:
+            self._early.append(question)
+            return True
         self._asked.append((Firing("asked", 0.0, self._now_s), observation))
         self._wake.set()
         return True
@@ -129,6 +133,9 @@ class Watcher:
         self._look_back.add(item)
         if isinstance(item, Frame):
             self._now_s = item.timestamp_s
+            early, self._early = self._early, []
+            for question in early:
+                self.ask(question)
             _, motion = await asyncio.to_thread(self._extractor.vision, item.pixels)
             firing = self._triggers.frame(motion, item.timestamp_s)
         else:
@@ -136,7 +143,7 @@ class Watcher:
             firing = self._triggers.sound(sound, item.start_s)
         if firing is None:
             return
-        observation = self._look_back.observe(self._settings.question, self._private, self._source)
+        observation = self._look_back.observe(self._settings.question, self._private, self.source)
         if observation is not None:
             self.replaced += self._automatic is not None
             self._automatic = (firing, observation)

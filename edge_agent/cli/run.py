@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import os
+import random
 import signal
-import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edge_agent.agent import check_question
+from edge_agent.cli.build import extractor_factory, open_agent, open_model
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
-from edge_agent.cli.output import answer_record, emit, say_answer
-from edge_agent.config import Loaded
+from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.clock import SystemClock
+from edge_agent.config import Loaded, RunSettings
 from edge_agent.errors import EdgeAgentError, UsageError
-from edge_agent.types import AudioWindow, Frame
+from edge_agent.service.systemd import Notifier, Watchdog
+from edge_agent.sources.base import Source
+from edge_agent.sources.camera import CameraSource
+from edge_agent.sources.clip import ClipSource
+from edge_agent.sources.merge import merge
+from edge_agent.sources.microphone import MicrophoneSource
+from edge_agent.sources.supervisor import Supervisor
 from edge_agent.watch import Asked, Watcher
 
+MAX_LINE_BYTES = 8192
 log = logging.getLogger(__name__)
 
 
@@ -40,24 +51,117 @@ def command(
     A line on stdin is a question about this moment. Ends with the clip, or at Ctrl-C.
     """
     loaded = settle(**deciding)
-    flags = (("run.clip", None if clip is None else str(clip), "--clip"), ("run.camera", camera, "--camera"))
-    for key, value, flag in (
-        *flags,
+    if clip is not None and camera is not None:
+        raise UsageError("--clip and --camera together", "watch one of them")
+    flags = (
+        ("run.clip", None if clip is None else str(clip), "--clip"),
+        ("run.camera", camera, "--camera"),
         ("run.microphone", "default" if mic else None, "--mic"),
         ("trigger.question", question, "--question"),
-    ):
+    )
+    for key, value, flag in flags:
         if value is not None:
             loaded = loaded.override(key, value, flag)
+    if clip is not None or camera is not None:  # the flag's picture source stands instead of the file's
+        other = "run.clip" if clip is None else "run.camera"
+        loaded = loaded.override(other, "", "--camera" if clip is None else "--clip")
     check_question(loaded.config.trigger.question)
-    watched = loaded.config.run
-    if clip is not None:  # a flag names another picture source than the file does
-        loaded = loaded.override("run.camera", "", "--clip")
-    elif camera is not None:
-        loaded = loaded.override("run.clip", "", "--camera")
-    elif watched.clip and watched.camera:
-        raise UsageError("run.clip and run.camera are both set", "keep one of them")
-    if not loaded.config.run.clip and not loaded.config.run.camera:
+    asyncio.run(_run(loaded, _make_source(loaded.config.run, fast), as_json))
+
+
+def _make_source(settings: RunSettings, fast: bool) -> list[Source]:
+    """The sources that the settings name; devices are supervised. Raises UsageError."""
+    clock, rng = SystemClock(), random.Random()
+    if settings.clip and settings.camera:
+        raise UsageError("a clip and a camera are both named", "watch one of them: --clip F or --camera URI")
+    if settings.clip:
+        return [ClipSource(Path(settings.clip).expanduser(), realtime=not fast)]
+    if not settings.camera:
         raise UsageError(
             "there is nothing to watch", "add --clip F or --camera URI, or set run.camera in the configuration"
         )
-    asyncio.run(_run(loaded, fast, as_json))
+    sources: list[Source] = [Supervisor(lambda: CameraSource(settings.camera), clock, rng)]
+    if settings.microphone:
+        sources.append(Supervisor(lambda: MicrophoneSource(settings.microphone), clock, rng))
+    return sources
+
+
+async def _run(loaded: Loaded, sources: list[Source], as_json: bool) -> None:
+    config = loaded.config
+    clock = SystemClock()
+    notifier = Notifier()
+    with waiting("opening", as_json):
+        model = open_model(config)
+    async with open_agent(config, model, clock) as agent, AsyncExitStack() as stack:
+        for source in sources:
+            await source.open()
+            stack.push_async_callback(source.close)
+        watchdog = Watchdog(notifier, clock)
+        watcher = Watcher(
+            agent,
+            extractor_factory(config.features)(),
+            config.trigger,
+            limits_of(loaded),
+            lambda asked: _say(asked, clock.wall_s(), as_json),
+            private=config.limits.private,
+            source=", ".join(source.describe() for source in sources),
+            progress=watchdog.progress,
+        )
+        asking = asyncio.get_running_loop()
+        _read_questions(lambda line: asking.call_soon_threadsafe(_ask, watcher, line))
+        watching = asyncio.create_task(watcher.run(merge(sources)))
+        asking.add_signal_handler(signal.SIGTERM, watching.cancel)
+        notifier.notify("READY=1", f"STATUS=watching {watcher.source}")
+        try:
+            await watching
+        except asyncio.CancelledError:
+            log.info("stopped")
+        finally:
+            notifier.notify("STOPPING=1")
+
+
+def _ask(watcher: Watcher, question: str) -> None:
+    try:
+        check_question(question)
+    except EdgeAgentError as error:
+        log.warning("%s", error)
+        return
+    if not watcher.ask(question):
+        log.warning("too many questions wait; this one is refused: %.80s", question)
+
+
+def _read_questions(put: Callable[[str], object]) -> None:
+    """Lines of stdin, each a question, from a daemon thread: a read of stdin that never returns holds nobody up."""
+
+    def read() -> None:
+        rest = b""
+        while block := _read_block():
+            *lines, rest = (rest + block).split(b"\n")
+            rest = rest[-MAX_LINE_BYTES:]
+            for line in lines:
+                if line.strip():
+                    put(line.decode(errors="replace").strip())
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+def _read_block() -> bytes:
+    """Some bytes of stdin; none at its end or where there is none. Not through sys.stdin, whose lock a reader keeps."""
+    try:
+        return os.read(0, 4096)
+    except OSError:
+        return b""
+
+
+def _say(asked: Asked, wall_s: float, as_json: bool) -> None:
+    firing = asked.firing
+    if as_json:
+        head = {"time_s": wall_s, "at_s": firing.at_s, "trigger": firing.trigger, "trigger_value": firing.value}
+        tail = {"error": asked.error} if asked.answer is None else answer_record(asked.answer)
+        emit({**head, "question": asked.question, **tail})
+        return
+    click.echo(f"[{firing.at_s:8.1f} s] {firing.trigger}: {asked.question}")
+    if asked.answer is None:
+        click.echo(f"  no answer: {asked.error}")
+    else:
+        say_answer(asked.answer)

@@ -116,11 +116,19 @@ def test_every_question_of_a_person_is_answered() -> None:
 def test_too_many_questions_are_refused_not_hoarded() -> None:
     async def fill() -> list[bool]:
         watcher = Watcher(Bench(FixedPolicy(Route.LOCAL)).agent, GreyExtractor(), QUIET, LIMITS, lambda _: None)
-        assert watcher.ask("before the first frame?") is False
         await watcher._take(frame())
         return [watcher.ask("?") for _ in range(MAX_ASKED + 2)]
 
     assert asyncio.run(fill()) == [True] * MAX_ASKED + [False, False]
+
+
+def test_a_question_before_the_first_frame_is_about_the_first_frame() -> None:
+    asked: list[Asked] = []
+    watcher = Watcher(Bench(FixedPolicy(Route.LOCAL)).agent, GreyExtractor(), QUIET, LIMITS, asked.append)
+    assert [watcher.ask("early?") for _ in range(MAX_ASKED + 1)] == [True] * MAX_ASKED + [False]
+    asyncio.run(watcher.run(play([frame(50, 3.0)])))
+    assert [a.question for a in asked].count("early?") == MAX_ASKED
+    assert all(a.firing.at_s == 3.0 for a in asked)
 
 
 def test_an_error_of_one_question_does_not_end_the_watch() -> None:
