@@ -1,0 +1,193 @@
+"""Cameras and microphones that block, vanish and come back; two sources side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents import frame, tone
+from edge_agent.clock import ManualClock
+from edge_agent.errors import InputError
+from edge_agent.sources import camera as camera_module
+from edge_agent.sources.base import Item, Source
+from edge_agent.sources.camera import CameraSource, take_frame
+from edge_agent.sources.merge import merge
+from edge_agent.sources.microphone import MicrophoneSource, record
+from edge_agent.sources.replay import ReplaySource
+from edge_agent.sources.supervisor import MOST_DELAY_S, Supervisor
+from edge_agent.types import AudioWindow, Frame
+
+
+class FakeCapture:
+    """A cv2.VideoCapture that gives `frames` pictures and then fails, or hangs until released."""
+
+    def __init__(self, frames: int, *, opened: bool = True, hang: bool = False) -> None:
+        self._left = frames
+        self._opened = opened
+        self._hang = hang
+        self.unblock = threading.Event()
+        self.released = threading.Event()
+
+    def isOpened(self) -> bool:
+        return self._opened
+
+    def read(self) -> tuple[bool, Any]:
+        if self._left == 0:
+            if self._hang:
+                self.unblock.wait(30)
+            return False, None
+        self._left -= 1
+        self.unblock.wait(0.001)  # a camera has its own pace
+        return True, np.full((8, 8, 3), self._left, np.uint8)
+
+    def release(self) -> None:
+        self.released.set()
+
+
+def test_a_camera_gives_frames_until_it_is_lost() -> None:
+    async def watch() -> int:
+        camera = CameraSource("0", opener=lambda uri: FakeCapture(5))
+        await camera.open()
+        seen = 0
+        try:
+            async for item in camera:
+                seen += isinstance(item, Frame)
+        except InputError as error:
+            assert "was lost" in str(error)  # noqa: PT017 - frames are counted up to it
+            return seen + camera.dropped
+        raise AssertionError("the camera never ended")
+
+    assert 1 <= asyncio.run(watch()) <= 5
+
+
+def test_a_camera_that_is_not_there_says_what_to_type() -> None:
+    camera = CameraSource("7", opener=lambda uri: FakeCapture(0, opened=False))
+    with pytest.raises(InputError, match="camera 7 cannot be opened: run `edge-agent doctor`"):
+        asyncio.run(camera.open())
+
+
+def test_a_read_that_hangs_does_not_block_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_module, "FRAME_TIMEOUT_S", 0.05)
+    capture = FakeCapture(1, hang=True)
+
+    async def watch() -> None:
+        camera = CameraSource("0", opener=lambda uri: capture)
+        await camera.open()
+        items = camera.__aiter__()
+        await items.__anext__()
+        with pytest.raises(InputError, match="gave no frame for"):
+            await items.__anext__()
+        await camera.close()
+
+    asyncio.run(watch())
+    capture.unblock.set()
+    assert capture.released.wait(5), "the abandoned thread lets go as soon as the driver returns"
+
+
+def test_one_frame_is_taken_after_the_warm_up() -> None:
+    assert asyncio.run(take_frame("0", opener=lambda uri: FakeCapture(10**6))).index >= 4
+    assert asyncio.run(take_frame("0", opener=lambda uri: FakeCapture(1))).index == 0
+
+
+class FakeSounddevice:
+    """A sounddevice module whose streams call back a given number of times at once."""
+
+    class PortAudioError(Exception): ...
+
+    def __init__(self, blocks: int, *, refuse: bool = False) -> None:
+        self._blocks = blocks
+        self._refuse = refuse
+
+    def InputStream(self, **settings: Any) -> Any:
+        if self._refuse:
+            raise self.PortAudioError("no such device")
+        blocks = self._blocks
+
+        class Stream:
+            def start(self) -> None:
+                for number in range(blocks):
+                    block = np.full((settings["blocksize"], 1), number / 1000, np.float32)
+                    settings["callback"](block, len(block), None, None)
+
+            def close(self) -> None: ...
+
+        return Stream()
+
+
+def test_a_microphone_records_what_was_asked_for() -> None:
+    sound = asyncio.run(record(0.5, module=FakeSounddevice(20)))
+    assert sound.duration_s == pytest.approx(0.5)
+    assert sound.samples[0] == 0.0
+
+
+def test_sound_that_nobody_takes_is_dropped_and_counted() -> None:
+    async def overflow() -> tuple[int, float]:
+        microphone = MicrophoneSource(module=FakeSounddevice(80))
+        await microphone.open()
+        await asyncio.sleep(0)
+        async for item in microphone:
+            assert isinstance(item, AudioWindow)
+            return microphone.dropped, float(item.samples[0])
+        raise AssertionError("no sound")
+
+    dropped, first = asyncio.run(overflow())
+    assert dropped == 30
+    assert first == pytest.approx(0.030)
+
+
+def test_a_microphone_that_is_not_there_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="no such device"):
+        asyncio.run(record(0.5, module=FakeSounddevice(0, refuse=True)))
+
+
+LOST = InputError("unplugged")
+
+
+def test_a_lost_source_is_opened_again_with_growing_delay() -> None:
+    clock = ManualClock()
+    refusals = [ReplaySource([], refuse=LOST)] * 12
+    plans = [ReplaySource([frame(1)], LOST), *refusals, ReplaySource([frame(2)], LOST), ReplaySource([frame(3)])]
+    waits: list[float] = []
+
+    async def watch() -> list[int]:
+        supervisor = Supervisor(lambda: plans.pop(0), clock, random.Random(1))
+        await supervisor.open()
+        seen = []
+        async for item in supervisor:
+            assert isinstance(item, Frame)
+            waits.append(clock.monotonic_s())
+            seen.append(int(item.pixels[0, 0, 0]))
+            if len(seen) == 3:
+                assert supervisor.health.state == "open"
+                assert supervisor.health.losses == 2
+                assert supervisor.health.last_error == "unplugged"
+                await supervisor.close()
+                break
+        return seen
+
+    assert asyncio.run(watch()) == [1, 2, 3]
+    assert 100 < waits[1] < 13 * MOST_DELAY_S, "twelve refusals grow the delay up to its limit"
+    assert waits[2] - waits[1] < 1.0, "what arrives resets the delay"
+
+
+def test_a_source_that_cannot_be_opened_at_first_is_the_users_to_mend() -> None:
+    supervisor = Supervisor(lambda: ReplaySource([], refuse=LOST), ManualClock(), random.Random(1))
+    with pytest.raises(InputError, match="unplugged"):
+        asyncio.run(supervisor.open())
+
+
+def test_two_sources_are_one_stream_and_an_error_of_either_ends_it() -> None:
+    async def collect(*sources: Source) -> list[Item]:
+        return [item async for item in merge(sources)]
+
+    pictures, sounds = ReplaySource([frame(1), frame(2)]), ReplaySource([tone(0.1)] * 3)
+    items = asyncio.run(collect(pictures, sounds))
+    assert sum(isinstance(i, Frame) for i in items) == 2
+    assert sum(isinstance(i, AudioWindow) for i in items) == 3
+    with pytest.raises(InputError, match="unplugged"):
+        asyncio.run(collect(ReplaySource([frame(1)], LOST), ReplaySource([tone(0.1)])))
