@@ -41,6 +41,7 @@ class CameraSource:
         self._opener = opener
         self._stop = threading.Event()
         self._newest: asyncio.Queue[Frame | InputError] | None = None
+        self._first: Frame | None = None
         self.dropped = 0
 
     def describe(self) -> str:
@@ -49,17 +50,19 @@ class CameraSource:
     async def open(self) -> None:
         """Start capturing and wait for the first frame. Raises InputError if none comes."""
         self._stop = threading.Event()
-        self._newest = asyncio.Queue(maxsize=1)
+        self._newest = asyncio.Queue(maxsize=2)  # one frame, and the error that ends it all
         arguments = (asyncio.get_running_loop(), self._newest, self._stop)
         threading.Thread(target=self._capture, args=arguments, name="camera", daemon=True).start()
-        first = await self._next(OPEN_TIMEOUT_S)
-        self._newest.put_nowait(first)
+        self._first = await self._next(OPEN_TIMEOUT_S)
 
     async def close(self) -> None:
         self._stop.set()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Frames until the camera is lost, which raises InputError."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
         while not self._stop.is_set():
             yield await self._next(FRAME_TIMEOUT_S)
 
@@ -83,7 +86,7 @@ class CameraSource:
         """The thread: open, read, hand over, until stopped or lost."""
 
         def hand_over(item: Frame | InputError) -> None:
-            if newest.full():
+            if isinstance(item, Frame) and not newest.empty():
                 newest.get_nowait()
                 self.dropped += 1
             newest.put_nowait(item)
