@@ -113,6 +113,8 @@ class CameraSource:
                 index += 1
         except InputError as error:
             put(error)
+        except Exception as error:  # noqa: BLE001 - the border of this thread: what a driver throws is a lost camera
+            put(InputError(f"camera {self._uri} failed: {error}", "check its cable or address"))
         finally:
             capture.release()
 

@@ -43,7 +43,7 @@ class FakeCapture:
             return False, None
         self._left -= 1
         self.unblock.wait(0.001)  # a camera has its own pace
-        return True, np.full((8, 8, 3), self._left, np.uint8)
+        return True, np.full((8, 8, 3), self._left % 256, np.uint8)
 
     def release(self) -> None:
         self.released.set()
