@@ -25,6 +25,7 @@ from edge_agent.vlm.bundle import DECODER, EMBED, VISION, Bundle
 from edge_agent.vlm.confidence import summarise
 from edge_agent.vlm.generate import Generator
 from edge_agent.vlm.manifest import FORMAT, sha256_of
+from edge_agent.vlm.selftest import QUESTION, picture, probe
 from edge_agent.vlm.vision import VisionEncoder
 from tools.train.features import PROCESSOR, draw, load_cache
 from tools.train.graphs import export_decoder, export_embed, export_vision, rounded
@@ -214,6 +215,17 @@ def embeddings_of(connector: Connector, features: NDArray[np.float16], encoder_i
     return Embeddings(data=data, encoder_id=encoder_id)
 
 
+def write_golden(folder: Path) -> None:
+    """Adds to the manifest what this machine computes for the picture of the self-test."""
+    bundle = Bundle.open(folder)
+    embeddings = VisionEncoder(bundle).encode(picture())
+    answer = summarise(list(Generator(bundle).stream([embeddings], QUESTION)), bundle.calibration).text
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    write_json(
+        folder / "manifest.json", {**manifest, "golden": {"embedding": probe(embeddings.data), "answer": answer}}
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models"))
@@ -228,6 +240,7 @@ def main() -> None:
     cloud = load_trained(cloud_path) if cloud_path.exists() else edge
     encoder_id = write_bundle(wanted.out / "edge-vqa", "edge-vqa", edge, paths, None)
     write_bundle(wanted.out / "cloud-vqa", "cloud-vqa", cloud, paths, encoder_id)
+    write_golden(wanted.out / "edge-vqa")
     views, features = load_cache(paths)
     for name, trained in (("edge-vqa", edge), ("cloud-vqa", cloud)):
         proof = prove_equal(wanted.out / "edge-vqa", wanted.out / name, trained, views, features)

@@ -123,7 +123,7 @@ class Decoder(nn.Module):  # type: ignore[misc]
 
 
 def grow(small: Decoder, config: ModelConfig) -> Decoder:
-    """A deeper decoder that at first computes what `small` does: its layers spread out, the new ones add nothing yet."""
+    """A deeper decoder that at first computes what `small` does: its layers spread out, new ones adding nothing yet."""
     large = Decoder(config)
     large.words.load_state_dict(small.words.state_dict())
     large.norm.load_state_dict(small.norm.state_dict())

@@ -22,6 +22,8 @@ from tools.train.text import ASK, EOS, PAD, REPLY
 from tools.train.views import View
 
 IGNORE = -100
+WEIGHTS = {"caption": 0.3, "relation": 2.0, "count": 1.5}
+"""How much an answer counts in the loss, by kind; 1 if not named."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Packer:
             asked, answer = self.encode(question.text), self.encode(question.answer)
             ids += [ASK, *asked, REPLY, *answer, EOS]
             targets += [IGNORE] * (1 + len(asked)) + [*answer, EOS, IGNORE]
-            weight = 0.3 if question.kind == "caption" else 1.0
+            weight = WEIGHTS.get(question.kind, 1.0)
             weights += [weight] * (len(asked) + len(answer) + 3)
         return ids, targets, weights
 
