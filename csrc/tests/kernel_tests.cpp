@@ -217,6 +217,10 @@ void test_known_pictures() {
     const Picture checker(4, 4, 1, 0, 0, Fill::kChecker);  // Laplacian +-1020, two of each
     check(laplacian_variance(edge_image(*scalar_kernels(), checker.view(1), 0), 4, 4) == 1020.0 * 1020.0,
           "Laplacian variance of a checkerboard");
+    Picture spot(3, 3, 1, 0, 0, Fill::kZero);  // one interior pixel: whatever its Laplacian, it does not vary
+    spot.pixels[4] = 255;
+    check(laplacian_variance(edge_image(*scalar_kernels(), spot.view(1), 0), 3, 3) == 0.0,
+          "Laplacian variance of one pixel");
 }
 
 std::vector<float> noise(std::size_t count, float amplitude) {
