@@ -48,7 +48,7 @@ class Say:
 
 
 class EveryRoute:
-    """Stands where a watcher wants an agent: asks every question by each route, so that they can be compared."""
+    """Stands where a watcher wants an agent: the first question goes by each route, the others by the policy alone."""
 
     def __init__(self, agents: dict[str, Agent], say: Say) -> None:
         self._agents = agents
@@ -60,8 +60,8 @@ class EveryRoute:
         at_s = observation.frames[-1].timestamp_s
         self.last = observation
         self._say.step(f'clip at {at_s:.1f} s: "{observation.question}"')
-        for name, agent in self._agents.items():
-            answer = await agent.ask(observation, limits)
+        for name in ("auto",) if self.answered else ROUTES:
+            answer = await self._agents[name].ask(observation, limits)
             self.answered.add(answer.route)
             self._say.answer(name, observation.question, at_s, answer)
         return answer

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ CHUNK_S = 0.1
 LONG_SIDE = 1920  # larger frames are scaled down while they are converted
 LOOK_S = 600.0  # `read_clip` looks at so much of a file
 SOUND_S = 60.0
+KEY_FRAMES_ABOVE_S = 30.0
+HELD_ITEMS = 12  # kept back to put picture and sound in order; beyond it they leave as they come
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ def read_clip(path: Path, max_frames: int = 8) -> Clip:
     with opened(path, "clip") as container:
         stream = _video(container, path)
         length_s = min(LOOK_S, (container.duration or 0) / 1e6)
+        if length_s > KEY_FRAMES_ABOVE_S:
+            stream.codec_context.skip_frame = "NONKEY"  # decoding all of ten minutes would take longer than waiting
         step_s = length_s / max_frames
         frames: list[Frame] = []
         for picture in decoded(container, path, "clip", stream):
@@ -74,7 +80,7 @@ class ClipSource:
         self._items = None
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        """The items; decoding runs in a worker thread, a few items ahead of nobody. Raises InputError."""
+        """The items; each is decoded in a worker thread when it is asked for. Raises InputError."""
         if self._items is None:
             await self.open()
         items, started_s = self._items, self._clock.monotonic_s()
@@ -99,23 +105,47 @@ def _video(container: Any, path: Path) -> Any:
 
 
 def _decode(path: Path) -> Iterator[Item]:
-    """Frames and chunks of sound as they lie in the file; raises InputError if there is no frame at all."""
+    """Frames and chunks of sound in the order of their times; raises InputError if there is no frame at all."""
     with opened(path, "clip") as container:
         video = _video(container, path)
         sound = container.streams.audio[0] if container.streams.audio else None
-        if sound is not None:
+        if sound is None:
+            pictures = decoded(container, path, "clip", video)
+            count = yield from _frames(pictures)
+        else:
             check_sound(path, sound)
-        chunks = _Chunks()
-        index = 0
-        for part in decoded(container, path, "clip", *(s for s in (video, sound) if s is not None)):
-            if hasattr(part, "samples"):
-                yield from chunks.feed(part)
-            else:
-                yield Frame(_pixels(part), _time(part), index)
-                index += 1
-        yield from chunks.end()
-    if index == 0:
+            count = yield from _in_order(decoded(container, path, "clip", video, sound))
+    if count == 0:
         raise InputError(f"{path} has no frames", "name a clip with pictures in it")
+
+
+def _frames(pictures: Iterator[Any]) -> Generator[Item, None, int]:
+    index = 0
+    for picture in pictures:
+        yield Frame(_pixels(picture), _time(picture), index)
+        index += 1
+    return index
+
+
+def _in_order(parts: Iterator[Any]) -> Generator[Item, None, int]:
+    """Decoded pictures and sound, interleaved as the file likes, as items by time; the number of pictures."""
+    held: list[tuple[float, int, Item]] = []
+    chunks, index, number = _Chunks(), 0, itertools.count()
+    for part in parts:
+        if hasattr(part, "samples"):
+            for chunk in chunks.feed(part):
+                heapq.heappush(held, (chunk.start_s, next(number), chunk))
+        else:
+            frame = Frame(_pixels(part), _time(part), index)
+            heapq.heappush(held, (frame.timestamp_s, next(number), frame))
+            index += 1
+        while len(held) > HELD_ITEMS:
+            yield heapq.heappop(held)[2]
+    for chunk in chunks.end():
+        heapq.heappush(held, (chunk.start_s, next(number), chunk))
+    while held:
+        yield heapq.heappop(held)[2]
+    return index
 
 
 class _Chunks:

@@ -15,6 +15,10 @@ from edge_agent.sources.base import SOUND_RATE_HZ, regular_file
 from edge_agent.types import F32
 
 log = logging.getLogger(__name__)
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,mjpeg,h264,hevc,"
+    "wav,w64,caf,aiff,mp3,flac,aac"
+)  # no playlists: a file that names other files or addresses is not a clip
 MAX_CHANNELS = 64
 MAX_RATE_HZ = 768_000
 
@@ -27,7 +31,7 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
     regular_file(path, kind)
     av.logging.set_level(av.logging.PANIC)
     try:
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": FORMATS})
     except (av.FFmpegError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as a {kind}: {_words(error)}", f"name a {kind} that ffmpeg can read"
@@ -37,22 +41,33 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
 
 
 def decoded(container: Any, path: Path, kind: str, *streams: Any) -> Iterator[Any]:
-    """Decoded frames of the streams. What is damaged in the middle ends the file there, with a warning.
+    """Decoded frames of the streams. Damaged packets are skipped; a damaged container ends the file there; both warn.
 
     Raises InputError if not one frame could be decoded.
     """
     import av
 
-    count = 0
-    try:
-        for packet in container.demux(*streams):
-            for frame in packet.decode():
-                count += 1
-                yield frame
-    except av.FFmpegError as error:
-        if count == 0:
-            raise InputError(f"{path} cannot be decoded: {_words(error)}", f"name another {kind}") from error
-        log.warning("%s is damaged after %d frames: %s", path, count, _words(error))
+    count, damaged, ended = 0, 0, ""
+    packets = iter(container.demux(*streams))
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except av.FFmpegError as error:
+            ended = _words(error)
+            break
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            damaged, ended = damaged + 1, _words(error)
+            continue
+        count += len(frames)
+        yield from frames
+    if count == 0 and ended:
+        raise InputError(f"{path} cannot be decoded: {ended}", f"name another {kind}")
+    if ended:
+        log.warning("%s is damaged: %d packets skipped after %d frames: %s", path, damaged, count, ended)
 
 
 def check_sound(path: Path, stream: Any) -> None:
