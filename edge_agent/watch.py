@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,7 +104,7 @@ class Watcher:
         self._now_s = 0.0
         self.replaced = 0
 
-    async def run(self, items: AsyncIterator[Frame | AudioWindow]) -> None:
+    async def run(self, items: AsyncIterable[Frame | AudioWindow]) -> None:
         """Watch until the source ends, then answer what still waits. Errors of one question do not end the watch."""
         answering = asyncio.create_task(self._answer_waiting())
         try:
