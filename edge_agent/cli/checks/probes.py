@@ -1,0 +1,107 @@
+"""What runs in the child processes of `edge-agent doctor`: everything that imports native code. See base.probe."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.metadata
+import time
+from typing import Any
+
+from edge_agent.config import Config, Loaded
+from edge_agent.errors import EdgeAgentError, SelfTestError
+
+
+def library(module: str, distributions: list[str]) -> dict[str, Any]:
+    """Import a library; its version."""
+    imported = importlib.import_module(module)
+    version = getattr(imported, "__version__", "")
+    for name in distributions:
+        if not version:
+            try:
+                version = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                version = ""
+    return {"version": str(version or "of unknown version")}
+
+
+def kernels() -> dict[str, Any]:
+    """Import the native kernels, compare them with the reference, and name the instruction set in use."""
+    from edge_agent import features
+
+    problems = features.selftest()
+    return {
+        "problems": problems,
+        "isa": "" if problems else features.isa(),
+        "available": list(features.available_isas()),
+        "cpu": list(features.cpu_features()),
+    }
+
+
+def models() -> dict[str, Any]:
+    """Every known bundle with what is wrong with its files."""
+    from edge_agent.store.models import list_bundles, search_path, verify_bundle
+
+    try:
+        found = [(info.name, info.size_bytes, verify_bundle(info.path)) for info in list_bundles()]
+    except EdgeAgentError as error:
+        return {"error": str(error), "bundles": [], "folders": []}
+    return {
+        "error": "",
+        "bundles": [{"name": name, "size_bytes": size, "problems": problems} for name, size, problems in found],
+        "folders": [str(folder) for folder in search_path() if folder.is_dir()],
+    }
+
+
+def answer(edge: str, threads: int) -> dict[str, Any]:
+    """Open the device's model and let it answer about a drawn picture.
+
+    `wrong`: it answers, but not what it did when it was released; `answer` is None if that was not recorded.
+    """
+    from edge_agent.store.models import find_bundle
+    from edge_agent.vlm import Bundle, self_test
+
+    started_s = time.monotonic()
+    try:
+        bundle = Bundle.open(find_bundle(edge))
+        opened_s = time.monotonic()
+        text = self_test(bundle, threads) if bundle.manifest.golden and bundle.has_vision else None
+    except EdgeAgentError as error:
+        return {"error": error.message, "hint": error.hint, "wrong": isinstance(error, SelfTestError)}
+    opened_ms, answered_ms = (opened_s - started_s) * 1000, (time.monotonic() - opened_s) * 1000
+    return {"error": "", "answer": text, "opened_ms": opened_ms, "answered_ms": answered_ms}
+
+
+def state_folder(state_dir: str) -> dict[str, Any]:
+    """Where decision log and ledger of a configuration with this run.state_dir lie."""
+    from edge_agent.cli.build import state_dir as resolve
+
+    loaded = Loaded(Config(), {}).override("run.state_dir", state_dir, "doctor")
+    return {"path": str(resolve(loaded.config))}
+
+
+def microphones() -> dict[str, Any]:
+    """Input devices that PortAudio sees; `missing` names what is not installed: "sounddevice" or "portaudio"."""
+    try:
+        import sounddevice
+    except ImportError:
+        return {"missing": "sounddevice", "inputs": []}
+    except OSError:  # the wheel without the system's library
+        return {"missing": "portaudio", "inputs": []}
+    devices = sounddevice.query_devices()
+    return {"missing": "", "inputs": [str(d["name"]) for d in devices if d["max_input_channels"] > 0]}
+
+
+def cloud(url: str, timeout_s: float) -> dict[str, Any]:
+    """Ask the cloud for its health, once. No token, no picture and no question is sent."""
+    from edge_agent.transport.client import CloudClient
+
+    async def ask() -> dict[str, Any]:
+        async with CloudClient(url) as client:
+            health = await client.probe(timeout_s)
+        return {"reachable": health.reachable, "rtt_ms": health.rtt_ms, "detail": health.detail, "misused": ""}
+
+    try:
+        return asyncio.run(ask())
+    except EdgeAgentError as error:
+        return {"reachable": False, "rtt_ms": None, "detail": error.message, "misused": error.hint}

@@ -1,0 +1,134 @@
+"""`edge-agent doctor`: what is wrong on this machine and what to type, on one screen; it never ends in a traceback."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import click
+
+from edge_agent.cli.checks import machine, runtime, setup
+from edge_agent.cli.checks.base import Check, Probed, Status, probe
+from edge_agent.cli.options import config_option, json_option
+from edge_agent.cli.output import emit, waiting
+from edge_agent.config import Config
+
+CLOUD_TIMEOUT_S = 2.0
+PROBES_AT_ONCE = 2
+COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red", Status.UNKNOWN: "cyan"}
+WORST_FIRST = (runtime.SELF_TEST, runtime.CANNOT_ANSWER, setup.BAD_CONFIGURATION)
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option("--cloud", "cloud_url", metavar="URL", help="Cloud to ask instead of the configured one.")
+@config_option
+@json_option
+def command(cloud_url: str | None, config_path: Path | None, as_json: bool) -> int:
+    """Check everything that answers need. Nothing is changed, and only the cloud's health is asked for.
+
+    Exit code 0: questions can be answered here; 2: the configuration is wrong; 4: no usable model or runtime;
+    5: a self-test failed.
+    """
+    with waiting("looking", as_json):
+        checks = examine(config_path, cloud_url)
+    codes = {check.exit_code for check in checks}
+    code = next((code for code in WORST_FIRST if code in codes), 0)
+    if as_json:
+        rows = [{"name": c.name, "status": c.status, "detail": c.detail, "fix": c.fix} for c in checks]
+        emit({"checks": rows, "ok": code == 0})
+    else:
+        _show(checks, code)
+    return code
+
+
+def examine(config_path: Path | None, cloud_url: str | None) -> list[Check]:
+    """Every check, in the order of the report. Never raises."""
+    loaded, config_check = setup.read_config(config_path)
+    config = loaded.config
+    url = config.cloud.url if cloud_url is None else cloud_url
+    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
+        found = _start_probes(pool, config, url)
+        return [*_of_runtime(found, config), *_of_machine(found, config), *_of_setup(found, url, config_check)]
+
+
+def _start_probes(pool: ThreadPoolExecutor, config: Config, url: str) -> dict[str, Future[Probed]]:
+    """Each in a process of its own, the longest first."""
+    model = config.model
+    started = {
+        "answer": pool.submit(probe, "answer", edge=model.edge, threads=model.threads),
+        "kernels": pool.submit(probe, "kernels"),
+        "models": pool.submit(probe, "models"),
+    }
+    if url:
+        started["cloud"] = pool.submit(probe, "cloud", url=url, timeout_s=CLOUD_TIMEOUT_S)
+    for library in runtime.LIBRARIES:
+        names = list(library.distributions)
+        started[library.module] = pool.submit(probe, "library", module=library.module, distributions=names)
+    started["microphones"] = pool.submit(probe, "microphones")
+    started["state"] = pool.submit(probe, "state_folder", state_dir=config.run.state_dir)
+    return started
+
+
+def _of_runtime(found: dict[str, Future[Probed]], config: Config) -> list[Check]:
+    def libraries() -> list[Check]:
+        release = platform.release()
+        return [
+            runtime.check_library(library, found[library.module].result(), release) for library in runtime.LIBRARIES
+        ]
+
+    edge = config.model.edge
+    return [
+        _guarded("python", lambda: runtime.check_python(sys.version_info[:3], platform.machine(), sys.maxsize > 2**32)),
+        _guarded("kernels", lambda: runtime.check_kernels(found["kernels"].result())),
+        *(_guarded(one.module, partial(library, one)) for one in runtime.LIBRARIES),
+        _guarded("models", lambda: runtime.check_models(found["models"].result(), edge)),
+        _guarded("answer", lambda: runtime.check_answer(found["answer"].result(), edge)),
+    ]
+
+
+def _of_machine(found: dict[str, Future[Probed]], config: Config) -> list[Check]:
+    def memory() -> Check:
+        bundles = found["models"].result().values.get("bundles", [])
+        sizes = [b["size_bytes"] / 1e6 for b in bundles if b["name"] == config.model.edge]
+        return machine.check_memory(sizes[0] if sizes else None)
+
+    return [
+        _guarded("camera", lambda: machine.check_camera(config.run.camera)),
+        _guarded("microphone", lambda: machine.check_microphone(found["microphones"].result())),
+        _guarded("heat", machine.check_heat),
+        _guarded("memory", memory),
+        _guarded("disk", lambda: machine.check_disk(found["state"].result(), config.run.log_max_mb)),
+    ]
+
+
+def _of_setup(found: dict[str, Future[Probed]], url: str, config_check: Check) -> list[Check]:
+    asked = found.get("cloud")
+    return [config_check, _guarded("cloud", lambda: setup.check_cloud(url, asked.result() if asked else None))]
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    """The check, or that it could not be made: a machine in a state nobody thought of still gets its report."""
+    try:
+        return look()
+    except Exception as error:
+        log.debug("the check %s broke", name, exc_info=True)
+        return Check(name, Status.UNKNOWN, f"could not be checked: {type(error).__name__}: {error}"[:200])
+
+
+def _show(checks: list[Check], code: int) -> None:
+    for check in checks:
+        status = click.style(f"{check.status.value:<8}", fg=COLOURS[check.status])
+        click.echo(f"{status}{check.name:<12}{check.detail}")
+        if check.fix and check.status is not Status.OK:
+            click.echo(f"{'':20}-> {check.fix}")
+    if code == 0:
+        click.secho("questions can be answered on this machine", bold=True)
+    else:
+        names = ", ".join(check.name for check in checks if check.exit_code)
+        click.secho(f"questions cannot be answered here until this is mended: {names}", bold=True)
