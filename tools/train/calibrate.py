@@ -47,7 +47,7 @@ def held_out(views: list[View], seed: int = 9) -> list[tuple[View, Question]]:
     asker, made = Asker(random.Random(seed), imagenet_names()), []
     for view in views:
         if view["split"] == "val":
-            asked = [q for _ in range(3) for q in asker.ask(view, []) if q.kind != "caption"]
+            asked = [q for _ in range(3) for q in asker.ask(view, [])]
             unique = list({(q.text, q.answer): q for q in asked}.values())
             made += [(view, question) for question in unique[: MIX[view["source"]]]]
     return made

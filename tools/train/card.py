@@ -24,7 +24,7 @@ ABOUT = {
     "edge-vqa": "The device's own model: a frozen EfficientNet-Lite0, a connector that turns its 7x7 grid into 49\n"
     "embeddings of {hidden} values, and a decoder of {layers} layers. The embeddings are what travels to the cloud.",
     "cloud-vqa": "The cloud's decoder: {layers} layers that read the embeddings that the edge bundle makes. It has no\n"
-    "vision encoder and never sees pixels. Grown out of the edge decoder, then trained behind the same frozen connector.",
+    "vision encoder and never sees pixels. Grown out of the edge's, then trained behind the same frozen connector.",
 }
 
 

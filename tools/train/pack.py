@@ -22,7 +22,7 @@ from tools.train.text import ASK, EOS, PAD, REPLY
 from tools.train.views import View
 
 IGNORE = -100
-WEIGHTS = {"caption": 0.3, "relation": 2.0, "count": 1.5}
+WEIGHTS = {"relation": 2.0, "count": 1.5, "place": 1.5}
 """How much an answer counts in the loss, by kind; 1 if not named."""
 
 

@@ -109,7 +109,7 @@ class Asker:
         if view["source"] == "imagenet":
             return made
         made += self._counts(view, present) + self._identify(view) + self._lists(view)
-        return made + self._relations(view, present)
+        return made + self._relations(view, present) + self._places(view) + self._groups(view, present)
 
     def _absent(self, view: View, present: list[str], count: int) -> list[str]:
         """Labels surely not there, those first that have lately been answered yes more often than no."""
@@ -174,6 +174,10 @@ class Asker:
         labels = list(dict.fromkeys(o["label"] for o in order))
         if labels and self.rng.random() < 0.35:
             made.append(Question(self.rng.choice(_LIST), ", ".join(labels[:3]), "list"))
+        if labels and self.rng.random() < 0.25:
+            named = [article(label) for label in labels[:3]]
+            told = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+            made.append(Question(self.rng.choice(_DESCRIBE), told, "describe"))
         tables = [o["box"] for o in order if o["label"] == "dining table"]
         if tables:
             left, top, right, bottom = tables[0]
@@ -213,6 +217,33 @@ class Asker:
                 Question(f"is the {one['label']} {word} the {two['label']}?", "yes" if holds else "no", "relation")
             )
         return made
+
+    def _places(self, view: View) -> list[Question]:
+        """Where the only thing of its kind is: left, middle or right third of the picture."""
+        made = []
+        for thing in view["objects"]:
+            alone = (
+                sum(o["label"] == thing["label"] for o in view["objects"]) == 1 and thing["label"] not in view["unsure"]
+            )
+            middle = (thing["box"][0] + thing["box"][2]) / 2
+            if alone and self.rng.random() < 0.3 and min(abs(middle - 1 / 3), abs(middle - 2 / 3)) > 0.04:
+                place = "on the left" if middle < 1 / 3 else "on the right" if middle > 2 / 3 else "in the middle"
+                made.append(Question(f"where is the {thing['label']}?", place, "place"))
+        return made[:2]
+
+    def _groups(self, view: View, present: list[str]) -> list[Question]:
+        """Whether there is any animal, vehicle, food and so on, as often yes as no."""
+        made = []
+        for group in self.rng.sample(sorted(GROUPS), len(GROUPS)):
+            there = any(label in present for label in GROUPS[group])
+            if not there and any(label in view["unsure"] for label in GROUPS[group]):
+                continue
+            if (there or self.no[group] < self.yes[group]) and self.rng.random() < 0.5:
+                (self.yes if there else self.no)[group] += 1
+                word = "food" if group == "food" else group if group == "furniture" else article(group)
+                form = self.rng.choice(("is there {a} in the picture?", "is there {a}?", "do you see {a}?"))
+                made.append(Question(form.format(a=word), "yes" if there else "no", "group"))
+        return made[:2]
 
     def _naming(self, view: View, top: list[tuple[int, float]]) -> list[Question]:
         made = []
@@ -263,8 +294,4 @@ class Asker:
             for question, answer in self.rng.sample(fit, min(4, len(fit))):
                 text = question if self.rng.random() < 0.5 else question.rstrip() + "?"
                 made.append(Question(text, answer, "daquar"))
-        if view.get("captions") and view["whole"] and self.rng.random() < 0.25:
-            words = self.rng.choice(view["captions"]).lower().rstrip(" .").split()
-            if len(words) <= 14:
-                made.append(Question(self.rng.choice(_DESCRIBE), " ".join(words), "caption"))
         return made
