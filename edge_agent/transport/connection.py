@@ -84,19 +84,24 @@ class Connection:
         self.welcome = welcome
         return welcome
 
-    async def send(self, frame: Frame, stream: int, deadline_s: float) -> None:
-        """Send one frame. Raises CloudError `closed` or `timeout`."""
+    async def send(self, frame: Frame, stream: int, deadline_s: float) -> bool:
+        """Send one frame; False if the connection is gone, and then `receive` says why. Raises CloudError `timeout`."""
         data = encode_frame(self._numbering.stamp(frame, stream))
         try:
             await bounded(self._socket.send_bytes(data), deadline_s, "sending to the cloud")
-        except (ConnectionError, aiohttp.ClientError) as error:
-            raise CloudError("the cloud closed the connection while it was being sent to", code="closed") from error
+        except (ConnectionError, aiohttp.ClientError):
+            return False
         self.bytes_up += len(data)
+        return True
 
-    async def receive(self, stream: int, deadline_s: float) -> Frame:
-        """The next frame of `stream`. Session frames are dealt with here. Raises CloudError."""
+    async def receive(self, stream: int, deadline_s: float, most_bytes_down: int) -> Frame:
+        """The next frame of `stream`; session frames are dealt with here. Raises CloudError, `too_large` once
+        `bytes_down` passes `most_bytes_down`.
+        """
         while True:
             frame = await self._next(deadline_s)
+            if self.bytes_down > most_bytes_down:
+                raise FrameError("the cloud sends more than one answer may hold", code="too_large", close_code=1009)
             self._numbering.accept(frame)
             if not is_known(frame.type):
                 if not frame.flags & Flag.OPTIONAL:

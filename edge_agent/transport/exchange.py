@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
 from edge_agent.errors import CloudError
@@ -107,11 +107,10 @@ class Exchange:
     async def run(self, bytes_up_before: int, bytes_down_before: int) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         """Tokens, then one TurnResult. Raises CloudError."""
         await self._upload()
+        most_down = self._connection.bytes_down + self._limits.down_bytes_per_turn
         while True:
-            frame = await self._connection.receive(self.stream, self._deadline_s)
+            frame = await self._connection.receive(self.stream, self._deadline_s, most_down)
             self.answered = True
-            if self._connection.bytes_down - bytes_down_before > self._limits.down_bytes_per_turn:
-                raise FrameError("the cloud sends more than one answer may hold", code="too_large", close_code=1009)
             if frame.type == FrameType.TOKENS:
                 for event in self._tokens(frame):
                     yield event
@@ -131,19 +130,20 @@ class Exchange:
     async def _upload(self) -> None:
         left_ms = int((self._deadline_s - asyncio.get_running_loop().time()) * 1000)
         opening = self._request.opening(min(left_ms, self._limits.deadline_ms))
-        await self._send(opening.to_frame())
-        for name, tensor in zip(opening.tensors, self._request.tensors, strict=True):
-            await self._send(TensorBegin.frame_of(tensor, name))
-            for start in range(0, len(tensor.payload), self._limits.chunk_bytes):
-                if self._connection.waiting():
-                    return  # the cloud speaks before it has everything: an error, which the caller reads next
-                chunk = tensor.payload[start : start + self._limits.chunk_bytes]
-                await self._send(Frame(FrameType.TENSOR_CHUNK, payload=chunk))
-            await self._send(Frame(FrameType.TENSOR_END))
+        for frame in self._frames(opening):
+            # A cloud that speaks before it has everything reports an error, which the caller reads next.
+            if self._connection.waiting() or not await self._connection.send(frame, self.stream, self._deadline_s):
+                return
         self._sent_s = asyncio.get_running_loop().time()
 
-    async def _send(self, frame: Frame) -> None:
-        await self._connection.send(frame, self.stream, self._deadline_s)
+    def _frames(self, opening: TurnOpening) -> Iterator[Frame]:
+        yield opening.to_frame()
+        for name, tensor in zip(opening.tensors, self._request.tensors, strict=True):
+            yield TensorBegin.frame_of(tensor, name)
+            for start in range(0, len(tensor.payload), self._limits.chunk_bytes):
+                chunk = tensor.payload[start : start + self._limits.chunk_bytes]
+                yield Frame(FrameType.TENSOR_CHUNK, payload=chunk)
+            yield Frame(FrameType.TENSOR_END)
 
     def _tokens(self, frame: Frame) -> list[TokenEvent]:
         events = tokens_of(frame, self._count, self._limits)
