@@ -76,11 +76,8 @@ def _start_probes(pool: ThreadPoolExecutor, config: Config, url: str) -> dict[st
 
 
 def _of_runtime(found: dict[str, Future[Probed]], config: Config) -> list[Check]:
-    def libraries() -> list[Check]:
-        release = platform.release()
-        return [
-            runtime.check_library(library, found[library.module].result(), release) for library in runtime.LIBRARIES
-        ]
+    def library(one: runtime.Library) -> Check:
+        return runtime.check_library(one, found[one.module].result(), platform.release())
 
     edge = config.model.edge
     return [
