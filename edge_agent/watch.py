@@ -71,7 +71,8 @@ class Watcher:
     """One source, one agent, one answer at a time.
 
     Of the automatic questions one waits, and a newer one replaces it (`replaced` counts); people's questions are
-    never replaced: up to MAX_ASKED wait, more are refused.
+    never replaced: up to MAX_ASKED wait, more are refused. A `patient` watcher lets the source wait instead of
+    replacing a question: for files that are played faster than answers come.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Watcher:
         private: bool = False,
         source: str = "",
         progress: Callable[[], None] = lambda: None,
+        patient: bool = False,
     ) -> None:
         self._agent = agent
         self._extractor = extractor
@@ -95,6 +97,8 @@ class Watcher:
         self._private = private
         self.source = source
         self._progress = progress
+        self._patient = patient
+        self._answered = asyncio.Event()
         self._look_back = LookBack()
         self._asked: deque[tuple[Firing, Observation]] = deque()
         self._early: list[str] = []  # asked before the first frame
@@ -148,6 +152,9 @@ class Watcher:
             self.replaced += self._automatic is not None
             self._automatic = (firing, observation)
             self._wake.set()
+            while self._patient and self._automatic is not None:
+                self._answered.clear()
+                await self._answered.wait()
 
     def _next(self) -> tuple[Firing, Observation] | None:
         if self._asked:
@@ -156,8 +163,16 @@ class Watcher:
         return automatic
 
     async def _answer_waiting(self) -> None:
+        try:
+            await self._answer_until_ended()
+        finally:
+            self._patient = False  # nobody answers any more: a source that waits must not wait for ever
+            self._answered.set()
+
+    async def _answer_until_ended(self) -> None:
         while True:
             waiting = self._next()
+            self._answered.set()
             if waiting is None and self._ended:
                 return
             if waiting is None:

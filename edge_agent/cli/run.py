@@ -66,7 +66,7 @@ def command(
         other = "run.clip" if clip is None else "run.camera"
         loaded = loaded.override(other, "", "--camera" if clip is None else "--clip")
     check_question(loaded.config.trigger.question)
-    asyncio.run(_run(loaded, _make_source(loaded.config.run, fast), as_json))
+    asyncio.run(_run(loaded, _make_source(loaded.config.run, fast), fast, as_json))
 
 
 def _make_source(settings: RunSettings, fast: bool) -> list[Source]:
@@ -86,7 +86,7 @@ def _make_source(settings: RunSettings, fast: bool) -> list[Source]:
     return sources
 
 
-async def _run(loaded: Loaded, sources: list[Source], as_json: bool) -> None:
+async def _run(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool) -> None:
     config = loaded.config
     clock = SystemClock()
     notifier = Notifier()
@@ -106,16 +106,24 @@ async def _run(loaded: Loaded, sources: list[Source], as_json: bool) -> None:
             private=config.limits.private,
             source=", ".join(source.describe() for source in sources),
             progress=watchdog.progress,
+            patient=fast,
         )
         asking = asyncio.get_running_loop()
         _read_questions(lambda line: asking.call_soon_threadsafe(_ask, watcher, line))
         watching = asyncio.create_task(watcher.run(merge(sources)))
-        asking.add_signal_handler(signal.SIGTERM, watching.cancel)
+        told_to_stop = asyncio.Event()
+
+        def stop() -> None:
+            told_to_stop.set()
+            watching.cancel()
+
+        asking.add_signal_handler(signal.SIGTERM, stop)
         notifier.notify("READY=1", f"STATUS=watching {watcher.source}")
         try:
             await watching
         except asyncio.CancelledError:
-            log.info("stopped")
+            if not told_to_stop.is_set():  # Ctrl-C
+                raise
         finally:
             notifier.notify("STOPPING=1")
 
