@@ -43,11 +43,11 @@ def render(command: Sequence[str], config: Path = CONFIG_PATH, user: str | None 
         raise UsageError(f"{user!r:.60} is no name of a user", "use small letters, digits, - and _")
     if not config.is_absolute():
         raise UsageError(f"the configuration {config} is not an absolute path", f"--config {config.resolve()}")
-    words = [*command, "run", "--config", str(config), "--json"]
+    start = " ".join(quoted(word) for word in (*command, "run", "--config", str(config), "--json"))
     needed = (Path(command[0]), Path(command[0]).resolve(), config)
     in_home = any(path.is_relative_to(home) for path in needed for home in HOMES)
     values = {
-        "@EXEC_START@": " ".join(quoted(word) for word in words),
+        "@EXEC_START@": start,
         "@IDENTITY@": "DynamicUser=yes" if user is None else f"User={user}",
         "@PROTECT_HOME@": "read-only" if in_home else "yes",
     }

@@ -120,6 +120,8 @@ def check_answer(probed: Probed, edge: str) -> Check:
         code = SELF_TEST if values["wrong"] else CANNOT_ANSWER
         fix = ONNXRUNTIME_FIX if values["wrong"] else values["hint"] or "edge-agent models verify"
         return Check("answer", Status.FAIL, values["error"], fix, code)
+    if values["answer"] is None:
+        return Check("answer", Status.UNKNOWN, f"{edge} opens, but brings no values to compare its answers with")
     detail = (
         f"{edge} opens in {values['opened_ms']:.0f} ms, loads and answers rightly in {values['answered_ms']:.0f} ms"
     )
