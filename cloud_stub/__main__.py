@@ -48,9 +48,10 @@ async def serve(options: Options) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 stopped as asked, 2 bad usage, 4 the model cannot be used."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(serve(parse(arguments)))
+        options = parse(arguments)
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        asyncio.run(serve(options))
     except EdgeAgentError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -7,7 +7,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloud_stub.turns import Prices
@@ -24,7 +24,7 @@ class Options:
     host: str
     port: int
     model: str
-    token: str | None
+    token: str | None = field(repr=False)
     threads: int
     prices: Prices
     max_sessions: int

@@ -415,13 +415,11 @@ def test_smaller_limits_of_the_cloud_are_kept_by_the_client():
 def test_the_engine_ends_with_one_generation_that_knows_its_bytes():
     async def main():
         clock = SystemClock()
-        async with running_cloud() as cloud:
-            engine = CloudEngine(CloudClient(cloud.url), clock)
+        async with running_cloud() as cloud, CloudClient(cloud.url) as client:
+            engine = CloudEngine(client, clock)
             data = np.ones((4, HIDDEN), dtype=np.float32)
             query = Query("what?", (Embeddings(data, ENCODER),), deadline_s=clock.monotonic_s() + 10)
-            items = [item async for item in engine.generate(query, Decision(Route.CLOUD, "test", "test"))]
-            await engine.close()
-            return items
+            return [item async for item in engine.generate(query, Decision(Route.CLOUD, "test", "test"))]
 
     *tokens, last = asyncio.run(main())
     assert all(isinstance(item, TokenEvent) for item in tokens)

@@ -1,0 +1,63 @@
+"""What this release writes is byte for byte what 0.1.0 wrote, and what 0.1.0 wrote is still read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import eap1
+import numpy as np
+import pytest
+
+from edge_agent.transport.codecs import EncodedTensor, decode_tensor
+from edge_agent.transport.frames import Frame, FrameType, decode_frame, encode_frame
+from edge_agent.transport.limits import Limits
+from edge_agent.types import Modality
+
+FIXTURE = json.loads((Path(__file__).parent / "eap1_0_1_0.json").read_text(encoding="utf-8"))
+
+
+def test_every_type_of_the_release_has_a_golden_frame():
+    reserved = {"RESUME", "RESUMED", "HAVE", "DRAFT", "VERDICT", "CREDIT"}
+    assert set(FIXTURE["frames"]) == {kind.name for kind in FrameType} - reserved
+
+
+@pytest.mark.parametrize("name", sorted(FIXTURE["frames"]))
+def test_golden_frames_are_still_written(name):
+    assert eap1.frames()[name].hex() == FIXTURE["frames"][name]
+
+
+@pytest.mark.parametrize("name", sorted(FIXTURE["frames"]))
+def test_golden_frames_are_still_read(name):
+    raw = bytes.fromhex(FIXTURE["frames"][name])
+    frame = decode_frame(raw)
+    assert isinstance(frame, Frame)
+    assert frame.name == name
+    assert encode_frame(frame) == raw
+
+
+@pytest.mark.parametrize("codec", sorted(FIXTURE["tensors"]))
+def test_golden_tensors_are_still_decoded_to_the_same_values(codec):
+    stored = FIXTURE["tensors"][codec]
+    tensor = EncodedTensor(
+        stored["codec"],
+        stored["dtype"],
+        tuple(stored["shape"]),
+        bytes.fromhex(stored["payload"]),
+        stored["encoder_id"],
+        Modality(stored["modality"]),
+        stored["config"],
+    )
+    assert tensor.tensor_id() == stored["tensor_id"]
+    wanted = eap1.data()
+    if codec == "int8-zstd":
+        scales = np.array([0, 1, np.float32(0.5) / np.float32(127)], dtype=np.float32)
+        values = np.array([[0, 0, 0, 0], [127, -127, 64, 1], [-127, 64, 32, 0]], dtype=np.float32)
+        wanted = values * scales[:, None]
+    assert decode_tensor(tensor, Limits()).data.tobytes() == wanted.tobytes()
+
+
+def test_golden_tensors_are_still_coded_alike():
+    made = eap1.tensors()
+    assert made["int8-zstd"]["body"] == FIXTURE["tensors"]["int8-zstd"]["body"]
+    assert made["raw-f32"] == FIXTURE["tensors"]["raw-f32"]
