@@ -11,7 +11,7 @@ import hashlib
 import json
 import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from edge_agent.vlm.selftest import QUESTION, picture, probe
 from edge_agent.vlm.vision import VisionEncoder
 from tools.train.features import PROCESSOR, draw, load_cache
 from tools.train.graphs import export_decoder, export_embed, export_vision, rounded
-from tools.train.model import Connector, Decoder
+from tools.train.model import Connector, Decoder, Ensemble
 from tools.train.pack import attention_mask
 from tools.train.questions import Asker
 from tools.train.settings import BACKBONE_WIDTH, IMAGE_SIZE, IMAGE_TOKENS, ModelConfig, Paths, default_paths
@@ -55,7 +55,7 @@ class Trained:
 
     config: ModelConfig
     connector: Connector
-    decoder: Decoder
+    decoder: Decoder | Ensemble
     step: int
     minutes: float
 
@@ -69,6 +69,16 @@ def load_trained(path: Path) -> Trained:
     return Trained(config, connector.eval(), decoder.eval(), state["step"], state["spent_s"] / 60)
 
 
+def together(cloud: Trained, edge: Trained) -> Trained:
+    """The cloud's own decoder with the edge's beside it. Raises SystemExit unless they share word embeddings."""
+    assert isinstance(cloud.decoder, Decoder)
+    assert isinstance(edge.decoder, Decoder)
+    if not torch.equal(cloud.decoder.words.weight, edge.decoder.words.weight):
+        raise SystemExit("the cloud decoder was not grown out of this edge decoder: train it again")
+    config = replace(cloud.config, layers=cloud.config.layers + edge.config.layers)
+    return replace(cloud, config=config, decoder=Ensemble([cloud.decoder, edge.decoder]))
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
@@ -79,7 +89,7 @@ def write_bundle(folder: Path, name: str, trained: Trained, paths: Paths, encode
     (folder / "onnx").mkdir(parents=True)
     config = trained.config
     decoder = rounded(trained.decoder)
-    assert isinstance(decoder, Decoder)
+    assert isinstance(decoder, (Decoder, Ensemble))
     export_embed(decoder, folder / EMBED)
     export_decoder(decoder, config, folder / DECODER)
     shutil.copy(paths.tokenizer, folder / "tokenizer.json")
@@ -164,7 +174,7 @@ def write_manifest(folder: Path, name: str, trained: Trained, encoder_id: str, c
 
 
 def torch_answer(
-    connector: Connector, decoder: Decoder, tokenizer: Tokenizer, features: torch.Tensor, question: str
+    connector: Connector, decoder: Decoder | Ensemble, tokenizer: Tokenizer, features: torch.Tensor, question: str
 ) -> str:
     """Greedy answer without any cache, by the training code: the other side of the equality check."""
     ids = [ASK, *tokenizer.encode(question, add_special_tokens=False).ids, REPLY]
@@ -192,7 +202,7 @@ def prove_equal(
     asker = Asker(random.Random(5), ["tabby"])
     connector, decoder = rounded(trained.connector), rounded(trained.decoder)
     assert isinstance(connector, Connector)
-    assert isinstance(decoder, Decoder)
+    assert isinstance(decoder, (Decoder, Ensemble))
     rows = [i for i, v in enumerate(views) if v["split"] != "train"][::7][:count]
     same = same_unrounded = 0
     for i in rows:
@@ -232,12 +242,15 @@ def main() -> None:
     parser.add_argument(
         "--cloud", type=Path, help="checkpoint of the cloud decoder (default: cloud.pt, else the edge's own)"
     )
+    parser.add_argument("--alone", action="store_true", help="ship the cloud's decoder without the edge's beside it")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     paths = default_paths()
     edge = load_trained(paths.work / "edge.pt")
     cloud_path = wanted.cloud or paths.work / "cloud.pt"
     cloud = load_trained(cloud_path) if cloud_path.exists() else edge
+    if cloud is not edge and not wanted.alone:
+        cloud = together(cloud, edge)
     encoder_id = write_bundle(wanted.out / "edge-vqa", "edge-vqa", edge, paths, None)
     write_bundle(wanted.out / "cloud-vqa", "cloud-vqa", cloud, paths, encoder_id)
     write_golden(wanted.out / "edge-vqa")

@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from tools.train.backbone import Backbone, round_to_int8
-from tools.train.model import Connector, Decoder
+from tools.train.model import Connector, Decoder, Ensemble
 from tools.train.settings import IMAGE_SIZE, ModelConfig
 
 OPSET = 17
@@ -50,7 +50,7 @@ class VisionGraph(nn.Module):  # type: ignore[misc]
 class EmbedGraph(nn.Module):  # type: ignore[misc]
     """input_ids [b, t] int64 to inputs_embeds [b, t, hidden] float32."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder | Ensemble) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -63,7 +63,7 @@ class DecoderGraph(nn.Module):  # type: ignore[misc]
     [b, heads, past, d] a layer (past may be 0), to logits [b, q, vocab] and the longer keys and values.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder | Ensemble) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -87,13 +87,13 @@ def export_vision(connector: Connector, path: Path) -> None:
     _write(graph, (pixels, mask), path, ["pixel_values", "pixel_attention_mask"], ["image_features"], axes)
 
 
-def export_embed(decoder: Decoder, path: Path) -> None:
+def export_embed(decoder: Decoder | Ensemble, path: Path) -> None:
     ids = torch.zeros(1, 4, dtype=torch.int64)
     axes = {"input_ids": {0: "b", 1: "t"}, "inputs_embeds": {0: "b", 1: "t"}}
     _write(EmbedGraph(decoder).eval(), (ids,), path, ["input_ids"], ["inputs_embeds"], axes)
 
 
-def export_decoder(decoder: Decoder, config: ModelConfig, path: Path) -> None:
+def export_decoder(decoder: Decoder | Ensemble, config: ModelConfig, path: Path) -> None:
     past = [torch.zeros(1, config.heads, 3, config.head_dim) for _ in range(2 * config.layers)]
     kinds = [f"{i}.{kind}" for i in range(config.layers) for kind in ("key", "value")]
     inputs = ["inputs_embeds", "attention_mask", "position_ids", *(f"past_key_values.{k}" for k in kinds)]

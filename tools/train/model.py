@@ -122,6 +122,35 @@ class Decoder(nn.Module):  # type: ignore[misc]
         return F.linear(hidden, self.words.weight)
 
 
+class Ensemble(nn.Module):  # type: ignore[misc]
+    """Decoders with the same word embeddings side by side; the answer is the mean of their probabilities."""
+
+    def __init__(self, members: list[Decoder]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        y: Tensor = self.members[0].embed(ids)
+        return y
+
+    def run(self, x: Tensor, positions: Tensor, mask: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
+        """As Decoder.run; hidden states of all members stand side by side, caches one after the other."""
+        seen, kept, at = [], [], 0
+        for member in self.members:
+            layers = len(member.layers)
+            hidden, pairs = member.run(x, positions, mask, past[at : at + layers] if past is not None else None)
+            seen.append(hidden)
+            kept += pairs
+            at += layers
+        return torch.cat(seen, dim=-1), kept
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., members * hidden] to logarithms of the mean probability, [..., vocab]."""
+        parts = hidden.chunk(len(self.members), dim=-1)
+        odds = [torch.softmax(member.logits(part), dim=-1) for member, part in zip(self.members, parts, strict=True)]
+        return torch.log(torch.stack(odds).mean(dim=0) + 1e-9)
+
+
 def grow(small: Decoder, config: ModelConfig) -> Decoder:
     """A deeper decoder that at first computes what `small` does: its layers spread out, new ones adding nothing yet."""
     large = Decoder(config)

@@ -111,6 +111,7 @@ class Run:
             self.model["decoder"] = grow(small, self.config)
             self.model["connector"].load_state_dict(sub_state(edge["average"], "connector."))
             self.model["connector"].requires_grad_(False)
+            self.model["decoder"].words.requires_grad_(False)  # shared by the members of an ensemble
         matrices = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim < 2]
         self.optimiser = torch.optim.AdamW(
