@@ -20,7 +20,7 @@ from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts
 from edge_agent.policy import make_policy
 from edge_agent.store.decisions import DecisionLog
-from edge_agent.store.ledger import Ledger
+from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.store.models import find_bundle
 from edge_agent.types import Decision, ModalityFeatures, Observation, SystemState
 from edge_agent.vlm import Bundle
@@ -94,13 +94,13 @@ def open_model(config: Config) -> BundleModel:
     return BundleModel(Bundle.open(find_bundle(config.model.edge)), config.model.threads)
 
 
-def open_ledger(config: Config, clock: Clock) -> Ledger:
+def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:
     """Today's purse; in memory, for this process alone, where the state folder cannot be written to."""
     budget = config.limits.budget_usd_per_day
     try:
         return Ledger(state_dir(config) / "ledger.sqlite3", budget, clock)
     except (OSError, sqlite3.Error):
-        return Ledger(":memory:", budget, clock)
+        return MemoryLedger(budget, clock)
 
 
 def open_journal(config: Config) -> DecisionLog:
@@ -134,7 +134,6 @@ async def open_agent(
         yield agent
     finally:
         await agent.close()
-        ledger.close()
 
 
 Decider = Callable[[Observation, Limits], tuple[ModalityFeatures, SystemState, Decision]]

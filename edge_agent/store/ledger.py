@@ -18,19 +18,49 @@ CREATE TABLE IF NOT EXISTS spending (
 """
 
 
-class Ledger:
-    """Micro-dollars per UTC day in SQLite at `path` (or ":memory:"). Reservations that are never settled stay spent.
+class MemoryLedger:
+    """The same books without a disk: micro-dollars of one process, gone with it. For tests, and where no disk is."""
 
-    Safe between processes: each reservation is one immediate transaction. Raises sqlite3.Error.
-    """
-
-    def __init__(self, path: Path | str, budget_usd_per_day: float, clock: Clock) -> None:
-        self._path = str(path)
+    def __init__(self, budget_usd_per_day: float, clock: Clock) -> None:
         self._budget = round(budget_usd_per_day * MICRO)
         self._clock = clock
-        self._shared = sqlite3.connect(self._path) if self._path == ":memory:" else None
-        if self._shared is None:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        self._spending: dict[int, tuple[int, int]] = {}  # reservation: (day, micro-dollars)
+
+    def left_usd(self) -> float:
+        """What today's budget still holds, >= 0."""
+        return max(0, self._budget - self._spent()) / MICRO
+
+    def reserve(self, usd: float) -> int | None:
+        """Set `usd` aside; the reservation's number, or None if it does not fit today's budget."""
+        amount, day = max(0, round(usd * MICRO)), utc_day(self._clock)
+        if self._spent() + amount > self._budget:
+            return None
+        self._spending = {n: entry for n, entry in self._spending.items() if entry[0] == day}
+        number = max(self._spending, default=0) + 1
+        self._spending[number] = (day, amount)
+        return number
+
+    def settle(self, reservation: int, usd: float) -> None:
+        """Replace a reservation by what was really billed."""
+        if reservation in self._spending:
+            self._spending[reservation] = (self._spending[reservation][0], max(0, round(usd * MICRO)))
+
+    def _spent(self) -> int:
+        day = utc_day(self._clock)
+        return sum(amount for on, amount in self._spending.values() if on == day)
+
+
+class Ledger:
+    """Micro-dollars per UTC day in SQLite at `path`. Reservations that are never settled stay spent.
+
+    Safe between processes: each reservation is one immediate transaction. Raises sqlite3.Error, OSError.
+    """
+
+    def __init__(self, path: Path, budget_usd_per_day: float, clock: Clock) -> None:
+        self._path = path
+        self._budget = round(budget_usd_per_day * MICRO)
+        self._clock = clock
+        path.parent.mkdir(parents=True, exist_ok=True)
         with self._transaction() as db:
             db.execute(_CREATE)
 
@@ -41,41 +71,32 @@ class Ledger:
 
     def reserve(self, usd: float) -> int | None:
         """Set `usd` aside; the reservation's number, or None if it does not fit today's budget."""
-        amount = max(0, round(usd * MICRO))
+        amount, day = max(0, round(usd * MICRO)), utc_day(self._clock)
         with self._transaction() as db:
             if self._spent(db) + amount > self._budget:
                 return None
-            row = db.execute("INSERT INTO spending (day, microusd, settled) VALUES (?, ?, 0)", (self._day(), amount))
-            return row.lastrowid
+            return db.execute("INSERT INTO spending (day, microusd, settled) VALUES (?, ?, 0)", (day, amount)).lastrowid
 
     def settle(self, reservation: int, usd: float) -> None:
         """Replace a reservation by what was really billed (also when that is more: the truth is kept)."""
+        amount = max(0, round(usd * MICRO))
         with self._transaction() as db:
-            db.execute(
-                "UPDATE spending SET microusd = ?, settled = 1 WHERE id = ?", (max(0, round(usd * MICRO)), reservation)
-            )
-
-    def close(self) -> None:
-        """Close a ledger in memory; one on disk holds nothing open."""
-        if self._shared is not None:
-            self._shared.close()
-
-    def _day(self) -> int:
-        return int(self._clock.wall_s() // 86_400)
+            db.execute("UPDATE spending SET microusd = ?, settled = 1 WHERE id = ?", (amount, reservation))
 
     def _spent(self, db: sqlite3.Connection) -> int:
-        (total,) = db.execute(
-            "SELECT COALESCE(SUM(microusd), 0) FROM spending WHERE day = ?", (self._day(),)
-        ).fetchone()
+        days = (utc_day(self._clock),)
+        (total,) = db.execute("SELECT COALESCE(SUM(microusd), 0) FROM spending WHERE day = ?", days).fetchone()
         return int(total)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        if self._shared is not None:
-            with self._shared as db:
-                yield db
-            return
+        """A connection for one immediate transaction, rolled back by closing if it fails."""
         with closing(sqlite3.connect(self._path, timeout=5.0, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
+
+
+def utc_day(clock: Clock) -> int:
+    """Days since 1970-01-01 UTC."""
+    return int(clock.wall_s() // 86_400)

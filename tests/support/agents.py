@@ -14,7 +14,7 @@ from edge_agent.engines.scripted import Script, ScriptedEngine
 from edge_agent.errors import CloudError
 from edge_agent.parts import Limits, Parts
 from edge_agent.policy import GuardedPolicy, OffloadPolicy
-from edge_agent.store.ledger import Ledger
+from edge_agent.store.ledger import MemoryLedger
 from edge_agent.types import (
     U8,
     AudioWindow,
@@ -119,7 +119,7 @@ class Bench:
         self.local = ScriptedEngine("local", self.clock, self.local_scripts)
         self.cloud = None if self.cloud_scripts is None else ScriptedEngine("cloud", self.clock, self.cloud_scripts)
         self.monitors = PlainMonitors(self.state)
-        self.ledger = Ledger(":memory:", self.budget_usd, self.clock)
+        self.ledger = MemoryLedger(self.budget_usd, self.clock)
         self.journal = ListJournal()
         policy: OffloadPolicy = GuardedPolicy(self.policy)
         self.agent = Agent(

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.clock import ManualClock
 from edge_agent.store.decisions import DecisionLog
-from edge_agent.store.ledger import Ledger
+from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.types import Decision, Route
 from edge_agent.values import plain
 
 
-@given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 1)), max_size=30))
-def test_reservations_never_exceed_the_budget(questions: list[tuple[float, float]]) -> None:
-    ledger = Ledger(":memory:", 1.0, ManualClock())
+@pytest.mark.parametrize("on_disk", [True, False])
+@given(questions=st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 1)), max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_reservations_never_exceed_the_budget(on_disk: bool, questions: list[tuple[float, float]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        disk = Path(folder) / "ledger.sqlite3"
+        keep_books(Ledger(disk, 1.0, ManualClock()) if on_disk else MemoryLedger(1.0, ManualClock()), questions)
+
+
+def keep_books(ledger: Ledger | MemoryLedger, questions: list[tuple[float, float]]) -> None:
     spent = 0.0
     for price, billed_share in questions:
         before = ledger.left_usd()
@@ -29,12 +37,12 @@ def test_reservations_never_exceed_the_budget(questions: list[tuple[float, float
             ledger.settle(number, price * billed_share)
             spent += round(price * billed_share * 1e6) / 1e6
         assert ledger.left_usd() == pytest.approx(1.0 - spent, abs=1e-9)
-    ledger.close()
 
 
-def test_a_new_day_has_a_new_budget(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_new_day_has_a_new_budget(on_disk: bool, tmp_path: Path) -> None:
     clock = ManualClock(wall_s=86_400 * 10 + 5)
-    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, clock)
+    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, clock) if on_disk else MemoryLedger(0.5, clock)
     assert ledger.reserve(0.5) is not None
     assert ledger.reserve(0.000001) is None
     clock.advance(86_400)
