@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "buffers.h"
 #include "kernels.h"
 #include "sound.h"
 #include "vision.h"
@@ -25,80 +26,6 @@ namespace {
 using Isa = std::optional<std::string>;
 
 const KernelTable& choose(const Isa& isa) { return isa ? kernels_named(*isa) : active_kernels(); }
-
-// Holds a buffer of Python for the length of a call. Made and destroyed with the GIL held.
-class Buffer {
-  public:
-    Buffer(const py::handle& object, const char* name) : name_(name) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
-            PyErr_Clear();
-            throw py::type_error(std::string(name) + " must be a NumPy array, not " +
-                                 std::string(py::str(py::type::handle_of(object).attr("__name__"))));
-        }
-    }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-
-    int rank() const { return view_.ndim; }
-    std::size_t size(int axis) const { return static_cast<std::size_t>(view_.shape[axis]); }
-    std::ptrdiff_t stride(int axis) const { return view_.strides[axis]; }
-    const void* data() const { return view_.buf; }
-    bool has_format(const std::string& format) const { return view_.format != nullptr && format == view_.format; }
-
-    [[noreturn]] void wrong_type(const std::string& wanted) const {
-        throw py::type_error(std::string(name_) + " must be an array of " + wanted + ", not of format '" +
-                             (view_.format != nullptr ? view_.format : "?") +
-                             "'; convert it first, e.g. array.astype(...)");
-    }
-    [[noreturn]] void wrong_shape(const std::string& what) const {
-        std::string shape = "(";
-        for (int axis = 0; axis < view_.ndim; ++axis) {
-            shape += (axis == 0 ? "" : ", ") + std::to_string(view_.shape[axis]);
-        }
-        throw py::value_error(std::string(name_) + " " + what + "; its shape is " + shape + ")");
-    }
-
-  private:
-    const char* name_;
-    Py_buffer view_{};
-};
-
-// uint8 [H, W] or [H, W, 3], pixels packed within a row, rows any positive distance apart.
-ImageView image_view(const Buffer& buffer) {
-    if (!buffer.has_format("B")) {
-        buffer.wrong_type("uint8");
-    }
-    if (buffer.rank() != 2 && !(buffer.rank() == 3 && buffer.size(2) == 3)) {
-        buffer.wrong_shape("must be [H, W] grey or [H, W, 3] BGR");
-    }
-    const std::size_t channels = buffer.rank() == 3 ? 3 : 1;
-    const ImageView view{static_cast<const std::uint8_t*>(buffer.data()), buffer.stride(0), buffer.size(1),
-                         buffer.size(0), channels};
-    if (view.width == 0 || view.height == 0) {
-        buffer.wrong_shape("has no pixels");
-    }
-    if (view.width > kMaxSide || view.height > kMaxSide || view.width * view.height > kMaxPixels) {
-        buffer.wrong_shape("is larger than 65535 a side or 268435456 pixels");
-    }
-    const bool packed = (view.width == 1 || buffer.stride(1) == static_cast<std::ptrdiff_t>(channels)) &&
-                        (channels == 1 || buffer.stride(2) == 1);
-    const bool forward = view.height == 1 || view.stride >= static_cast<std::ptrdiff_t>(view.width * channels);
-    if (!packed || !forward) {
-        buffer.wrong_shape(
-            "must have packed pixels and rows in order (no negative, zero or pixel strides); use "
-            "numpy.ascontiguousarray");
-    }
-    return view;
-}
-
-ImageView grey_view(const Buffer& buffer) {
-    const ImageView view = image_view(buffer);
-    if (view.channels != 1) {
-        buffer.wrong_shape("must be grey, [H, W]");
-    }
-    return view;
-}
 
 std::size_t checked_tile(py::ssize_t tile) {
     if (tile < static_cast<py::ssize_t>(kMinTile) || tile > static_cast<py::ssize_t>(kMaxTile)) {

@@ -42,9 +42,14 @@ void grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
     scalar_kernels()->grey_row(bgr + 3 * i, grey + i, pixels - i);
 }
 
-// Four tables, so that a run of equal pixels does not wait for its own last store.
+// Four tables, so that a run of equal pixels does not wait for its own last store. A tile is too small for them to pay:
+// they must be cleared and added up.
 void histogram_block(const std::uint8_t* pixels, std::ptrdiff_t stride, std::size_t width, std::size_t height,
                      std::uint32_t* counts) {
+    if (width * height < 16384) {
+        scalar_kernels()->histogram_block(pixels, stride, width, height, counts);
+        return;
+    }
     alignas(64) std::uint32_t tables[4][256] = {};
     for (std::size_t y = 0; y < height; ++y, pixels += stride) {
         std::size_t x = 0;

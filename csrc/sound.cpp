@@ -39,11 +39,15 @@ void push_angle(std::vector<float>* table, double angle) {
 }  // namespace
 
 bool samples_are_usable(const float* samples, std::size_t count) {
-    bool usable = true;
-    for (std::size_t i = 0; i < count; ++i) {
-        usable &= std::fabs(samples[i]) <= kMaxSample;  // false for NaN
+    std::int32_t limit;
+    std::memcpy(&limit, &kMaxSample, sizeof limit);
+    std::int32_t too_large = 0;
+    for (std::size_t i = 0; i < count; ++i) {  // without its sign, a float has the order of its bits; NaN comes last
+        std::int32_t bits;
+        std::memcpy(&bits, samples + i, sizeof bits);
+        too_large |= (bits & 0x7fffffff) > limit ? 1 : 0;
     }
-    return usable;
+    return too_large == 0;
 }
 
 SoundStream::SoundStream(const KernelTable& kernels, std::size_t window, std::size_t hop)

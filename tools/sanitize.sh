@@ -1,9 +1,10 @@
 #!/bin/sh
-# Builds the kernels and their tests with AddressSanitizer and UndefinedBehaviorSanitizer, and runs them.
-# usage: tools/sanitize.sh [BUILD_DIR]       exit status 3: something is not installed, with what to type
+# Builds the kernels with AddressSanitizer and UndefinedBehaviorSanitizer and runs their native tests; with a PYTHON (that
+# has pytest, hypothesis, numpy and pybind11), builds the Python module so too and runs the tests of the features.
+# usage: tools/sanitize.sh [PYTHON]       exit status 3: something is not installed, with what to type
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-build=${1:-$root/build/sanitize}
+build=$root/build/sanitize
 for tool in cmake c++; do
   if ! command -v "$tool" >/dev/null; then
     echo "sanitize: $tool is missing: type apt-get install g++ cmake make" >&2
@@ -11,7 +12,27 @@ for tool in cmake c++; do
   fi
 done
 if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makefiles"; fi
-cmake -G "$generator" -S "$root" -B "$build" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON -DEDGE_AGENT_SANITIZE=ON \
-  -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+build_with() {
+  cmake -G "$generator" -S "$root" -DEDGE_AGENT_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo "$@" >/dev/null
+}
+export UBSAN_OPTIONS=print_stacktrace=1
+
+build_with -B "$build" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON
 cmake --build "$build" -j 1 >/dev/null
-UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1 exec "$build/kernel_tests"
+ASAN_OPTIONS=detect_stack_use_after_return=1 "$build/kernel_tests"
+[ $# -ge 1 ] || exit 0
+
+python=$1
+build_with -B "$build-module" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v "$python")"
+cmake --build "$build-module" -j 1 >/dev/null
+tree=$build-module/tree  # a copy: a module built elsewhere must not be found first
+rm -rf "$tree"
+mkdir -p "$tree/tests"
+cp -r "$root/edge_agent" "$root/pyproject.toml" "$tree"
+cp -r "$root/tests/conftest.py" "$root/tests/unit" "$root/tests/support" "$tree/tests"
+rm -f "$tree"/edge_agent/_core*.so
+cp "$build-module"/_core*.so "$tree/edge_agent"
+cd "$tree"
+libraries="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libstdc++.so.6)"
+LD_PRELOAD=$libraries ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$tree "$python" -m pytest -q -p no:cacheprovider \
+  tests/unit/test_features_kernels.py tests/unit/test_features_refusals.py tests/unit/test_features_values.py

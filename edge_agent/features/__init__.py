@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from edge_agent.features.agreement import selftest
 from edge_agent.features.extractor import FeatureExtractor
 from edge_agent.features.image import image_features
 from edge_agent.features.kernels import available_isas, cpu_features, isa
 from edge_agent.features.motion import motion_features
-from edge_agent.features.selftest import selftest
 from edge_agent.features.sound import SoundFeatureStream, sound_features
 
 __all__ = [

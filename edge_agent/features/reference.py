@@ -5,6 +5,8 @@ Written for clarity, in float64 where the kernels use float32. Same names, argum
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -109,6 +111,7 @@ class VisionStream:
         self._edge_threshold = edge_threshold
         self._change_threshold = change_threshold
         self._previous: U8 | None = None
+        self._lock = threading.Lock()
 
     def analyze(self, image: U8) -> tuple[float, F32, float, float, bool, float, float, F32]:
         """As `_core.VisionStream.analyze`."""
@@ -116,12 +119,12 @@ class VisionStream:
         current = grey(image) if image.ndim == 3 else image.copy()
         bits, bit_map = tile_entropy(current, self._tile)
         _, _, _, density, variance = edges(current, self._edge_threshold)
-        valid = self._previous is not None and self._previous.shape == current.shape
-        mean, share, mean_map = 0.0, 0.0, np.zeros_like(bit_map)
-        if self._previous is not None and valid:
-            _, _, mean, share, mean_map = difference(self._previous, current, self._change_threshold, self._tile)
-        self._previous = current
-        return bits, bit_map, density, variance, valid, mean, share, mean_map
+        with self._lock:
+            previous, self._previous = self._previous, current
+        if previous is None or previous.shape != current.shape:
+            return bits, bit_map, density, variance, False, 0.0, 0.0, np.zeros_like(bit_map)
+        _, _, mean, share, mean_map = difference(previous, current, self._change_threshold, self._tile)
+        return bits, bit_map, density, variance, True, mean, share, mean_map
 
     def reset(self) -> None:
         """Forget the last frame."""
@@ -129,7 +132,10 @@ class VisionStream:
 
 
 class SoundStream:
-    """A stream of mono sound cut into STFT frames; `window` a power of two from 32 to 8192, `hop` from 1 to 2**20."""
+    """A stream of mono sound cut into STFT frames; `window` a power of two from 32 to 8192, `hop` from 1 to 2**20.
+
+    For one thread at a time; `edge_agent.features.SoundFeatureStream` sees to that.
+    """
 
     def __init__(self, window: int = 512, hop: int = 160) -> None:
         if not 32 <= window <= 8192 or window & (window - 1):

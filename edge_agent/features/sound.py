@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +25,10 @@ class SoundFeatureStream:
     def __init__(self, window: int = WINDOW, hop: int = HOP, *, isa: str | None = None) -> None:
         self._window = window
         self._hop = hop
-        self._stream = choose(isa).sound_stream(window, hop)
+        self._kernels = choose(isa)
+        self._stream = self._kernels.sound_stream(window, hop)
         self._rate_hz = 0
+        self._lock = threading.Lock()
 
     def feed(self, samples: NDArray[np.float32] | NDArray[np.int16], rate_hz: int) -> SoundFeatures:
         """Take in [N] mono float32 or int16 samples. Another rate than before starts a new stream.
@@ -34,16 +38,18 @@ class SoundFeatureStream:
         """
         if rate_hz < 1:
             raise ValueError(f"rate_hz must be at least 1, not {rate_hz}")
-        if rate_hz != self._rate_hz:
-            self.reset()
-        rows = self._stream.feed(samples)  # [5, frames] float32
-        self._rate_hz = rate_hz
+        with self._lock:
+            same = rate_hz == self._rate_hz
+            stream = self._stream if same else self._kernels.sound_stream(self._window, self._hop)
+            rows = stream.feed(samples)  # [5, frames] float32
+            self._stream, self._rate_hz = stream, rate_hz
         return SoundFeatures(rate_hz, self._window, self._hop, *rows)
 
     def reset(self) -> None:
         """Forget everything fed so far."""
-        self._stream.reset()
-        self._rate_hz = 0
+        with self._lock:
+            self._stream.reset()
+            self._rate_hz = 0
 
 
 def sound_features(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.features import available_isas, reference, selftest
+from edge_agent.features.agreement import SOUND_TOLERANCES, sound_agreement
 from edge_agent.features.kernels import choose, native_import_error
-from edge_agent.features.selftest import SOUND_TOLERANCES, sound_agreement
 
 ISAS = [name for name in available_isas() if name != "reference"]
 FAST_ISAS = [name for name in ISAS if name != "scalar"]

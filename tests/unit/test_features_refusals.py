@@ -114,8 +114,9 @@ def test_a_sample_that_is_no_sound_is_refused_and_nothing_taken_in(isa, value):
         stream.sound(chunk, 16000)
     bad = chunk.copy()
     bad[600] = value
-    with pytest.raises(ValueError, match="finite"):
-        extractor.sound(bad, 16000)
+    for rate_hz in (16000, 8000):
+        with pytest.raises(ValueError, match="finite"):
+            extractor.sound(bad, rate_hz)
     assert np.array_equal(extractor.sound(chunk, 16000).flux, untouched.sound(chunk, 16000).flux)
 
 
@@ -209,3 +210,25 @@ def test_the_native_module_refuses_an_unknown_choice_too():
     )
     assert "scalar" in result.stdout
     assert "ValueError: EDGE_AGENT_ISA" in result.stderr
+
+
+def test_without_the_native_module_the_reference_computes_and_the_selftest_says_so():
+    code = (
+        "import sys; sys.modules['edge_agent._core'] = None\n"
+        "from edge_agent.features import available_isas, cpu_features, isa, selftest\n"
+        "print(available_isas(), cpu_features(), isa(), selftest())"
+    )
+    root = str(Path(edge_agent.__file__).parents[1])
+    environment = {**os.environ, "EDGE_AGENT_ISA": "", "PYTHONPATH": root}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.startswith("('reference',) () reference ['the native kernels cannot be imported: ")
+
+
+def test_the_public_names_exist_and_are_all_there_is():
+    from edge_agent import features
+
+    public = {name for name in vars(features) if not name.startswith("_") and name != "annotations"}
+    submodules = {name for name in public if f"edge_agent.features.{name}" in sys.modules}
+    assert public - submodules == set(features.__all__)

@@ -1,4 +1,4 @@
-"""A quick check that the kernels in use compute what the reference does on this machine."""
+"""How closely kernels must agree with the reference, and a quick check that those in use do on this machine."""
 
 from __future__ import annotations
 
