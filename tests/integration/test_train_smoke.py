@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: the training tools are not tested here")
@@ -9,6 +12,7 @@ pytest.importorskip("torch", reason="torch is not installed: the training tools 
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, float]:
+    sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed
     from tools.train.smoke import run
 
     return run(50)

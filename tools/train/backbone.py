@@ -6,28 +6,12 @@ that they learned from.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from tools.train.settings import BACKBONE_WIDTH, IMAGE_SIZE
-
-
-def imagenet_names() -> list[str]:
-    """The 1000 class names in the order of the class head, read from torchvision's source without importing it."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise SystemExit(
-            "torchvision is missing (only its list of class names is read): pip install --no-deps torchvision"
-        )
-    tree = ast.parse((Path(spec.origin).parent / "models" / "_meta.py").read_text("utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_IMAGENET_CATEGORIES":
-            return [str(name) for name in ast.literal_eval(node.value)]
-    raise SystemExit("this torchvision has no list of ImageNet categories: install another version of it")
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

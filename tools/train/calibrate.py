@@ -42,7 +42,7 @@ class Sample:
 
 def held_out(views: list[View], seed: int = 9) -> list[tuple[View, Question]]:
     """Questions of many kinds about the photos that were held out of training, asked several times over."""
-    from tools.train.backbone import imagenet_names
+    from tools.train.labels import imagenet_names
 
     asker, made = Asker(random.Random(seed), imagenet_names()), []
     for view in views:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+from pathlib import Path
+
 COCO = [
     "person",
     "bicycle",
@@ -216,6 +220,20 @@ def plural(label: str) -> str:
 def article(label: str) -> str:
     """`label` with "a" or "an" before it."""
     return ("an " if label[0] in "aeiou" else "a ") + label
+
+
+def imagenet_names() -> list[str]:
+    """The 1000 class names in the order of the class head, read from torchvision's source without importing it."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        raise SystemExit(
+            "torchvision is missing (only its list of class names is read): pip install --no-deps torchvision"
+        )
+    tree = ast.parse((Path(spec.origin).parent / "models" / "_meta.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_IMAGENET_CATEGORIES":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    raise SystemExit("this torchvision has no list of ImageNet categories: install another version of it")
 
 
 def imagenet_to_coco(names: list[str]) -> dict[int, str]:

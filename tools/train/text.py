@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from tools.train.backbone import imagenet_names
-from tools.train.labels import COCO, SYNONYMS, plural
+from tools.train.labels import COCO, SYNONYMS, imagenet_names, plural
 from tools.train.questions import Asker
 from tools.train.views import View
 

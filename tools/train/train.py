@@ -21,9 +21,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tools.train.backbone import Backbone, imagenet_names
+from tools.train.backbone import Backbone
 from tools.train.features import load_cache
 from tools.train.grounding import Grounding, grid_targets
+from tools.train.labels import imagenet_names
 from tools.train.model import Connector, Decoder, grow, int8_noise
 from tools.train.pack import Batch, Batches, Packer
 from tools.train.settings import IMAGE_TOKENS, ModelConfig, Paths, default_paths

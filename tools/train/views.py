@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.train.backbone import imagenet_names
-from tools.train.labels import imagenet_to_coco
+from tools.train.labels import imagenet_names, imagenet_to_coco
 from tools.train.settings import Paths
 
 View = dict[str, Any]
