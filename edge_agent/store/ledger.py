@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_agent.clock import Clock
 
 MICRO = 1_000_000
+KEPT_DAYS = 31  # older books are thrown away, so that the file stays small
 _CREATE = """
 CREATE TABLE IF NOT EXISTS spending (
     id INTEGER PRIMARY KEY, day INTEGER NOT NULL,
@@ -75,6 +76,7 @@ class Ledger:
         with self._transaction() as db:
             if self._spent(db) + amount > self._budget:
                 return None
+            db.execute("DELETE FROM spending WHERE day < ?", (day - KEPT_DAYS,))
             return db.execute("INSERT INTO spending (day, microusd, settled) VALUES (?, ?, 0)", (day, amount)).lastrowid
 
     def settle(self, reservation: int, usd: float) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -47,6 +49,16 @@ def test_a_new_day_has_a_new_budget(on_disk: bool, tmp_path: Path) -> None:
     assert ledger.reserve(0.000001) is None
     clock.advance(86_400)
     assert ledger.left_usd() == 0.5
+
+
+def test_old_books_are_thrown_away(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, clock)
+    for _ in range(100):
+        assert ledger.reserve(0.001) is not None
+        clock.advance(86_400)
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db:
+        assert db.execute("SELECT COUNT(*) FROM spending").fetchone()[0] <= 33
 
 
 def test_two_agents_share_one_purse(tmp_path: Path) -> None:
