@@ -60,6 +60,7 @@ class Session:
         self._turns: dict[int, _Turn] = {}
         self._last_stream = 0
         self._draining = False
+        self._close_code = 1000
         self._greeted = False
 
     async def serve(self) -> None:
@@ -77,7 +78,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._socket.close()
+            await self._socket.close(code=self._close_code)
 
     async def drain(self, drain_s: float) -> None:
         """Say GOAWAY, take no new turn, end when the running ones did or `drain_s` passed."""
@@ -90,6 +91,7 @@ class Session:
         tasks = [turn.task for turn in self._turns.values() if turn.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=drain_s)
+        self._close_code = 1001  # whichever of this and `serve` closes first
         await self._socket.close(code=1001, message=b"draining")
 
     async def _greet(self) -> None:

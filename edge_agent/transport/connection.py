@@ -166,7 +166,13 @@ async def connect(
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     loop = asyncio.get_running_loop()
     opening = session.ws_connect(
-        url, protocols=(SUBPROTOCOL,), headers=headers, max_msg_size=_MAX_DOWN_FRAME, heartbeat=HEARTBEAT_S, compress=0
+        url,
+        protocols=(SUBPROTOCOL,),
+        headers=headers,
+        max_msg_size=_MAX_DOWN_FRAME,
+        heartbeat=HEARTBEAT_S,
+        compress=0,
+        timeout=_close_timeout(),
     )
     limit_s = min(deadline_s, loop.time() + timeout_s)
     try:
@@ -200,6 +206,11 @@ SessionFactory = Callable[[], aiohttp.ClientSession]
 _START = "is it running? start one with: python -m cloud_stub"
 
 
+def _close_timeout() -> Any:
+    """How long a close waits for the other side, as this aiohttp (3.11 and later, or before) wants it."""
+    return aiohttp.ClientWSTimeout(ws_close=CLOSE_S) if hasattr(aiohttp, "ClientWSTimeout") else CLOSE_S
+
+
 async def _refuse_redirect(*_: Any) -> None:
     raise CloudError("the cloud redirects elsewhere; redirects are not followed", code="protocol", retryable=False)
 
@@ -216,9 +227,11 @@ def _refusal(url: str, status: int) -> CloudError:
 def _ending(kind: aiohttp.WSMsgType, data: object, close_code: int | None) -> CloudError:
     if kind == aiohttp.WSMsgType.TEXT:
         return FrameError("the cloud sent a text message", close_code=1003)
-    if kind == aiohttp.WSMsgType.ERROR or close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-        if close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-            text = f"the cloud sent a message of more than {_MAX_DOWN_FRAME} bytes"
-            return FrameError(text, code="too_large", close_code=1009)
+    if isinstance(data, aiohttp.WebSocketError):
+        close_code = data.code
+    if close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+        text = f"the cloud sent a message of more than {_MAX_DOWN_FRAME} bytes"
+        return FrameError(text, code="too_large", close_code=1009)
+    if isinstance(data, aiohttp.WebSocketError):
         return FrameError(f"the cloud broke the WebSocket protocol ({data})")
     return CloudError(f"the cloud closed the connection (code {close_code})", code="closed")
