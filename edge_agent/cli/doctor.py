@@ -1,7 +1,12 @@
-"""`edge-agent doctor`: what is wrong on this machine and what to type, on one screen; it never ends in a traceback."""
+"""`edge-agent doctor`: what is wrong on this machine and what to type, on one screen; it never ends in a traceback.
+
+Nothing here may import NumPy or anything that does (cli.options and cli.output do): a NumPy made for another processor
+would end the doctor instead of being named by it.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 import sys
@@ -14,8 +19,6 @@ import click
 
 from edge_agent.cli.checks import machine, runtime, setup
 from edge_agent.cli.checks.base import Check, Probed, Status, probe
-from edge_agent.cli.options import config_option, json_option
-from edge_agent.cli.output import emit, waiting
 from edge_agent.config import Config
 
 CLOUD_TIMEOUT_S = 2.0
@@ -27,21 +30,25 @@ log = logging.getLogger(__name__)
 
 @click.command()
 @click.option("--cloud", "cloud_url", metavar="URL", help="Cloud to ask instead of the configured one.")
-@config_option
-@json_option
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, logs on stderr.")
 def command(cloud_url: str | None, config_path: Path | None, as_json: bool) -> int:
     """Check everything that answers need. Nothing is changed, and only the cloud's health is asked for.
 
     Exit code 0: questions can be answered here; 2: the configuration is wrong; 4: no usable model or runtime;
     5: a self-test failed.
     """
-    with waiting("looking", as_json):
-        checks = examine(config_path, cloud_url)
+    waiting = sys.stderr.isatty() and not as_json
+    if waiting:
+        click.echo("looking; this takes some seconds ...", err=True, nl=False)
+    checks = examine(config_path, cloud_url)
+    if waiting:
+        click.echo("\r\033[K", err=True, nl=False)
     codes = {check.exit_code for check in checks}
     code = next((code for code in WORST_FIRST if code in codes), 0)
     if as_json:
-        rows = [{"name": c.name, "status": c.status, "detail": c.detail, "fix": c.fix} for c in checks]
-        emit({"checks": rows, "ok": code == 0})
+        rows = [{"name": c.name, "status": c.status.value, "detail": c.detail, "fix": c.fix} for c in checks]
+        click.echo(json.dumps({"checks": rows, "ok": code == 0}))
     else:
         _show(checks, code)
     return code
@@ -52,9 +59,12 @@ def examine(config_path: Path | None, cloud_url: str | None) -> list[Check]:
     loaded, config_check = setup.read_config(config_path)
     config = loaded.config
     url = config.cloud.url if cloud_url is None else cloud_url
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(PROBES_AT_ONCE)
+    try:
         found = _start_probes(pool, config, url)
         return [*_of_runtime(found, config), *_of_machine(found, config), *_of_setup(found, url, config_check)]
+    finally:
+        pool.shutdown(cancel_futures=True)  # at Ctrl-C, those that have not begun never do
 
 
 def _start_probes(pool: ThreadPoolExecutor, config: Config, url: str) -> dict[str, Future[Probed]]:

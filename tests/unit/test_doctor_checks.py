@@ -104,6 +104,10 @@ def test_without_a_model_nothing_can_be_answered(found):
     stands(runtime.check_models(found, "edge-vqa"), Status.FAIL, exit_code=4)
 
 
+def test_a_model_named_by_its_folder_needs_no_list_of_bundles():
+    stands(runtime.check_models(models(), "/srv/edge"), Status.FAIL, "no model bundle")
+
+
 def test_an_answer_as_at_the_release_is_shown_with_its_time():
     probed = Probed({"error": "", "answer": "red", "opened_ms": 20.0, "answered_ms": 400.0})
     stands(runtime.check_answer(probed, "edge-vqa"), Status.OK, "20 ms", "400 ms")

@@ -1,28 +1,28 @@
-"""What runs in the child processes of `edge-agent doctor`: everything that imports native code. See base.probe."""
+"""What runs in the child processes of `edge-agent doctor`: everything that imports native code. See base.probe.
+
+Each function imports what it needs itself: there are a dozen of these processes, and each pays for what stands up here.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import importlib.metadata
 import time
 from typing import Any
 
-from edge_agent.config import Config, Loaded
 from edge_agent.errors import EdgeAgentError, SelfTestError
 
 
 def library(module: str, distributions: list[str]) -> dict[str, Any]:
     """Import a library; its version."""
-    imported = importlib.import_module(module)
-    version = getattr(imported, "__version__", "")
-    for name in distributions:
-        if not version:
-            try:
-                version = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                version = ""
-    return {"version": str(version or "of unknown version")}
+    version = getattr(importlib.import_module(module), "__version__", "")
+    return {"version": str(version or _metadata_version(distributions) or "of unknown version")}
+
+
+def _metadata_version(distributions: list[str]) -> str:
+    from importlib import metadata
+
+    versions = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    return next((versions[name] for name in distributions if name in versions), "")
 
 
 def kernels() -> dict[str, Any]:
@@ -75,6 +75,7 @@ def answer(edge: str, threads: int) -> dict[str, Any]:
 def state_folder(state_dir: str) -> dict[str, Any]:
     """Where decision log and ledger of a configuration with this run.state_dir lie."""
     from edge_agent.cli.build import state_dir as resolve
+    from edge_agent.config import Config, Loaded
 
     loaded = Loaded(Config(), {}).override("run.state_dir", state_dir, "doctor")
     return {"path": str(resolve(loaded.config))}
@@ -94,6 +95,8 @@ def microphones() -> dict[str, Any]:
 
 def cloud(url: str, timeout_s: float) -> dict[str, Any]:
     """Ask the cloud for its health, once. No token, no picture and no question is sent."""
+    import asyncio
+
     from edge_agent.transport.client import CloudClient
 
     async def ask() -> dict[str, Any]:

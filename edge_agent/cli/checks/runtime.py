@@ -101,7 +101,8 @@ def check_models(probed: Probed, edge: str) -> Check:
     bundles = probed.values["bundles"]
     if not bundles:
         fix = f"{REINSTALL}, or set EDGE_AGENT_MODELS to a folder of bundles"
-        return Check("models", Status.FAIL, "no model bundle was found", fix, CANNOT_ANSWER)
+        code = 0 if "/" in edge else CANNOT_ANSWER  # one that is named by its folder needs no list
+        return Check("models", Status.FAIL, "no model bundle was found", fix, code)
     damaged = {b["name"]: b["problems"][0] for b in bundles if b["problems"]}
     if damaged:
         detail = "; ".join(f"{name}: {problem}" for name, problem in damaged.items())
