@@ -34,8 +34,8 @@ format: $(VENV)/.installed-lint
 neon:
 	tools/test_neon.sh
 
-sanitize:
-	tools/sanitize.sh
+sanitize: $(VENV)/.installed-test
+	tools/sanitize.sh $(BIN)/python
 
 check: lint test sanitize neon
 

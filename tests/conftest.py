@@ -10,7 +10,12 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads the user's configuration or writes to their state folder."""
+    """No test reads the user's configuration or writes to their state folder.
+
+    Each runs in a folder of its own: in the repository's root, a child process would import the source tree instead of
+    what is installed.
+    """
+    monkeypatch.chdir(tmp_path)
     for name in (
         "EDGE_AGENT_CONFIG",
         "EDGE_AGENT_CLOUD_TOKEN",
