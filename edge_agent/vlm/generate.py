@@ -13,10 +13,17 @@ from edge_agent.vlm.confidence import token_statistics
 from edge_agent.vlm.decoder import Decoder
 from edge_agent.vlm.prompt import PromptWriter
 
+MAX_REPEATS = 3
+
 
 def never() -> bool:
     """The `cancelled` of a caller that never cancels."""
     return False
+
+
+def looping(ids: Sequence[int]) -> bool:
+    """Whether the last MAX_REPEATS tokens are one and the same: a small model that does not know may never stop."""
+    return len(ids) >= MAX_REPEATS and len(set(ids[-MAX_REPEATS:])) == 1
 
 
 class Generator:
@@ -39,9 +46,9 @@ class Generator:
         """Yields each token as it is made; the end token comes last, with empty text.
 
         `embeddings` are pictures of [tokens, hidden], at most `bundle.max_images`; none means a question without one.
-        `cancelled` is asked before every token. What is wrong with the request is raised at the call, not at the first
-        token: UsageError (empty or too long a question), ModelError (embeddings of another encoder or shape, too many
-        pictures).
+        It also ends before a token comes MAX_REPEATS times in a row. `cancelled` is asked before every token. What is
+        wrong with the request is raised at the call, not at the first token: UsageError (empty or too long a question),
+        ModelError (embeddings of another encoder or shape, too many pictures).
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", "ask for at least one token")
@@ -66,6 +73,8 @@ class Generator:
                 yield TokenEvent(token, "", probability, entropy)
                 return
             made.append(token)
+            if looping(made):
+                return
             whole = self._writer.decode(made)
             yield TokenEvent(token, whole[len(told) :], probability, entropy)
             told = whole

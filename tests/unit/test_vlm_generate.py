@@ -182,3 +182,14 @@ def test_int8_embeddings_keep_the_answers(edge: Bundle, generator: Generator, se
     rounded = replace(seen, data=(np.round(seen.data / step) * step).astype(np.float32))
     for question in ASKED:
         assert answer(generator, edge, [rounded], question) == answer(generator, edge, [seen], question)
+
+
+def test_an_answer_that_repeats_one_word_is_cut(
+    edge: Bundle, generator: Generator, seen: Embeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = np.zeros(100, dtype=np.float32)
+    logits[50] = 9.0
+    monkeypatch.setattr(Decoder, "step", lambda *_: logits)
+    events = list(generator.stream([seen], QUESTION))
+    assert [event.token_id for event in events] == [50] * 2
+    assert summarise(events, edge.calibration).finish_reason == "length"

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from edge_agent.types import Embeddings
 from edge_agent.vlm.bundle import DECODER, EMBED, VISION, Bundle
 from edge_agent.vlm.confidence import summarise
-from edge_agent.vlm.generate import Generator
+from edge_agent.vlm.generate import Generator, looping
 from edge_agent.vlm.manifest import FORMAT, sha256_of
 from edge_agent.vlm.selftest import QUESTION, picture, probe
 from edge_agent.vlm.vision import VisionEncoder
@@ -190,6 +190,8 @@ def torch_answer(
             if token == EOS:
                 break
             made.append(token)
+            if looping(made):
+                return str(tokenizer.decode(made[:-1])).strip()
     return str(tokenizer.decode(made)).strip()
 
 
