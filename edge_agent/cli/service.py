@@ -94,8 +94,15 @@ def _reach_problem(start: list[str], config: Path, user: str | None) -> str:
         folder = unit.out_of_reach(path, uid, gids)
         if folder is not None:
             return f"the service could not start {path}, for {folder} is closed to it: install elsewhere: {SETUP}"
-    folder = unit.out_of_reach(config, uid, gids) if config.parent.exists() else None
+    folder = unit.out_of_reach(config, uid, gids) if _is_there(config.parent) else None
     return f"the service could not read {config}, for {folder} is closed to it: move it" if folder else ""
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except PermissionError:
+        return True
 
 
 def _tell(changed: bool, words: str, following: list[str], as_json: bool) -> None:

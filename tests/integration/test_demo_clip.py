@@ -10,12 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from edge_agent.config import TriggerSettings
+from edge_agent.config import FeatureSettings, TriggerSettings
 from edge_agent.features import FeatureExtractor
 from edge_agent.triggers import Triggers
 
 ASSETS = files("edge_agent") / "assets"
-CHANGE_THRESHOLD = 12
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def told() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def motion() -> list[tuple[float, Any]]:
     """(seconds, MotionFeatures) of each frame."""
-    extractor = FeatureExtractor(change_threshold=CHANGE_THRESHOLD)
+    extractor = FeatureExtractor(change_threshold=FeatureSettings().change_threshold)
     with av.open(str(ASSETS / "demo.mp4")) as clip:
         return [(f.time, extractor.vision(f.to_ndarray(format="bgr24"))[1]) for f in clip.decode(video=0)]
 

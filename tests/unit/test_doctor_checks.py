@@ -259,3 +259,11 @@ def test_without_a_configuration_it_is_said_where_it_would_be(tmp_path, monkeypa
     monkeypatch.setattr(setup, "default_paths", lambda: [tmp_path / "none.toml"])
     monkeypatch.setattr("edge_agent.config.default_paths", lambda: [tmp_path / "none.toml"])
     stands(setup.read_config(None)[1], Status.OK, "none.toml")
+
+
+def test_a_configuration_that_may_not_even_be_looked_for_fails_like_a_broken_one(monkeypatch):
+    def shut(path: Path | None) -> None:
+        raise PermissionError(13, "Permission denied", "/root/.config/edge-agent/config.toml")
+
+    monkeypatch.setattr(setup, "load", shut)
+    stands(setup.read_config(None)[1], Status.FAIL, "Permission denied", "--config", exit_code=2)

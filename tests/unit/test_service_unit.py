@@ -211,3 +211,13 @@ def test_root_uninstalls_it_and_doing_so_again_is_no_error(place, capsys):
 def test_a_user_who_does_not_exist_is_named(place, capsys):
     assert main(["service", "install", "--user", "nobody-of-that-name"]) == 2
     assert "no user 'nobody-of-that-name'" in capsys.readouterr().err
+
+
+def test_a_configuration_in_a_folder_that_may_not_be_looked_into_is_said_to_be_closed(place, monkeypatch, capsys):
+    def exists(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(unit, "out_of_reach", lambda path, *_: Path("/root") if path.name == "c.toml" else None)
+    monkeypatch.setattr(Path, "exists", exists)
+    assert main(["service", "install", "--dry-run", "--config", "/root/x/c.toml"]) == 0
+    assert "/root is closed" in capsys.readouterr().err

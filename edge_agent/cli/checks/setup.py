@@ -17,14 +17,25 @@ def read_config(path: Path | None) -> tuple[Loaded, Check]:
     """The configuration in use; with one that cannot be read, the defaults, so that all else can be looked at."""
     try:
         loaded = load(path)
+        return loaded, Check("config", Status.OK, _in_use(path, loaded))
     except UsageError as error:
-        return Loaded(Config(), {}), Check("config", Status.FAIL, error.message, error.hint, BAD_CONFIGURATION)
-    changed = [leaf for leaf in loaded.settings() if leaf.value != leaf.default]
+        return _defaults(), Check("config", Status.FAIL, error.message, error.hint, BAD_CONFIGURATION)
+    except OSError as error:
+        fix = "make it readable, or name another with --config"
+        return _defaults(), Check("config", Status.FAIL, f"it cannot be looked for: {error}", fix, BAD_CONFIGURATION)
+
+
+def _defaults() -> Loaded:
+    return Loaded(Config(), {})
+
+
+def _in_use(path: Path | None, loaded: Loaded) -> str:
     named = path or (Path(os.environ["EDGE_AGENT_CONFIG"]) if os.environ.get("EDGE_AGENT_CONFIG") else None)
     used = named or next((p for p in default_paths() if p.is_file()), None)
     if used is None:
-        return loaded, Check("config", Status.OK, f"no file, all defaults; it would be {default_paths()[0]}")
-    return loaded, Check("config", Status.OK, f"{used}: {len(changed)} setting(s) differ from the defaults")
+        return f"no file, all defaults; it would be {default_paths()[0]}"
+    changed = [leaf for leaf in loaded.settings() if leaf.value != leaf.default]
+    return f"{used}: {len(changed)} setting(s) differ from the defaults"
 
 
 def check_cloud(url: str, probed: Probed | None) -> Check:
