@@ -450,7 +450,23 @@ def test_a_connection_that_announced_its_end_is_not_used_again():
         await peer.question()
         await peer.send(Frame(FrameType.GOAWAY, {"drain_s": 30}), 0)
         await peer.answer()
-        await peer.read()
+        await peer.question()
+        await peer.answer(stream=2)
+
+    async def main():
+        async with scripted_cloud(script) as url, CloudClient(url) as client:
+            return [(await asked(client, request()))[0] for _ in range(2)], client.connects
+
+    assert asyncio.run(main()) == (["w0 w1"] * 2, 2)
+
+
+def test_an_idle_connection_that_closes_on_the_next_question_is_replaced_once():
+    async def script(peer):
+        await peer.welcome()
+        await peer.question()
+        await peer.answer()
+        await peer.question()
+        await peer.socket.close()
 
     async def main():
         async with scripted_cloud(script) as url, CloudClient(url) as client:
