@@ -13,12 +13,15 @@ from edge_agent.errors import EdgeAgentError
 from edge_agent.types import Decision, Embeddings, Frame, Generation, TokenEvent
 
 
+YES = Generation("yes", confidence=0.9, max_entropy=0.05, tokens=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """One answer: its words, the generation at its end, seconds before the first and between words, or an error."""
 
     words: tuple[str, ...] = ("yes",)
-    end: Generation = Generation("yes", confidence=0.9, max_entropy=0.05, tokens=1)
+    end: Generation = YES
     first_after_s: float = 0.0
     between_s: float = 0.0
     error: EdgeAgentError | None = None
