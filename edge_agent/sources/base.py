@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from edge_agent.errors import InputError
-from edge_agent.types import AudioWindow, Frame
+from edge_agent.types import F32, AudioWindow, Frame
 
 SOUND_RATE_HZ = 16_000
 MAX_PIXELS = 64_000_000
@@ -36,6 +38,12 @@ class Source(Protocol):
     def describe(self) -> str:
         """What it is, for people."""
         ...
+
+
+def clean_samples(samples: F32) -> F32:
+    """The samples within -1..1, in place; what is not a number becomes silence. Files and drivers hold anything."""
+    np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(samples, -1.0, 1.0, out=samples)
 
 
 def regular_file(path: Path, kind: str, most_bytes: int = MAX_FILE_BYTES) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.errors import InputError
-from edge_agent.sources.base import SOUND_RATE_HZ, regular_file
+from edge_agent.sources.base import SOUND_RATE_HZ, clean_samples, regular_file
 from edge_agent.types import F32
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,10 @@ def make_resampler() -> Any:
 
 
 def samples_of(resampler: Any, frame: Any) -> F32:
-    """[n] float32 of one decoded frame (None: what is left in the resampler); not finite samples become 0."""
-    parts = [np.asarray(out.to_ndarray(), dtype=np.float32).reshape(-1) for out in resampler.resample(frame)]
+    """[n] float32 of one decoded frame (None: what is left in the resampler); within -1..1."""
+    parts = [np.array(out.to_ndarray(), dtype=np.float32).reshape(-1) for out in resampler.resample(frame)]
     joined: F32 = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return np.nan_to_num(joined, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return clean_samples(joined)
 
 
 def _words(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.errors import InputError
-from edge_agent.sources.base import SOUND_RATE_HZ, Item
+from edge_agent.sources.base import SOUND_RATE_HZ, Item, clean_samples
 from edge_agent.types import F32, AudioWindow
 
 CHUNK_S = 0.1
@@ -47,7 +47,7 @@ class MicrophoneSource:
         loop = asyncio.get_running_loop()
 
         def heard(block: Any, frames: int, time: Any, status: Any) -> None:
-            samples = np.array(block[:, 0], dtype=np.float32)  # PortAudio takes its buffer back
+            samples = clean_samples(np.array(block[:, 0], dtype=np.float32))  # a copy: PortAudio takes its buffer back
             loop.call_soon_threadsafe(self._put, samples)
 
         name = None if self._device == "default" else self._device

@@ -14,7 +14,7 @@ from agents import frame, tone
 from edge_agent.clock import ManualClock
 from edge_agent.errors import InputError
 from edge_agent.sources import camera as camera_module
-from edge_agent.sources.base import Item, Source
+from edge_agent.sources.base import Item, Source, clean_samples
 from edge_agent.sources.camera import CameraSource, take_frame
 from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource, record
@@ -123,6 +123,11 @@ def test_a_microphone_records_what_was_asked_for() -> None:
     sound = asyncio.run(record(0.5, module=FakeSounddevice(20)))
     assert sound.duration_s == pytest.approx(0.5)
     assert sound.samples[0] == 0.0
+
+
+def test_what_a_driver_makes_up_becomes_silence_or_full_scale() -> None:
+    samples = clean_samples(np.array([np.nan, np.inf, -np.inf, 1e38, -2.0, 0.25], np.float32))
+    assert samples.tolist() == [0.0, 0.0, 0.0, 1.0, -1.0, 0.25]
 
 
 def test_sound_that_nobody_takes_is_dropped_and_counted() -> None:
