@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from edge_agent.engines.base import Engine, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
@@ -26,8 +26,20 @@ from edge_agent.types import (
 )
 
 MAX_QUESTION_CHARS = 2000
+CLOUD_MARGIN_S = 0.01  # the cloud engine gives up a little earlier and says what it has cost
 FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally when nothing was measured yet
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of asking the cloud: a generation, or why there is none; and what it cost either way."""
+
+    generation: Generation | None
+    failure: str
+    bytes_up: int = 0
+    bytes_down: int = 0
+    billed_usd: float = 0.0
 
 
 class Agent:
@@ -47,16 +59,16 @@ class Agent:
         turn = TurnClock(self._parts.clock, limits.deadline_ms)
         features = await asyncio.to_thread(look, observation, self._parts.extractor())
         turn.stages.mark("features")
-        state = self.state(observation, limits)
+        state = await asyncio.to_thread(self.state, observation, limits)
         decision = self._parts.policy.decide(features, state, observation.history)
         turn.stages.mark("decide")
         try:
             answer, outcome = await self._answer(observation, decision, limits, turn, on_token)
         except EdgeAgentError as error:
-            self._record(observation, features, state, decision, None, str(error))
+            await self._record(observation, features, state, decision, None, str(error))
             raise
         self._parts.policy.observe(outcome)
-        self._record(observation, features, state, decision, outcome, None)
+        await self._record(observation, features, state, decision, outcome, None)
         return answer
 
     def state(self, observation: Observation, limits: Limits) -> SystemState:
@@ -89,18 +101,19 @@ class Agent:
                 why = f"{decision.reason}; the draft's entropy is {draft.max_entropy:.3f}: it stands"
                 return self._finish(decision, Route.LOCAL, draft, why, turn, None)
             turn.stages.rename(("first_token", "decode"), "draft")
+        failed: Attempt | None = None
+        why = decision.reason
         if decision.route is not Route.LOCAL:
-            generation, failure = await self._cloud(query, decision, limits, turn, draft is not None, on_token)
-            if generation is not None:
-                why = decision.reason
+            attempt = await self._cloud(query, decision, turn, draft is not None, on_token)
+            if attempt.generation is not None:
                 if draft is not None:
                     why += f"; the draft's entropy is {draft.max_entropy:.3f}: the cloud answers"
-                return self._finish(decision, Route.CLOUD, generation, why, turn, draft)
+                return self._finish(decision, Route.CLOUD, attempt.generation, why, turn, draft)
             turn.stages.rename(("first_token", "decode"), "cloud_failed")
-            why = f"the cloud was not reached ({failure}): answered on the device; {decision.reason}"
-        else:
-            why = decision.reason
+            failed, why = attempt, f"the cloud was not reached ({attempt.failure}): answered on the device; {why}"
         local = draft if draft is not None else await self._local(query, decision, turn, on_token)
+        if failed is not None:  # what a failed attempt has cost is part of this answer
+            local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
         return self._finish(decision, Route.LOCAL, local, why, turn, None)
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
@@ -122,36 +135,38 @@ class Agent:
         return generation
 
     async def _cloud(
-        self, query: Query, decision: Decision, limits: Limits, turn: TurnClock, drafted: bool, on_token: OnToken | None
-    ) -> tuple[Generation | None, str]:
-        """The cloud's generation, or None and why not, in time for the device to answer instead."""
+        self, query: Query, decision: Decision, turn: TurnClock, drafted: bool, on_token: OnToken | None
+    ) -> Attempt:
+        """Ask the cloud, within today's budget and in time for the device to answer instead. Never raises."""
         cloud, monitors, purse = self._parts.cloud, self._parts.monitors, self._parts.purse
         if cloud is None:
-            return None, "no cloud is configured"
+            return Attempt(None, "no cloud is configured")
         state = monitors.state()
-        reserve_ms = 20.0 if drafted else 2 * (state.local_latency_estimate_ms or FALLBACK_RESERVE_MS / 2)
-        reservation = purse.reserve(state.cloud_cost_estimate_usd)
+        expected_usd = state.cloud_cost_estimate_usd
+        reservation = await asyncio.to_thread(purse.reserve, expected_usd)
         if reservation is None:
-            return None, "today's budget is spent"
-        billed_usd = state.cloud_cost_estimate_usd  # what was sent may be billed, whatever comes back
+            return Attempt(None, "today's budget is spent")
+        reserve_ms = 20.0 if drafted else 2 * (state.local_latency_estimate_ms or FALLBACK_RESERVE_MS / 2)
+        until_s = turn.deadline_s - reserve_ms / 1000
+        attempt = Attempt(None, "", billed_usd=expected_usd)  # what was sent may be billed, whatever comes back
         started_s = self._parts.clock.monotonic_s()
         try:
-            timed = replace(query, deadline_s=turn.deadline_s - reserve_ms / 1000)
+            timed = replace(query, deadline_s=until_s - CLOUD_MARGIN_S)
             pulling = self._pull(cloud, Route.CLOUD, timed, decision, turn, on_token)
             generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
-            billed_usd = generation.cost_usd
+            attempt = Attempt(generation, "", billed_usd=generation.cost_usd)
             monitors.cloud_answered(generation, (self._parts.clock.monotonic_s() - started_s) * 1000)
-            return generation, ""
         except CloudError as error:
-            billed_usd = 0.0 if error.code == "unreachable" else billed_usd
+            billed_usd = 0.0 if error.code == "unreachable" else expected_usd
+            attempt = Attempt(None, str(error), error.bytes_up, error.bytes_down, billed_usd)
             monitors.cloud_failed(error)
-            return None, str(error)
         except NoAnswerError as error:
+            attempt = replace(attempt, failure=error.message)
             monitors.cloud_failed(CloudError(error.message, code="timeout"))
-            return None, error.message
         finally:
             turn.stages.mark("first_token")
-            purse.settle(reservation, billed_usd)
+            await asyncio.shield(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
+        return attempt
 
     async def _pull(
         self, engine: Engine, route: Route, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None
@@ -181,9 +196,9 @@ class Agent:
             reason=why,
             confidence=end.confidence,
             decision=decision,
-            bytes_up=end.bytes_up if route is Route.CLOUD else 0,
-            bytes_down=end.bytes_down if route is Route.CLOUD else 0,
-            cost_usd=end.cost_usd if route is Route.CLOUD else 0.0,
+            bytes_up=end.bytes_up,
+            bytes_down=end.bytes_down,
+            cost_usd=end.cost_usd,
             timings_ms=timings,
         )
         outcome = Outcome(
@@ -198,7 +213,7 @@ class Agent:
         )
         return answer, outcome
 
-    def _record(
+    async def _record(
         self,
         observation: Observation,
         features: ModalityFeatures,
@@ -211,9 +226,9 @@ class Agent:
         if self._parts.journal is None or self._journal_broken:
             return
         try:
-            self._parts.journal.append(
-                decision_record(self._parts.clock.wall_s(), observation, features, state, decision, outcome, error)
-            )
+            now_s = self._parts.clock.wall_s()
+            record = decision_record(now_s, observation, features, state, decision, outcome, error)
+            await asyncio.to_thread(self._parts.journal.append, record)
         except OSError as failure:
             self._journal_broken = True
             log.warning("the decision log is off: %s", failure)

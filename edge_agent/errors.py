@@ -41,7 +41,10 @@ class ModelError(EdgeAgentError):
 
 
 class CloudError(EdgeAgentError):
-    """The cloud could not be reached, refused, or broke the protocol. `retryable`: asking again may help."""
+    """The cloud could not be reached, refused, or broke the protocol.
+
+    `retryable`: asking again may help. `bytes_up` and `bytes_down` are what the attempt had cost on the wire by then.
+    """
 
     exit_code = 4
 
@@ -49,6 +52,8 @@ class CloudError(EdgeAgentError):
         super().__init__(message, hint)
         self.code = code
         self.retryable = retryable
+        self.bytes_up = 0
+        self.bytes_down = 0
 
 
 class NoAnswerError(EdgeAgentError):

@@ -12,7 +12,6 @@ from edge_agent.engines.base import Query
 from edge_agent.errors import EdgeAgentError
 from edge_agent.types import Decision, Embeddings, Frame, Generation, TokenEvent
 
-
 YES = Generation("yes", confidence=0.9, max_entropy=0.05, tokens=1)
 
 

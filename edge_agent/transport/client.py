@@ -19,18 +19,9 @@ from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
 from edge_agent.types import TokenEvent
 
-__all__ = ["CloudClient", "CloudHealth", "CloudTurnError", "TurnRequest", "TurnResult"]
+__all__ = ["CloudClient", "CloudHealth", "TurnRequest", "TurnResult"]
 
 _MAX_HEALTH_BYTES = 16 * 1024
-
-
-class CloudTurnError(CloudError):
-    """A turn that failed, with what it had cost in bytes by then."""
-
-    def __init__(self, cause: CloudError, bytes_up: int, bytes_down: int) -> None:
-        super().__init__(cause.message, cause.hint, code=cause.code, retryable=cause.retryable)
-        self.bytes_up = bytes_up
-        self.bytes_down = bytes_down
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ class CloudClient:
         """Ask; stream the tokens, then exactly one TurnResult.
 
         Ends by the request's deadline. Leaving early (use contextlib.aclosing) sends CANCEL and closes the connection.
-        Raises CloudTurnError with code unreachable, auth, overloaded, draining, timeout, closed, protocol, too_large,
+        Raises CloudError with code unreachable, auth, overloaded, draining, timeout, closed, protocol, too_large,
         unknown_encoder, unknown_codec, bad_tensor, over_budget, bad_request or internal.
         """
         tally = _Tally()
@@ -98,7 +89,8 @@ class CloudClient:
                 async for item in items:
                     yield item
         except CloudError as error:
-            raise CloudTurnError(error, tally.up, tally.down) from error
+            error.bytes_up, error.bytes_down = tally.up, tally.down
+            raise
 
     async def probe(self, timeout_s: float = 2.0) -> CloudHealth:
         """Ask /healthz once. Never raises CloudError: what went wrong is in `detail`."""

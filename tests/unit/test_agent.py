@@ -130,11 +130,15 @@ def test_a_spent_budget_keeps_the_question_here() -> None:
     assert bench.cloud.queries == []
 
 
-def test_money_that_a_lost_answer_may_have_cost_stays_spent() -> None:
-    lost = Script(error=CloudError("closed half way", code="closed"))
-    bench = Bench(FixedPolicy(Route.CLOUD), cloud_scripts=[lost], state=SystemState(cloud_cost_estimate_usd=0.001))
-    ask(bench)
-    assert bench.ledger.left_usd() == pytest.approx(0.999)
+def test_what_a_lost_answer_has_cost_is_counted() -> None:
+    error = CloudError("closed half way", code="closed")
+    error.bytes_up, error.bytes_down = 5000, 40
+    state = SystemState(cloud_cost_estimate_usd=0.001)
+    bench = Bench(FixedPolicy(Route.CLOUD), cloud_scripts=[Script(error=error)], state=state)
+    answer = ask(bench)
+    assert answer.route is Route.LOCAL
+    assert (answer.bytes_up, answer.bytes_down, answer.cost_usd) == (5000, 40, 0.001)
+    assert bench.ledger.left_usd() == pytest.approx(0.999), "it may have been billed"
 
 
 def test_a_private_question_stays_and_its_words_are_not_logged() -> None:
