@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import eap1
 import numpy as np
 import pytest
 
+import eap1
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor
 from edge_agent.transport.frames import Frame, FrameType, decode_frame, encode_frame
 from edge_agent.transport.limits import Limits
