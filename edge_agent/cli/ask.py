@@ -12,6 +12,7 @@ from edge_agent.agent import Agent, check_question
 from edge_agent.cli.inputs import Inputs, gather
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.cli.running import run
 from edge_agent.config import Loaded
 from edge_agent.types import Answer, Observation
 
@@ -45,7 +46,7 @@ def command(
     """
     check_question(question)
     loaded = settle(**deciding)
-    answer, load_ms = asyncio.run(_ask(loaded, question, Inputs(image, video, camera, audio, mic), as_json))
+    answer, load_ms = run(_ask(loaded, question, Inputs(image, video, camera, audio, mic), as_json))
     if as_json:
         emit({**answer_record(answer), "load_ms": round(load_ms, 3)})
     else:
@@ -62,7 +63,7 @@ async def _ask(loaded: Loaded, question: str, inputs: Inputs, quiet: bool) -> tu
     with waiting("looking", quiet):
         private = loaded.config.limits.private
         observation = await gather(inputs, question, private, extractor_factory(loaded.config.features))
-        model = open_model(loaded.config)
+        model = await asyncio.to_thread(open_model, loaded.config)
     async with open_agent(loaded.config, model, clock) as agent:
         load_ms = (clock.monotonic_s() - started_s) * 1000
         with waiting("answering", quiet):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from edge_agent.agent import check_question
 from edge_agent.cli.inputs import gather, inputs_of_file
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import emit
+from edge_agent.cli.running import run
 from edge_agent.types import Decision, ModalityFeatures, SystemState
 
 
@@ -28,7 +28,7 @@ def command(file: Path, question: str, as_json: bool, **deciding: Any) -> None:
     loaded = settle(**deciding)
     make_extractor = extractor_factory(loaded.config.features)
     private = loaded.config.limits.private
-    observation = asyncio.run(gather(inputs_of_file(file), question, private, make_extractor))
+    observation = run(gather(inputs_of_file(file), question, private, make_extractor))
     features, state, decision = decider(loaded.config)(observation, limits_of(loaded))
     if as_json:
         emit({"decision": decision, "features": features, "state": state})

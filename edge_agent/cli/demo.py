@@ -12,6 +12,7 @@ import click
 from edge_agent.agent import Agent
 from edge_agent.cli.options import json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_how, waiting
+from edge_agent.cli.running import run
 from edge_agent.errors import NoAnswerError
 from edge_agent.parts import Limits
 from edge_agent.types import Answer, Observation, Route
@@ -26,7 +27,7 @@ ROUTES = ("local", "cloud", "auto")
 def command(fast: bool, as_json: bool) -> None:
     """Start a cloud, play a clip, answer by every route, cut the network, and answer once more."""
     with as_file(files("edge_agent") / "assets" / "demo.mp4") as clip:
-        asyncio.run(_demo(Path(clip), fast, Say(as_json)))
+        run(_demo(Path(clip), fast, Say(as_json)))
 
 
 class Say:
@@ -74,7 +75,7 @@ async def _demo(clip: Path, fast: bool, say: Say) -> None:
 
     async with AsyncExitStack() as stack:
         with waiting("opening the model and starting the cloud", say.as_json):
-            model = open_model(settle(None).config)
+            model = await asyncio.to_thread(open_model, settle(None).config)
             cloud = await stack.enter_async_context(CloudProcess())
         say.step(f"the cloud listens on {cloud.url}; the clip plays")
         settings = {name: settle(None, route=name, cloud_url=cloud.url) for name in ROUTES}

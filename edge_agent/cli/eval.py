@@ -13,6 +13,7 @@ import click
 
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import emit
+from edge_agent.cli.running import run
 from edge_agent.cli.vqa import Row, Scored, blinded, is_right, read_rows, report, sample
 from edge_agent.config import Loaded
 from edge_agent.errors import EdgeAgentError
@@ -40,7 +41,7 @@ def vqa(data: Path, limit: int | None, seed: int, blind: bool, as_json: bool, **
     rows = sample(read_rows(data), limit, seed)
     if blind:
         rows = blinded(rows, seed)
-    scored = asyncio.run(_answer_all(loaded, rows, as_json))
+    scored = run(_answer_all(loaded, rows, as_json))
     result = {
         "data": data.name,
         "route": deciding["route"],
@@ -69,14 +70,17 @@ async def _answer_all(loaded: Loaded, rows: list[Row], quiet: bool) -> list[Scor
     from edge_agent.cli.build import open_agent, open_model
 
     photo = lru_cache(maxsize=PHOTOS_KEPT)(load_photo)
-    model = open_model(loaded.config)
+    model = await asyncio.to_thread(open_model, loaded.config)
     limits = limits_of(loaded)
     scored = []
     async with open_agent(loaded.config, model, journal=False) as agent:
         with click.progressbar(length=len(rows), label="asking", file=_bar(quiet)) as bar:
             for row in rows:
                 observation = Observation(
-                    row.question, (photo(row.image),), private=loaded.config.limits.private, source=row.image.name
+                    row.question,
+                    (await asyncio.to_thread(photo, row.image),),
+                    private=loaded.config.limits.private,
+                    source=row.image.name,
                 )
                 try:
                     answer = await agent.ask(observation, limits)

@@ -12,6 +12,7 @@ import click
 from edge_agent.cli.inputs import inputs_of_file
 from edge_agent.cli.options import config_option, json_option
 from edge_agent.cli.output import emit
+from edge_agent.cli.running import run
 from edge_agent.config import load
 from edge_agent.parts import Extractor
 from edge_agent.types import AudioWindow, Frame, ImageFeatures, MotionFeatures, SoundFeatures
@@ -29,7 +30,7 @@ def command(file: Path, tiles: bool, config_path: Path | None, as_json: bool) ->
     from edge_agent.cli.build import extractor_factory
 
     extractor = extractor_factory(load(config_path).config.features)()
-    asyncio.run(_rows(file, extractor, tiles, as_json))
+    run(_rows(file, extractor, tiles, as_json))
 
 
 async def _rows(file: Path, extractor: Extractor, tiles: bool, as_json: bool) -> None:
@@ -49,11 +50,11 @@ async def _items(file: Path) -> AsyncIterator[Frame | AudioWindow]:
     if inputs.image is not None:
         from edge_agent.sources.photo import load_photo
 
-        yield load_photo(inputs.image)
+        yield await asyncio.to_thread(load_photo, inputs.image)
     elif inputs.audio is not None:
         from edge_agent.sources.sound import load_sound
 
-        sound = load_sound(inputs.audio)
+        sound = await asyncio.to_thread(load_sound, inputs.audio)
         step = max(1, int(sound.rate_hz * CHUNK_S))
         for at in range(0, len(sound.samples), step):
             yield AudioWindow(sound.samples[at : at + step], sound.rate_hz, sound.start_s + at / sound.rate_hz)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +68,11 @@ async def _see(inputs: Inputs) -> tuple[tuple[Frame, ...], AudioWindow | None]:
     if inputs.image is not None:
         from edge_agent.sources.photo import load_photo
 
-        return (load_photo(inputs.image),), None
+        return (await asyncio.to_thread(load_photo, inputs.image),), None
     if inputs.video is not None:
         from edge_agent.sources.clip import read_clip
 
-        clip = read_clip(inputs.video, max_frames=CLIP_FRAMES)
+        clip = await asyncio.to_thread(read_clip, inputs.video, CLIP_FRAMES)
         return clip.frames, clip.audio
     if inputs.camera is not None:
         from edge_agent.sources.camera import take_frame
@@ -84,7 +85,7 @@ async def _hear(inputs: Inputs) -> AudioWindow | None:
     if inputs.audio is not None:
         from edge_agent.sources.sound import load_sound
 
-        return load_sound(inputs.audio)
+        return await asyncio.to_thread(load_sound, inputs.audio)
     if inputs.mic:
         from edge_agent.sources.microphone import record
 

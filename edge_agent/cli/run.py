@@ -19,6 +19,7 @@ from edge_agent.agent import check_question
 from edge_agent.cli.build import extractor_factory, open_agent, open_model
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.cli.running import run
 from edge_agent.clock import SystemClock
 from edge_agent.config import Loaded, RunSettings
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -66,7 +67,7 @@ def command(
         other = "run.clip" if clip is None else "run.camera"
         loaded = loaded.override(other, "", "--camera" if clip is None else "--clip")
     check_question(loaded.config.trigger.question)
-    asyncio.run(_run(loaded, _make_source(loaded.config.run, fast), fast, as_json))
+    run(_run(loaded, _make_source(loaded.config.run, fast), fast, as_json))
 
 
 def _make_source(settings: RunSettings, fast: bool) -> list[Source]:
@@ -91,7 +92,7 @@ async def _run(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool)
     clock = SystemClock()
     notifier = Notifier()
     with waiting("opening", as_json):
-        model = open_model(config)
+        model = await asyncio.to_thread(open_model, config)
     async with open_agent(config, model, clock) as agent, AsyncExitStack() as stack:
         for source in sources:
             await source.open()
