@@ -23,8 +23,10 @@ SETS = {
 ABOUT = {
     "edge-vqa": "The device's own model: a frozen EfficientNet-Lite0, a connector that turns its 7x7 grid into 49\n"
     "embeddings of {hidden} values, and a decoder of {layers} layers. The embeddings are what travels to the cloud.",
-    "cloud-vqa": "The cloud's decoder: {layers} layers that read the embeddings that the edge bundle makes. It has no\n"
-    "vision encoder and never sees pixels. Grown out of the edge's, then trained behind the same frozen connector.",
+    "cloud-vqa": "The cloud's decoder: {layers} layers in two members whose probabilities are averaged, one grown\n"
+    "out of the edge's decoder and trained on behind the same frozen connector, the other the edge's own. It reads\n"
+    "the embeddings that the edge bundle makes; it has no vision encoder and never sees pixels. It is a little better\n"
+    "than the edge's decoder, not much: one encoder and the same photos limit both.",
 }
 
 
