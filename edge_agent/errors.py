@@ -43,7 +43,8 @@ class ModelError(EdgeAgentError):
 class CloudError(EdgeAgentError):
     """The cloud could not be reached, refused, or broke the protocol.
 
-    `retryable`: asking again may help. `bytes_up` and `bytes_down` are what the attempt had cost on the wire by then.
+    `retryable`: asking again may help. `bytes_up` and `bytes_down` are what the attempt had cost on the wire by then;
+    `asked`: a TURN frame went out, so it may have been billed.
     """
 
     exit_code = 4
@@ -54,6 +55,7 @@ class CloudError(EdgeAgentError):
         self.retryable = retryable
         self.bytes_up = 0
         self.bytes_down = 0
+        self.asked = False
 
 
 class NoAnswerError(EdgeAgentError):
