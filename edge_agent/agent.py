@@ -26,8 +26,10 @@ from edge_agent.types import (
 )
 
 MAX_QUESTION_CHARS = 2000
-CLOUD_MARGIN_S = 0.01  # the cloud engine gives up a little earlier and says what it has cost
-FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally when nothing was measured yet
+FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more once that has been seen to take longer
+DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
+CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
+HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,7 @@ class Attempt:
     failure: str
     bytes_up: int = 0
     bytes_down: int = 0
+    maybe_billed: bool = False
     billed_usd: float = 0.0
 
 
@@ -63,7 +66,7 @@ class Agent:
         decision = self._parts.policy.decide(features, state, observation.history)
         turn.stages.mark("decide")
         try:
-            answer, outcome = await self._answer(observation, decision, limits, turn, on_token)
+            answer, outcome = await self._answer(observation, decision, state, turn, on_token)
         except EdgeAgentError as error:
             await self._record(observation, features, state, decision, None, str(error))
             raise
@@ -83,7 +86,12 @@ class Agent:
             await self._parts.cloud.close()
 
     async def _answer(
-        self, observation: Observation, decision: Decision, limits: Limits, turn: TurnClock, on_token: OnToken | None
+        self,
+        observation: Observation,
+        decision: Decision,
+        state: SystemState,
+        turn: TurnClock,
+        on_token: OnToken | None,
     ) -> tuple[Answer, Outcome]:
         embeddings = await self._encode(observation, decision, turn)
         query = Query(
@@ -92,7 +100,7 @@ class Agent:
             history=observation.history,
             max_new_tokens=self._parts.max_new_tokens,
             deadline_s=turn.deadline_s,
-            max_cost_usd=limits.max_cost_usd,
+            max_cost_usd=state.max_cost_usd,
         )
         draft: Generation | None = None
         if decision.route is Route.CASCADE:
@@ -104,13 +112,13 @@ class Agent:
         failed: Attempt | None = None
         why = decision.reason
         if decision.route is not Route.LOCAL:
-            attempt = await self._cloud(query, decision, turn, draft is not None, on_token)
+            attempt = await self._cloud(query, decision, state, turn, draft is not None, on_token)
             if attempt.generation is not None:
                 if draft is not None:
                     why += f"; the draft's entropy is {draft.max_entropy:.3f}: the cloud answers"
                 return self._finish(decision, Route.CLOUD, attempt.generation, why, turn, draft)
             turn.stages.rename(("first_token", "decode"), "cloud_failed")
-            failed, why = attempt, f"the cloud was not reached ({attempt.failure}): answered on the device; {why}"
+            failed, why = attempt, f"{attempt.failure}: answered on the device; {why}"
         local = draft if draft is not None else await self._local(query, decision, turn, on_token)
         if failed is not None:  # what a failed attempt has cost is part of this answer
             local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
@@ -135,38 +143,66 @@ class Agent:
         return generation
 
     async def _cloud(
-        self, query: Query, decision: Decision, turn: TurnClock, drafted: bool, on_token: OnToken | None
+        self,
+        query: Query,
+        decision: Decision,
+        state: SystemState,
+        turn: TurnClock,
+        drafted: bool,
+        on_token: OnToken | None,
     ) -> Attempt:
-        """Ask the cloud, within today's budget and in time for the device to answer instead. Never raises."""
-        cloud, monitors, purse = self._parts.cloud, self._parts.monitors, self._parts.purse
+        """Ask the cloud, within the purse and in time for the device to answer instead. Never raises."""
+        cloud, purse = self._parts.cloud, self._parts.purse
         if cloud is None:
-            return Attempt(None, "no cloud is configured")
-        state = monitors.state()
-        expected_usd = state.cloud_cost_estimate_usd
-        reservation = await asyncio.to_thread(purse.reserve, expected_usd)
+            return Attempt(None, "the cloud was not reached (none is configured)")
+        reserve_ms = DRAFTED_RESERVE_MS
+        if not drafted:
+            reserve_ms = max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0.0))
+        until_s = turn.deadline_s - reserve_ms / 1000 - CLOUD_MARGIN_S
+        if until_s <= self._parts.clock.monotonic_s():
+            return Attempt(
+                None, f"the cloud was not reached (the deadline leaves no time for it: {reserve_ms:.0f} ms are kept)"
+            )
+        most_usd = min(state.max_cost_usd or 0.0, state.budget_left_usd or 0.0)
+        reservation = await asyncio.to_thread(purse.reserve, most_usd)
         if reservation is None:
-            return Attempt(None, "today's budget is spent")
-        reserve_ms = 20.0 if drafted else 2 * (state.local_latency_estimate_ms or FALLBACK_RESERVE_MS / 2)
-        until_s = turn.deadline_s - reserve_ms / 1000
-        attempt = Attempt(None, "", billed_usd=expected_usd)  # what was sent may be billed, whatever comes back
-        started_s = self._parts.clock.monotonic_s()
+            return Attempt(None, "the cloud was not asked (today's budget is spent)")
+        attempt = Attempt(None, "")
+        timed = replace(query, deadline_s=until_s, max_cost_usd=most_usd)
         try:
-            timed = replace(query, deadline_s=until_s - CLOUD_MARGIN_S)
-            pulling = self._pull(cloud, Route.CLOUD, timed, decision, turn, on_token)
-            generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
-            attempt = Attempt(generation, "", billed_usd=generation.cost_usd)
-            monitors.cloud_answered(generation, (self._parts.clock.monotonic_s() - started_s) * 1000)
-        except CloudError as error:
-            billed_usd = 0.0 if error.code == "unreachable" else expected_usd
-            attempt = Attempt(None, str(error), error.bytes_up, error.bytes_down, billed_usd)
-            monitors.cloud_failed(error)
-        except NoAnswerError as error:
-            attempt = replace(attempt, failure=error.message)
-            monitors.cloud_failed(CloudError(error.message, code="timeout"))
+            attempt = await self._ask_cloud(cloud, timed, decision, turn, reserve_ms, on_token)
+            if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
+                attempt = replace(attempt, billed_usd=min(most_usd, state.cloud_cost_estimate_usd))
         finally:
-            turn.stages.mark("first_token")
             await asyncio.shield(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
+            turn.stages.mark("decode" if attempt.generation is not None else "first_token")
         return attempt
+
+    async def _ask_cloud(
+        self,
+        cloud: Engine,
+        query: Query,
+        decision: Decision,
+        turn: TurnClock,
+        reserve_ms: float,
+        on_token: OnToken | None,
+    ) -> Attempt:
+        monitors, clock = self._parts.monitors, self._parts.clock
+        started_s = clock.monotonic_s()
+        try:
+            pulling = self._pull(cloud, Route.CLOUD, query, decision, turn, on_token)
+            generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
+        except CloudError as error:
+            if error.code not in HOLDING_OFF:
+                return Attempt(None, f"the cloud refused ({error})", error.bytes_up, error.bytes_down, error.asked)
+            monitors.cloud_failed(error)
+            words = f"the cloud was not reached ({error})"
+            return Attempt(None, words, error.bytes_up, error.bytes_down, error.asked)
+        except NoAnswerError as error:
+            monitors.cloud_failed(CloudError(error.message, code="timeout"))
+            return Attempt(None, f"the cloud was not reached ({error.message})", maybe_billed=True)
+        monitors.cloud_answered(generation, (clock.monotonic_s() - started_s) * 1000)
+        return Attempt(generation, "", billed_usd=generation.cost_usd)
 
     async def _pull(
         self, engine: Engine, route: Route, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None
@@ -235,7 +271,9 @@ class Agent:
 
 
 def check_question(question: str) -> None:
-    """Refuse an empty or an overlong question. Raises UsageError."""
+    """Refuse an empty or an overlong question, and one that is no text. Raises UsageError."""
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in question[:MAX_QUESTION_CHARS]):
+        raise UsageError("the question is not valid UTF-8", "check the encoding of your terminal or file")
     if not question.strip():
         raise UsageError("the question is empty", 'type it in quotes, e.g. "what is on the table?"')
     if len(question) > MAX_QUESTION_CHARS:

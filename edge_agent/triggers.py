@@ -40,10 +40,12 @@ class Triggers:
         if changed or (first and self._settings.on_change):
             return self._fire("change", motion.changed_share, at_s)
         waited_s = at_s - (self._interval_from_s or 0.0)
-        if 0 < self._settings.interval_s <= waited_s:
+        if not 0 < self._settings.interval_s <= waited_s:
+            return None
+        firing = self._fire("interval", waited_s, at_s)
+        if firing is not None:  # else the rate cap holds it back, and the next frame tries again
             self._interval_from_s = at_s
-            return self._fire("interval", waited_s, at_s)
-        return None
+        return firing
 
     def sound(self, sound: SoundFeatures, at_s: float) -> Firing | None:
         """Look at a chunk of sound: fires when its largest flux stands out of the running median."""

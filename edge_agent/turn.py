@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.errors import NoAnswerError
-from edge_agent.types import Decision, ModalityFeatures, Observation, Outcome, SystemState
+from edge_agent.types import Decision, ModalityFeatures, Observation, Outcome, SoundFeatures, SystemState
 
 T = TypeVar("T")
+MAX_LOGGED_SOUND = 400  # STFT frames, four seconds at the usual hop
 STAGES = ("features", "decide", "encode", "upload", "first_token", "decode")
 
 
@@ -90,7 +91,16 @@ def decision_record(
 
 
 def _without_question(features: ModalityFeatures) -> dict[str, Any]:
-    return {"image": features.image, "motion": features.motion, "sound": features.sound}
+    return {"image": features.image, "motion": features.motion, "sound": _bounded(features.sound)}
+
+
+def _bounded(sound: SoundFeatures | None) -> SoundFeatures | dict[str, float] | None:
+    """The sound as it is, or its means where it is so long that one line would fill the log."""
+    if sound is None or len(sound.flux) <= MAX_LOGGED_SOUND:
+        return sound
+    arrays = ("flux", "spectral_entropy", "flatness", "energy", "zero_crossing_rate")
+    means = {f"{name}_mean": float(getattr(sound, name).mean()) for name in arrays}
+    return {"stft_frames": len(sound.flux), "flux_max": float(sound.flux.max()), **means}
 
 
 def _without_decision(outcome: Outcome | None) -> dict[str, Any] | None:

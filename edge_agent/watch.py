@@ -111,15 +111,25 @@ class Watcher:
     async def run(self, items: AsyncIterable[Frame | AudioWindow]) -> None:
         """Watch until the source ends, then answer what still waits. Errors of one question do not end the watch."""
         answering = asyncio.create_task(self._answer_waiting())
+        watching = asyncio.create_task(self._watch(items))
         try:
-            async for item in items:
-                await self._take(item)
-                self._progress()
+            # Whoever fails first ends the other: frames without anybody who answers would look like a healthy service.
+            await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not watching.done():
+                await answering
+            await watching
             self._ended = True
             self._wake.set()
             await answering
         finally:
             answering.cancel()
+            watching.cancel()
+            await asyncio.gather(answering, watching, return_exceptions=True)
+
+    async def _watch(self, items: AsyncIterable[Frame | AudioWindow]) -> None:
+        async for item in items:
+            await self._take(item)
+            self._progress()
 
     def ask(self, question: str) -> bool:
         """Queue a person's question about now, or about the first frame to come; False if too many wait."""
@@ -163,13 +173,6 @@ class Watcher:
         return automatic
 
     async def _answer_waiting(self) -> None:
-        try:
-            await self._answer_until_ended()
-        finally:
-            self._patient = False  # nobody answers any more: a source that waits must not wait for ever
-            self._answered.set()
-
-    async def _answer_until_ended(self) -> None:
         while True:
             waiting = self._next()
             self._answered.set()

@@ -8,13 +8,12 @@ from typing import Any
 
 import click
 
-from edge_agent.agent import Agent, check_question
+from edge_agent.agent import check_question
 from edge_agent.cli.inputs import Inputs, gather
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
 from edge_agent.cli.running import run
 from edge_agent.config import Loaded
-from edge_agent.types import Answer, Observation
 
 EXISTING = click.Path(path_type=Path)
 
@@ -46,30 +45,25 @@ def command(
     """
     check_question(question)
     loaded = settle(**deciding)
-    answer, load_ms = run(_ask(loaded, question, Inputs(image, video, camera, audio, mic), as_json))
-    if as_json:
-        emit({**answer_record(answer), "load_ms": round(load_ms, 3)})
-    else:
-        say_answer(answer)
+    run(_ask(loaded, question, Inputs(image, video, camera, audio, mic), as_json))
 
 
-async def _ask(loaded: Loaded, question: str, inputs: Inputs, quiet: bool) -> tuple[Answer, float]:
-    """The answer, and the milliseconds that reading the input and opening the model took before the question began."""
+async def _ask(loaded: Loaded, question: str, inputs: Inputs, as_json: bool) -> None:
+    """Answer and say it at once: what is still being cleaned up must not hold the answer back."""
     from edge_agent.cli.build import extractor_factory, open_agent, open_model
     from edge_agent.clock import SystemClock
 
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    with waiting("looking", quiet):
+    with waiting("looking", as_json):
         private = loaded.config.limits.private
         observation = await gather(inputs, question, private, extractor_factory(loaded.config.features))
         model = await asyncio.to_thread(open_model, loaded.config)
     async with open_agent(loaded.config, model, clock) as agent:
-        load_ms = (clock.monotonic_s() - started_s) * 1000
-        with waiting("answering", quiet):
-            return await answer_one(agent, observation, loaded), load_ms
-
-
-async def answer_one(agent: Agent, observation: Observation, loaded: Loaded) -> Answer:
-    """Ask within the limits of the configuration."""
-    return await agent.ask(observation, limits_of(loaded))
+        load_ms = (clock.monotonic_s() - started_s) * 1000  # of the input and the model, before the question began
+        with waiting("answering", as_json):
+            answer = await agent.ask(observation, limits_of(loaded))
+        if as_json:
+            emit({**answer_record(answer), "load_ms": round(load_ms, 3)})
+        else:
+            say_answer(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -26,11 +27,21 @@ from edge_agent.types import Decision, ModalityFeatures, Observation, SystemStat
 from edge_agent.vlm import Bundle
 from edge_agent.vlm.manifest import read_manifest
 
+log = logging.getLogger(__name__)
+
+
+def user_path(text: str) -> Path:
+    """A path as people write it, with `~`. Raises UsageError for the home of somebody unknown."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text[:200]}: {error}", "write the path without ~") from error
+
 
 def state_dir(config: Config) -> Path:
     """Where decision log and ledger live: the setting, systemd's STATE_DIRECTORY, or the user's state folder."""
     if config.run.state_dir:
-        return Path(config.run.state_dir).expanduser()
+        return user_path(config.run.state_dir)
     if os.environ.get("STATE_DIRECTORY"):
         return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-agent"
@@ -42,7 +53,7 @@ def cloud_token(config: Config) -> str | None:
         return os.environ["EDGE_AGENT_CLOUD_TOKEN"].strip()
     if not config.cloud.token_file:
         return None
-    path = Path(config.cloud.token_file).expanduser()
+    path = user_path(config.cloud.token_file)
     try:
         return path.read_text(encoding="utf-8").strip()[:4096]
     except (OSError, UnicodeDecodeError) as error:
@@ -69,8 +80,11 @@ def extractor_factory(settings: FeatureSettings) -> Callable[[], FeatureExtracto
 
 
 def make_cloud(config: Config, clock: Clock) -> Engine | None:
-    """The cloud engine, or None without a URL. It connects when it is first asked, not before. Raises UsageError."""
-    if not config.cloud.url:
+    """The cloud engine; None without a URL, or where nothing may or will go there. Connects when it is first asked.
+
+    Raises UsageError for a URL or token that cannot be right.
+    """
+    if not config.cloud.url or config.limits.private or config.policy.name == "local":
         return None
     from edge_agent.engines.cloud import CloudEngine
     from edge_agent.transport.client import CloudClient
@@ -95,12 +109,13 @@ def open_model(config: Config) -> BundleModel:
 
 
 def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:
-    """Today's purse; in memory, for this process alone, where the state folder cannot be written to."""
-    budget = config.limits.budget_usd_per_day
+    """Today's purse; an empty one where its file cannot be used, so that no day can cost more than its budget."""
+    path = state_dir(config) / "ledger.sqlite3"
     try:
-        return Ledger(state_dir(config) / "ledger.sqlite3", budget, clock)
-    except (OSError, sqlite3.Error):
-        return MemoryLedger(budget, clock)
+        return Ledger(path, config.limits.budget_usd_per_day, clock)
+    except (OSError, sqlite3.Error) as error:
+        log.warning("the ledger %s cannot be used (%s): no money is spent", path, error)
+        return MemoryLedger(0.0, clock)
 
 
 def open_journal(config: Config) -> DecisionLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from edge_agent.cli.options import config_option, json_option
 from edge_agent.cli.output import emit
 from edge_agent.config import Setting, load
+from edge_agent.sources.base import redacted
 
 
 @click.group()
@@ -36,7 +38,8 @@ def diff(config_path: Path | None, as_json: bool) -> None:
 
 
 def _show(settings: list[Setting], as_json: bool) -> None:
-    for leaf in settings:
+    for setting in settings:
+        leaf = replace(setting, value=redacted(setting.value)) if isinstance(setting.value, str) else setting
         if as_json:
             emit(leaf)
             continue

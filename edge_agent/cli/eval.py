@@ -20,7 +20,7 @@ from edge_agent.errors import EdgeAgentError
 from edge_agent.sources.photo import load_photo
 from edge_agent.types import Observation
 
-PHOTOS_KEPT = 64
+PHOTOS_KEPT = 8  # the rows of a photo stand together
 
 
 @click.group()
@@ -76,13 +76,10 @@ async def _answer_all(loaded: Loaded, rows: list[Row], quiet: bool) -> list[Scor
     async with open_agent(loaded.config, model, journal=False) as agent:
         with click.progressbar(length=len(rows), label="asking", file=_bar(quiet)) as bar:
             for row in rows:
-                observation = Observation(
-                    row.question,
-                    (await asyncio.to_thread(photo, row.image),),
-                    private=loaded.config.limits.private,
-                    source=row.image.name,
-                )
                 try:
+                    frame = await asyncio.to_thread(photo, row.image)
+                    private = loaded.config.limits.private
+                    observation = Observation(row.question, (frame,), private=private, source=row.image.name)
                     answer = await agent.ask(observation, limits)
                     scored.append(Scored(row, is_right(answer.text, row.answer), answer))
                 except EdgeAgentError as error:

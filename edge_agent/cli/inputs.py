@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_agent.errors import UsageError
 from edge_agent.parts import Extractor
+from edge_agent.sources.base import redacted
 from edge_agent.types import AudioWindow, Frame, Observation
 
 PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -52,7 +53,7 @@ async def gather(inputs: Inputs, question: str, private: bool, make_extractor: C
         frames=frames,
         audio=heard if heard is not None else sound,
         private=private,
-        source=str(inputs.image or inputs.video or inputs.camera or inputs.audio or "microphone"),
+        source=redacted(str(inputs.image or inputs.video or inputs.camera or inputs.audio or "microphone")),
         key_frame=richest(frames, make_extractor) if inputs.video is not None else -1,
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from edge_agent.agent import check_question
-from edge_agent.cli.build import extractor_factory, open_agent, open_model
+from edge_agent.cli.build import extractor_factory, open_agent, open_model, user_path
 from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
 from edge_agent.cli.running import run
@@ -76,14 +76,14 @@ def _make_source(settings: RunSettings, fast: bool) -> list[Source]:
     if settings.clip and settings.camera:
         raise UsageError("a clip and a camera are both named", "watch one of them: --clip F or --camera URI")
     if settings.clip:
-        return [ClipSource(Path(settings.clip).expanduser(), realtime=not fast)]
+        return [ClipSource(user_path(settings.clip), realtime=not fast)]
     if not settings.camera:
         raise UsageError(
             "there is nothing to watch", "add --clip F or --camera URI, or set run.camera in the configuration"
         )
-    sources: list[Source] = [Supervisor(lambda: CameraSource(settings.camera), clock, rng)]
+    sources: list[Source] = [Supervisor(lambda: CameraSource(settings.camera, clock=clock), clock, rng)]
     if settings.microphone:
-        sources.append(Supervisor(lambda: MicrophoneSource(settings.microphone), clock, rng))
+        sources.append(Supervisor(lambda: MicrophoneSource(settings.microphone, clock=clock), clock, rng))
     return sources
 
 
@@ -136,7 +136,7 @@ def _ask(watcher: Watcher, question: str) -> None:
         log.warning("%s", error)
         return
     if not watcher.ask(question):
-        log.warning("too many questions wait; this one is refused: %.80s", question)
+        log.warning("too many questions wait: one is refused")
 
 
 def _read_questions(put: Callable[[str], object]) -> None:

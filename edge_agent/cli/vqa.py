@@ -57,8 +57,8 @@ def _row(path: Path, number: int, line: str) -> Row:
     hint = 'a row is {"image": ..., "question": ..., "answer": ...}'
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{number}: not JSON: {error.msg}", hint) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}:{number}: not JSON: {error}", hint) from error
     wanted = ("image", "question", "answer")
     if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in wanted):
         raise InputError(f"{path}:{number}: no text in one of {', '.join(wanted)}", hint)

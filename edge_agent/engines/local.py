@@ -36,7 +36,7 @@ class BundleModel:
         self._vision = VisionEncoder(bundle, threads=threads)
         self._generator = Generator(bundle, threads=threads)
         self.encoder_id = bundle.encoder_id
-        self.embedding_bytes = bundle.tokens_per_image * (bundle.hidden_size + 2)
+        self.embedding_bytes = bundle.tokens_per_image * (bundle.hidden_size + 4)  # int8 and a float32 scale a token
 
     def encode(self, frame: Frame) -> Embeddings:
         return self._vision.encode(frame.pixels)

@@ -40,6 +40,15 @@ class Source(Protocol):
         ...
 
 
+def redacted(uri: str) -> str:
+    """An address without the user name and password in it, for logs and records."""
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
+        return uri
+    host, slash, path = rest.partition("/")
+    return scheme + mark + host.rpartition("@")[2] + slash + path
+
+
 def clean_samples(samples: F32) -> F32:
     """The samples within -1..1, in place; what is not a number becomes silence. Files and drivers hold anything."""
     np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import InputError
-from edge_agent.sources.base import Item, check_size
+from edge_agent.sources.base import Item, check_size, redacted
 from edge_agent.types import Frame
 
 OPEN_TIMEOUT_S = 15.0
@@ -26,7 +26,7 @@ def open_capture(uri: str) -> Any:
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2.VideoCapture(int(uri) if uri.isdigit() else uri)
+    return cv2.VideoCapture(int(uri) if uri.isascii() and uri.isdigit() else uri)
 
 
 class CameraSource:
@@ -37,6 +37,7 @@ class CameraSource:
 
     def __init__(self, uri: str, *, clock: Clock | None = None, opener: Opener = open_capture) -> None:
         self._uri = uri
+        self._name = redacted(uri)
         self._clock = clock or SystemClock()
         self._opener = opener
         self._stop = threading.Event()
@@ -45,7 +46,7 @@ class CameraSource:
         self.dropped = 0
 
     def describe(self) -> str:
-        return f"camera {self._uri}"
+        return f"camera {self._name}"
 
     async def open(self) -> None:
         """Start capturing and wait for the first frame. Raises InputError if none comes."""
@@ -68,13 +69,13 @@ class CameraSource:
 
     async def _next(self, timeout_s: float) -> Frame:
         if self._newest is None:
-            raise InputError(f"camera {self._uri} is not open", "open it first")
+            raise InputError(f"camera {self._name} is not open", "open it first")
         try:
             item = await asyncio.wait_for(self._newest.get(), timeout_s)
         except asyncio.TimeoutError as error:
             self._stop.set()
             raise InputError(
-                f"camera {self._uri} gave no frame for {timeout_s:g} s", "check its cable or address"
+                f"camera {self._name} gave no frame for {timeout_s:g} s", "check its cable or address"
             ) from error
         if isinstance(item, InputError):
             raise item
@@ -95,10 +96,11 @@ class CameraSource:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(hand_over, item)
 
-        capture = self._opener(self._uri)
+        capture: Any = None
         try:
+            capture = self._opener(self._uri)
             if not capture.isOpened():
-                put(InputError(f"camera {self._uri} cannot be opened", "run `edge-agent doctor` to see the cameras"))
+                put(InputError(f"camera {self._name} cannot be opened", "run `edge-agent doctor` to see the cameras"))
                 return
             index = 0
             while not stop.is_set():
@@ -106,17 +108,18 @@ class CameraSource:
                 if stop.is_set():
                     return
                 if not there or pixels is None:
-                    put(InputError(f"camera {self._uri} was lost", "check its cable or address"))
+                    put(InputError(f"camera {self._name} was lost", "check its cable or address"))
                     return
-                check_size(f"camera {self._uri}", pixels.shape[1], pixels.shape[0])
+                check_size(f"camera {self._name}", pixels.shape[1], pixels.shape[0])
                 put(Frame(np.asarray(pixels, dtype=np.uint8), self._clock.monotonic_s(), index))
                 index += 1
         except InputError as error:
             put(error)
         except Exception as error:  # noqa: BLE001 - the border of this thread: what a driver throws is a lost camera
-            put(InputError(f"camera {self._uri} failed: {error}", "check its cable or address"))
+            put(InputError(f"camera {self._name} failed: {error}", "check its cable or address"))
         finally:
-            capture.release()
+            if capture is not None:
+                capture.release()
 
 
 async def take_frame(uri: str, opener: Opener = open_capture) -> Frame:
@@ -136,5 +139,5 @@ async def take_frame(uri: str, opener: Opener = open_capture) -> Frame:
     finally:
         await camera.close()
     if frame is None:
-        raise InputError(f"camera {uri} gave no frame", "run `edge-agent doctor` to see the cameras")
+        raise InputError(f"camera {redacted(uri)} gave no frame", "run `edge-agent doctor` to see the cameras")
     return frame

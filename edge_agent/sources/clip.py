@@ -15,7 +15,7 @@ import numpy as np
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import InputError
 from edge_agent.sources.base import SOUND_RATE_HZ, Item, check_size
-from edge_agent.sources.media import check_sound, decoded, make_resampler, opened, samples_of
+from edge_agent.sources.media import Mono16k, check_sound, decoded, opened, start_s
 from edge_agent.sources.sound import load_sound
 from edge_agent.types import F32, U8, AudioWindow, Frame
 
@@ -48,7 +48,7 @@ def read_clip(path: Path, max_frames: int = 8) -> Clip:
         step_s = length_s / max_frames
         frames: list[Frame] = []
         for picture in decoded(container, path, "clip", stream):
-            at_s = _time(picture)
+            at_s = _time(picture, start_s(container))
             if at_s >= len(frames) * step_s:
                 frames.append(Frame(_pixels(picture), at_s, len(frames)))
             if len(frames) >= max_frames:
@@ -111,32 +111,33 @@ def _decode(path: Path) -> Iterator[Item]:
         sound = container.streams.audio[0] if container.streams.audio else None
         if sound is None:
             pictures = decoded(container, path, "clip", video)
-            count = yield from _frames(pictures)
+            count = yield from _frames(pictures, start_s(container))
         else:
             check_sound(path, sound)
-            count = yield from _in_order(decoded(container, path, "clip", video, sound))
+            parts = decoded(container, path, "clip", video, sound)
+            count = yield from _in_order(parts, start_s(container))
     if count == 0:
         raise InputError(f"{path} has no frames", "name a clip with pictures in it")
 
 
-def _frames(pictures: Iterator[Any]) -> Generator[Item, None, int]:
+def _frames(pictures: Iterator[Any], origin_s: float) -> Generator[Item, None, int]:
     index = 0
     for picture in pictures:
-        yield Frame(_pixels(picture), _time(picture), index)
+        yield Frame(_pixels(picture), _time(picture, origin_s), index)
         index += 1
     return index
 
 
-def _in_order(parts: Iterator[Any]) -> Generator[Item, None, int]:
+def _in_order(parts: Iterator[Any], origin_s: float) -> Generator[Item, None, int]:
     """Decoded pictures and sound, interleaved as the file likes, as items by time; the number of pictures."""
     held: list[tuple[float, int, Item]] = []
-    chunks, index, number = _Chunks(), 0, itertools.count()
+    chunks, index, number = _Chunks(origin_s), 0, itertools.count()
     for part in parts:
         if hasattr(part, "samples"):
             for chunk in chunks.feed(part):
                 heapq.heappush(held, (chunk.start_s, next(number), chunk))
         else:
-            frame = Frame(_pixels(part), _time(part), index)
+            frame = Frame(_pixels(part), _time(part, origin_s), index)
             heapq.heappush(held, (frame.timestamp_s, next(number), frame))
             index += 1
         while len(held) > HELD_ITEMS:
@@ -151,19 +152,20 @@ def _in_order(parts: Iterator[Any]) -> Generator[Item, None, int]:
 class _Chunks:
     """Cuts decoded sound into windows of CHUNK_S."""
 
-    def __init__(self) -> None:
-        self._resampler = make_resampler()
+    def __init__(self, origin_s: float) -> None:
+        self._origin_s = origin_s
+        self._mono = Mono16k()
         self._rest: F32 = np.zeros(0, np.float32)
         self._at_s: float | None = None
 
     def feed(self, frame: Any) -> Iterator[AudioWindow]:
         if self._at_s is None:
-            self._at_s = _time(frame)
-        yield from self._cut(samples_of(self._resampler, frame))
+            self._at_s = _time(frame, self._origin_s)
+        yield from self._cut(self._mono.feed(frame))
 
     def end(self) -> Iterator[AudioWindow]:
         if self._at_s is not None:
-            yield from self._cut(samples_of(self._resampler, None))
+            yield from self._cut(self._mono.end())
             if len(self._rest):
                 yield AudioWindow(self._rest, SOUND_RATE_HZ, self._at_s)
 
@@ -176,9 +178,9 @@ class _Chunks:
             self._at_s = (self._at_s or 0.0) + CHUNK_S
 
 
-def _time(frame: Any) -> float:
-    """Seconds from the start of the file; 0 where the file does not say."""
-    return max(0.0, float(frame.time)) if frame.time is not None else 0.0
+def _time(frame: Any, origin_s: float) -> float:
+    """Seconds from the start of the file, whose own time begins at `origin_s`; 0 where the file does not say."""
+    return max(0.0, float(frame.time) - origin_s) if frame.time is not None else 0.0
 
 
 def _pixels(picture: Any) -> U8:

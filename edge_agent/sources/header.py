@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
 from edge_agent.errors import InputError
 
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # not stuffed, not fill, not a restart: one that says something
 _SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-_SOS, _EOI = 0xDA, 0xD9
+_EOI = 0xD9
 
 
 class DamagedError(ValueError):
@@ -31,15 +32,12 @@ def _jpeg(data: bytes) -> tuple[int, int]:
     """Walk the segments and scans up to the end-of-image marker: OpenCV fills what is missing with grey, silently."""
     at, size = 2, None
     while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
+        found = _MARKER.search(data, at)
+        if found is None:
             raise DamagedError("the end-of-image marker is missing")
-        marker = data[at + 1]
+        at, marker = found.start(), data[found.start() + 1]
         if marker == _EOI:
             break
-        if marker in _STANDALONE or marker in (0x00, 0xFF):
-            at += 1 if marker == 0xFF else 2
-            continue
         (length,) = struct.unpack_from(">H", data, at + 2)
         if length < 2 or at + 2 + length > len(data):
             raise DamagedError("a segment runs over the end")

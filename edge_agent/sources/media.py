@@ -78,18 +78,40 @@ def check_sound(path: Path, stream: Any) -> None:
         raise InputError(f"{path} declares {channels} channels of {rate_hz} Hz", hint)
 
 
-def make_resampler() -> Any:
-    """A PyAV resampler to mono float32 at 16 kHz."""
-    import av
+class Mono16k:
+    """Decoded sound as mono float32 at 16 kHz. A file may change its rate or channels half way: each kind has its own
+    resampler.
+    """
 
-    return av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
+    def __init__(self) -> None:
+        self._kind: tuple[Any, ...] | None = None
+        self._resampler: Any = None
+
+    def feed(self, frame: Any) -> F32:
+        """[n] float32 in -1..1 that one decoded frame completes, possibly none."""
+        import av
+
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        rest: F32 = np.zeros(0, np.float32)
+        if kind != self._kind:
+            rest = self.end()
+            self._kind = kind
+            self._resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
+        return np.concatenate([rest, self._resample(frame)])
+
+    def end(self) -> F32:
+        """What is left in the resampler."""
+        return self._resample(None) if self._resampler is not None else np.zeros(0, np.float32)
+
+    def _resample(self, frame: Any) -> F32:
+        parts = [np.array(out.to_ndarray(), dtype=np.float32).reshape(-1) for out in self._resampler.resample(frame)]
+        joined: F32 = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        return clean_samples(joined)
 
 
-def samples_of(resampler: Any, frame: Any) -> F32:
-    """[n] float32 of one decoded frame (None: what is left in the resampler); within -1..1."""
-    parts = [np.array(out.to_ndarray(), dtype=np.float32).reshape(-1) for out in resampler.resample(frame)]
-    joined: F32 = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return clean_samples(joined)
+def start_s(container: Any) -> float:
+    """Where a container's own time begins, in seconds: a recording of a stream may begin anywhere."""
+    return float(container.start_time or 0) / 1e6
 
 
 def _words(error: Exception) -> str:

@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 
 from edge_agent.sources.base import Item, Source
 
-QUEUE_ITEMS = 64
-
 
 async def merge(sources: Sequence[Source]) -> AsyncIterator[Item]:
     """Items of all sources as they come, until all have ended; the first error of any ends it.
 
-    A slow taker holds the sources back: their own queues drop what is too old.
+    A slow taker holds the sources back: nothing is hoarded here, and their own queues drop what is too old.
     """
-    queue: asyncio.Queue[Item | Exception | None] = asyncio.Queue(maxsize=QUEUE_ITEMS)
+    queue: asyncio.Queue[Item | Exception | None] = asyncio.Queue(maxsize=1)
 
     async def pump(source: Source) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import InputError
 from edge_agent.sources.base import SOUND_RATE_HZ, Item, clean_samples
 from edge_agent.types import F32, AudioWindow
@@ -31,11 +32,12 @@ def sounddevice() -> Any:
 class MicrophoneSource:
     """A microphone as chunks of 0.1 s, mono float32 at 16 kHz. `device` is "default" or part of a device's name."""
 
-    def __init__(self, device: str = "default", module: Any = None) -> None:
+    def __init__(self, device: str = "default", module: Any = None, clock: Clock | None = None) -> None:
         self._device = device
         self._module = module
+        self._clock = clock or SystemClock()
         self._stream: Any = None
-        self._chunks: asyncio.Queue[F32] = asyncio.Queue(maxsize=QUEUE_CHUNKS)
+        self._chunks: asyncio.Queue[AudioWindow] = asyncio.Queue(maxsize=QUEUE_CHUNKS)
         self.dropped = 0
 
     def describe(self) -> str:
@@ -48,19 +50,24 @@ class MicrophoneSource:
 
         def heard(block: Any, frames: int, time: Any, status: Any) -> None:
             samples = clean_samples(np.array(block[:, 0], dtype=np.float32))  # a copy: PortAudio takes its buffer back
-            loop.call_soon_threadsafe(self._put, samples)
+            began_s = self._clock.monotonic_s() - len(samples) / SOUND_RATE_HZ
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._put, AudioWindow(samples, SOUND_RATE_HZ, began_s))
 
-        name = None if self._device == "default" else self._device
-        try:
-            self._stream = module.InputStream(
+        def start() -> Any:
+            stream = module.InputStream(
                 samplerate=SOUND_RATE_HZ,
                 blocksize=int(SOUND_RATE_HZ * CHUNK_S),
                 channels=1,
                 dtype="float32",
-                device=name,
+                device=None if self._device == "default" else self._device,
                 callback=heard,
             )
-            self._stream.start()
+            stream.start()
+            return stream
+
+        try:
+            self._stream = await asyncio.to_thread(start)
         except (module.PortAudioError, ValueError) as error:
             words = f"microphone {self._device} cannot be opened: {error}"
             raise InputError(words, "run `edge-agent doctor` to see the microphones") from error
@@ -72,20 +79,18 @@ class MicrophoneSource:
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Chunks until closed; a microphone that falls silent on the wire raises InputError."""
-        heard = 0
         while self._stream is not None:
             try:
-                samples = await asyncio.wait_for(self._chunks.get(), CHUNK_TIMEOUT_S)
+                chunk = await asyncio.wait_for(self._chunks.get(), CHUNK_TIMEOUT_S)
             except asyncio.TimeoutError as error:
                 raise InputError(f"microphone {self._device} was lost", "check its cable") from error
-            yield AudioWindow(samples, SOUND_RATE_HZ, heard / SOUND_RATE_HZ)
-            heard += len(samples)
+            yield chunk
 
-    def _put(self, samples: F32) -> None:
+    def _put(self, chunk: AudioWindow) -> None:
         if self._chunks.full():
             self._chunks.get_nowait()
             self.dropped += 1
-        self._chunks.put_nowait(samples)
+        self._chunks.put_nowait(chunk)
 
 
 async def record(seconds: float, device: str = "default", module: Any = None) -> AudioWindow:

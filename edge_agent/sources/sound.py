@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.errors import InputError
 from edge_agent.sources.base import SOUND_RATE_HZ
-from edge_agent.sources.media import check_sound, decoded, make_resampler, opened, samples_of
+from edge_agent.sources.media import Mono16k, check_sound, decoded, opened
 from edge_agent.types import F32, AudioWindow
 
 MAX_SOUND_S = 600.0
@@ -39,7 +39,7 @@ def load_sound(path: Path, most_s: float = MAX_SOUND_S) -> AudioWindow:
 
 
 def _samples(container: object, path: Path, stream: object) -> Iterator[F32]:
-    resampler = make_resampler()
+    mono = Mono16k()
     for frame in decoded(container, path, "sound", stream):
-        yield samples_of(resampler, frame)
-    yield samples_of(resampler, None)
+        yield mono.feed(frame)
+    yield mono.end()

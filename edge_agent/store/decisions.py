@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -27,12 +28,12 @@ class DecisionLog:
         line = json.dumps({"schema": SCHEMA, **plain(record)}, separators=(",", ":"), allow_nan=False) + "\n"
         data = line.encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            size = self.path.stat().st_size
+            if size > 0 and size + len(data) > self._max_bytes:
+                self.path.replace(self.path.with_name(self.path.name + ".1"))
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            if os.fstat(handle).st_size + len(data) > self._max_bytes and os.fstat(handle).st_size > 0:
-                self.path.replace(self.path.with_name(self.path.name + ".1"))
-                os.close(handle)
-                handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             os.write(handle, data)
         finally:
             os.close(handle)

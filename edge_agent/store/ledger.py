@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from edge_agent.clock import Clock
 
 MICRO = 1_000_000
+FREE = 0  # the reservation of nothing
+LOCK_WAIT_S = 0.2
 KEPT_DAYS = 31  # older books are thrown away, so that the file stays small
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 _CREATE = """
 CREATE TABLE IF NOT EXISTS spending (
     id INTEGER PRIMARY KEY, day INTEGER NOT NULL,
@@ -54,36 +60,68 @@ class MemoryLedger:
 class Ledger:
     """Micro-dollars per UTC day in SQLite at `path`. Reservations that are never settled stay spent.
 
-    Safe between processes: each reservation is one immediate transaction. Raises sqlite3.Error, OSError.
+    Safe between processes: each reservation is one immediate transaction. Making one raises sqlite3.Error or OSError;
+    later on, books that cannot be read or written (a full disk, a lock held too long) count as an empty purse: what
+    costs nothing goes on, what costs money does not.
     """
 
     def __init__(self, path: Path, budget_usd_per_day: float, clock: Clock) -> None:
         self._path = path
         self._budget = round(budget_usd_per_day * MICRO)
         self._clock = clock
+        self._complained = False
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._transaction() as db:
             db.execute(_CREATE)
 
     def left_usd(self) -> float:
         """What today's budget still holds, >= 0."""
-        with self._transaction() as db:
-            return max(0, self._budget - self._spent(db)) / MICRO
+        try:
+            with closing(self._connect()) as db:
+                return max(0, self._budget - self._spent(db)) / MICRO
+        except sqlite3.Error as error:
+            return self._unknown(error, 0.0)
 
     def reserve(self, usd: float) -> int | None:
         """Set `usd` aside; the reservation's number, or None if it does not fit today's budget."""
-        amount, day = max(0, round(usd * MICRO)), utc_day(self._clock)
-        with self._transaction() as db:
-            if self._spent(db) + amount > self._budget:
-                return None
-            db.execute("DELETE FROM spending WHERE day < ?", (day - KEPT_DAYS,))
-            return db.execute("INSERT INTO spending (day, microusd, settled) VALUES (?, ?, 0)", (day, amount)).lastrowid
+        amount = max(0, round(usd * MICRO))
+        if amount == 0:
+            return FREE
+        try:
+            with self._transaction() as db:
+                return self._insert(db, amount)
+        except sqlite3.Error as error:
+            return self._unknown(error, None)
 
     def settle(self, reservation: int, usd: float) -> None:
         """Replace a reservation by what was really billed (also when that is more: the truth is kept)."""
         amount = max(0, round(usd * MICRO))
-        with self._transaction() as db:
-            db.execute("UPDATE spending SET microusd = ?, settled = 1 WHERE id = ?", (amount, reservation))
+        if reservation == FREE and amount == 0:
+            return
+        try:
+            with self._transaction() as db:
+                if reservation == FREE:  # what was promised for nothing was billed: it counts, even beyond the budget
+                    self._insert(db, amount, beyond_budget=True)
+                else:
+                    db.execute("UPDATE spending SET microusd = ?, settled = 1 WHERE id = ?", (amount, reservation))
+        except sqlite3.Error as error:
+            self._unknown(error, None)
+
+    def _insert(self, db: sqlite3.Connection, amount: int, beyond_budget: bool = False) -> int | None:
+        if self._spent(db) + amount > self._budget and not beyond_budget:
+            return None
+        day = utc_day(self._clock)
+        db.execute("DELETE FROM spending WHERE day < ?", (day - KEPT_DAYS,))
+        return db.execute("INSERT INTO spending (day, microusd, settled) VALUES (?, ?, 0)", (day, amount)).lastrowid
+
+    def _unknown(self, error: sqlite3.Error, instead: T) -> T:
+        if not self._complained:
+            log.warning("the ledger %s cannot be used (%s): no money is spent", self._path, error)
+            self._complained = True
+        return instead
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=LOCK_WAIT_S, isolation_level=None)
 
     def _spent(self, db: sqlite3.Connection) -> int:
         days = (utc_day(self._clock),)
@@ -93,7 +131,7 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection for one immediate transaction, rolled back by closing if it fails."""
-        with closing(sqlite3.connect(self._path, timeout=5.0, isolation_level=None)) as db:
+        with closing(self._connect()) as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")

@@ -132,13 +132,43 @@ def test_a_spent_budget_keeps_the_question_here() -> None:
 
 def test_what_a_lost_answer_has_cost_is_counted() -> None:
     error = CloudError("closed half way", code="closed")
-    error.bytes_up, error.bytes_down = 5000, 40
+    error.bytes_up, error.bytes_down, error.asked = 5000, 40, True
     state = SystemState(cloud_cost_estimate_usd=0.001)
     bench = Bench(FixedPolicy(Route.CLOUD), cloud_scripts=[Script(error=error)], state=state)
     answer = ask(bench)
     assert answer.route is Route.LOCAL
     assert (answer.bytes_up, answer.bytes_down, answer.cost_usd) == (5000, 40, 0.001)
     assert bench.ledger.left_usd() == pytest.approx(0.999), "it may have been billed"
+
+
+@pytest.mark.parametrize("code", ["auth", "over_budget", "unknown_encoder"])
+def test_a_refusal_costs_nothing_and_does_not_put_the_cloud_offline(code: str) -> None:
+    script = Script(error=CloudError("no", code=code))
+    bench = Bench(FixedPolicy(Route.CLOUD), cloud_scripts=[script], state=SystemState(cloud_cost_estimate_usd=0.001))
+    answer = ask(bench)
+    assert "the cloud refused (no)" in answer.reason
+    assert answer.cost_usd == 0
+    assert bench.ledger.left_usd() == 1.0
+    assert bench.monitors.failures == []
+
+
+def test_the_cloud_may_cost_no_more_than_the_question_and_the_day_allow() -> None:
+    for budget_usd, most_usd in ((1.0, 0.01), (0.004, 0.004), (0.0, 0.0)):
+        bench = Bench(FixedPolicy(Route.CLOUD), budget_usd=budget_usd)
+        ask(bench)
+        assert bench.cloud is not None
+        assert bench.cloud.queries[0].max_cost_usd == pytest.approx(most_usd)
+
+
+def test_without_time_for_the_cloud_it_is_not_asked_and_not_blamed() -> None:
+    state = SystemState(local_latency_estimate_ms=600.0, cloud_cost_estimate_usd=0.001)
+    bench = Bench(FixedPolicy(Route.CLOUD), state=state)
+    answer = ask(bench)
+    assert "leaves no time for it" in answer.reason
+    assert bench.cloud is not None
+    assert bench.cloud.queries == []
+    assert bench.monitors.failures == []
+    assert bench.ledger.left_usd() == 1.0
 
 
 def test_a_private_question_stays_and_its_words_are_not_logged() -> None:
@@ -171,8 +201,8 @@ def test_the_key_frame_is_the_one_that_is_encoded_and_described() -> None:
     assert len(record["motion"]) == 2
 
 
-@pytest.mark.parametrize("question", ["", "  \n", "x" * 100_000])
-def test_an_empty_or_endless_question_is_a_usage_error(question: str) -> None:
+@pytest.mark.parametrize("question", ["", "  \n", "x" * 100_000, "caf\udce9"])
+def test_an_empty_or_endless_or_broken_question_is_a_usage_error(question: str) -> None:
     with pytest.raises(UsageError) as caught:
         ask(Bench(FixedPolicy(Route.LOCAL)), question=question)
     assert len(str(caught.value)) < 200

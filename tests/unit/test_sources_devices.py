@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from agents import frame, tone
 from edge_agent.clock import ManualClock
 from edge_agent.errors import InputError
 from edge_agent.sources import camera as camera_module
-from edge_agent.sources.base import Item, Source, clean_samples
+from edge_agent.sources.base import Item, Source, clean_samples, redacted
 from edge_agent.sources.camera import CameraSource, take_frame
 from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource, record
@@ -184,6 +185,59 @@ def test_a_source_that_cannot_be_opened_at_first_is_the_users_to_mend() -> None:
     supervisor = Supervisor(lambda: ReplaySource([], refuse=LOST), ManualClock(), random.Random(1))
     with pytest.raises(InputError, match="unplugged"):
         asyncio.run(supervisor.open())
+
+
+def test_nothing_is_hoarded_between_the_sources_and_a_slow_taker() -> None:
+    made = 0
+
+    class Counting(ReplaySource):
+        async def __aiter__(self) -> AsyncIterator[Item]:
+            nonlocal made
+            for _ in range(100):
+                made += 1
+                yield frame()
+
+    async def take_three() -> None:
+        taken = 0
+        async for _ in merge([Counting([])]):
+            taken += 1
+            await asyncio.sleep(0.01)
+            if taken == 3:
+                break
+
+    asyncio.run(take_three())
+    assert made <= 6
+
+
+def test_microphone_and_camera_share_one_time() -> None:
+    clock = ManualClock(monotonic_s=500.0)
+
+    async def first() -> float:
+        microphone = MicrophoneSource(module=FakeSounddevice(1), clock=clock)
+        await microphone.open()
+        async for item in microphone:
+            assert isinstance(item, AudioWindow)
+            return item.start_s
+        raise AssertionError("no sound")
+
+    assert asyncio.run(first()) == pytest.approx(499.9)
+
+
+def test_passwords_in_camera_addresses_are_not_shown() -> None:
+    camera = CameraSource("rtsp://admin:hunter2@cam:554/1?a=b@c", opener=lambda uri: FakeCapture(0, opened=False))
+    assert camera.describe() == "camera rtsp://cam:554/1?a=b@c"
+    with pytest.raises(InputError) as caught:
+        asyncio.run(camera.open())
+    assert "hunter2" not in str(caught.value)
+    assert redacted("0") == "0"
+
+
+def test_an_address_that_no_camera_can_have_is_an_input_error() -> None:
+    def refuse(uri: str) -> Any:
+        raise ValueError("odd")
+
+    with pytest.raises(InputError, match="failed: odd"):
+        asyncio.run(CameraSource("\u00b2", opener=refuse).open())
 
 
 def test_two_sources_are_one_stream_and_an_error_of_either_ends_it() -> None:

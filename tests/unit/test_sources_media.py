@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from edge_agent.clock import ManualClock
 from edge_agent.errors import InputError
 from edge_agent.sources.clip import ClipSource, read_clip
+from edge_agent.sources.media import Mono16k
 from edge_agent.sources.sound import load_sound
 from edge_agent.types import AudioWindow, Frame
 from media import make_clip, make_wav
@@ -77,6 +79,26 @@ def test_eight_channels_at_192_khz_become_mono_at_16_khz(tmp_path: Path) -> None
     assert sound.duration_s == pytest.approx(1.0, abs=0.01)
     spectrum = np.abs(np.fft.rfft(sound.samples))
     assert abs(int(spectrum.argmax()) - 440) <= 2
+
+
+def test_a_sound_that_changes_its_rate_half_way_is_read_on() -> None:
+    mono = Mono16k()
+    heard = 0
+    for rate_hz, layout in ((8000, "mono"), (48000, "stereo"), (8000, "mono")):
+        samples = np.zeros((1, rate_hz * (2 if layout == "stereo" else 1)), np.int16)
+        block = av.AudioFrame.from_ndarray(samples, "s16", layout)
+        block.sample_rate = rate_hz
+        heard += len(mono.feed(block))
+    heard += len(mono.end())
+    assert heard == pytest.approx(3 * 16000, abs=200)
+
+
+def test_a_recording_of_a_stream_begins_at_its_own_first_moment(tmp_path: Path) -> None:
+    late = make_clip(tmp_path / "late.ts", list(range(40, 80)), start_s=3600)
+    frames = [i for i in items_of(ClipSource(late)) if isinstance(i, Frame)]
+    assert 0 <= frames[0].timestamp_s < 0.3
+    assert frames[-1].timestamp_s == pytest.approx(3.9, abs=0.3)
+    assert [f.timestamp_s for f in read_clip(late, 4).frames] == pytest.approx([0, 1, 2, 3], abs=0.3)
 
 
 def test_a_long_sound_is_cut_at_its_limit(tmp_path: Path) -> None:

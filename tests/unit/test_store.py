@@ -69,6 +69,35 @@ def test_two_agents_share_one_purse(tmp_path: Path) -> None:
     assert second.left_usd() == pytest.approx(0.1)
 
 
+def test_books_that_break_are_an_empty_purse_not_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger(path, 0.5, ManualClock())
+    path.write_bytes(b"junk" * 5000)
+    assert ledger.left_usd() == 0.0
+    assert ledger.reserve(0.01) is None
+    free = ledger.reserve(0.0)
+    assert free is not None
+    ledger.settle(free, 0.0)
+    ledger.settle(free, 0.02)
+
+
+def test_books_that_are_locked_are_an_empty_purse_for_a_moment(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert ledger.left_usd() == 0.0
+        assert ledger.reserve(0.01) is None
+    assert ledger.left_usd() == 0.5
+
+
+def test_what_was_promised_for_nothing_but_billed_counts(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+    free = ledger.reserve(0.0)
+    assert free is not None
+    ledger.settle(free, 0.7)
+    assert ledger.left_usd() == 0.0
+
+
 def test_an_unsettled_reservation_stays_spent(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).reserve(0.4)
     assert Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).left_usd() == pytest.approx(0.1)

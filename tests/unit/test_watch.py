@@ -13,8 +13,9 @@ from agents import LIMITS, Bench, FixedPolicy, GreyExtractor, frame, tone
 from edge_agent.config import TriggerSettings
 from edge_agent.engines.scripted import Script
 from edge_agent.errors import NoAnswerError
+from edge_agent.parts import Limits
 from edge_agent.triggers import Triggers
-from edge_agent.types import AudioWindow, Frame, MotionFeatures, Route, SoundFeatures
+from edge_agent.types import Answer, AudioWindow, Frame, MotionFeatures, Observation, Route, SoundFeatures
 from edge_agent.watch import MAX_ASKED, Asked, LookBack, Watcher
 
 QUIET = TriggerSettings(min_gap_s=0.0)
@@ -57,6 +58,12 @@ def test_the_interval_asks_without_change() -> None:
     triggers = Triggers(replace(QUIET, on_change=False, interval_s=3.0))
     fired = [triggers.frame(moved(0.0), at) for at in range(8)]
     assert [at for at, f in enumerate(fired) if f] == [3, 6]
+
+
+def test_an_interval_that_the_rate_cap_holds_back_comes_as_soon_as_it_may() -> None:
+    triggers = Triggers(TriggerSettings(interval_s=10.0, min_gap_s=5.0))
+    fired = [triggers.frame(moved(0.9 if at == 8 else 0.0), at) for at in range(20)]
+    assert [(at, f.trigger) for at, f in enumerate(fired) if f] == [(0, "change"), (8, "change"), (13, "interval")]
 
 
 def test_look_back_is_bounded_and_about_now() -> None:
@@ -135,6 +142,50 @@ def test_an_error_of_one_question_does_not_end_the_watch() -> None:
     scripts = [Script(error=NoAnswerError("the time ran out")), Script(("cup",))]
     asked = watch(Bench(FixedPolicy(Route.LOCAL), local_scripts=scripts), [frame(50, 0)], ["still there?"])
     assert {a.error for a in asked} == {"the time ran out", None}
+
+
+def test_an_agent_that_breaks_ends_the_watch_though_frames_keep_coming() -> None:
+    class Broken:
+        async def ask(self, observation: Observation, limits: Limits) -> Answer:
+            raise RuntimeError("a bug")
+
+    async def for_ever() -> AsyncIterator[Frame | AudioWindow]:
+        while True:
+            yield frame()
+            await asyncio.sleep(0)
+
+    watcher = Watcher(Broken(), GreyExtractor(), QUIET, LIMITS, lambda _: None)
+    with pytest.raises(RuntimeError, match="a bug"):
+        asyncio.run(asyncio.wait_for(watcher.run(for_ever()), 20))
+
+
+def test_a_stopped_watch_leaves_no_answer_running() -> None:
+    running = asyncio.Event()
+    ended = asyncio.Event()
+
+    class Slow:
+        async def ask(self, observation: Observation, limits: Limits) -> Answer:
+            running.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                ended.set()
+            raise AssertionError("never")
+
+    async def for_ever() -> AsyncIterator[Frame | AudioWindow]:
+        yield frame()
+        await asyncio.Event().wait()
+
+    async def stop() -> None:
+        watching = asyncio.create_task(Watcher(Slow(), GreyExtractor(), QUIET, LIMITS, lambda _: None).run(for_ever()))
+        await running.wait()
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+        assert ended.is_set()
+
+    asyncio.run(stop())
 
 
 def test_a_source_that_fails_ends_the_watch_with_its_error() -> None:
