@@ -11,7 +11,7 @@ from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
 from edge_agent.transport.codecs import DEFAULT_CODEC, find_codec
 from edge_agent.transport.messages import uuid7
-from edge_agent.types import Action, Decision, Embeddings, Generation, TokenEvent
+from edge_agent.types import Action, Decision, Generation, TokenEvent
 
 DEFAULT_DEADLINE_S = 30.0
 
@@ -49,9 +49,6 @@ class CloudEngine:
         await self._client.close()
 
     def _request(self, query: Query, decision: Decision) -> TurnRequest:
-        left_s = DEFAULT_DEADLINE_S
-        if query.deadline_s is not None:
-            left_s = query.deadline_s - self._clock.monotonic_s()
         codecs = {plan.modality: plan.codec for plan in decision.plans if plan.action is Action.UPLOAD}
         try:
             tensors = tuple(
@@ -59,6 +56,9 @@ class CloudEngine:
             )
         except UsageError as error:
             raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
+        left_s = DEFAULT_DEADLINE_S
+        if query.deadline_s is not None:
+            left_s = query.deadline_s - self._clock.monotonic_s()  # after coding: what is left to send and to answer
         return TurnRequest(
             question=query.question,
             tensors=tensors,
@@ -68,11 +68,6 @@ class CloudEngine:
             max_cost_usd=query.max_cost_usd,
             history=query.history,
         )
-
-
-def encoded_bytes(embeddings: Embeddings, codec_id: str = DEFAULT_CODEC) -> int:
-    """Bytes that the payload of `embeddings` takes on the wire with that codec. Raises UsageError."""
-    return len(find_codec(codec_id).encode(embeddings).payload)
 
 
 def _generation(events: list[TokenEvent], result: TurnResult) -> Generation:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from edge_agent.errors import CloudError, UsageError
-from edge_agent.transport.connection import Connection, SessionFactory, bounded, connect, open_session
+from edge_agent.transport.connection import CLOSE_S, Connection, SessionFactory, bounded, connect, open_session
 from edge_agent.transport.exchange import Exchange, TurnRequest, TurnResult, check_request
 from edge_agent.transport.frames import ENDPOINT, Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
@@ -34,11 +34,12 @@ class CloudHealth:
 
 
 class _Tally:
-    """Bytes of one turn over all connections that it used."""
+    """Bytes of one turn over all connections that it used, and whether a TURN went out on any."""
 
     def __init__(self) -> None:
         self.up = 0
         self.down = 0
+        self.asked = False
 
 
 class CloudClient:
@@ -47,6 +48,9 @@ class CloudClient:
     `url` is http(s):// or ws(s)://host[:port][/path]; without a path, /eap/v1/ws. Raises UsageError for another URL, or
     for a token that would travel in the clear to another machine. `session_factory` makes the HTTP session (tests count
     with it); `connects` counts attempts to open a WebSocket. Close it, or use it as an async context.
+
+    A connection that is given up is left in the background, so that nobody waits for a cloud that says nothing: at most
+    CLOSE_S each, and `close` waits for all of them.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class CloudClient:
         self._session_factory = session_factory
         self._session: aiohttp.ClientSession | None = None
         self._idle: Connection | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> CloudClient:
         return self
@@ -76,7 +81,9 @@ class CloudClient:
     async def turn(self, request: TurnRequest) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         """Ask; stream the tokens, then exactly one TurnResult.
 
-        Ends by the request's deadline. Leaving early (use contextlib.aclosing) sends CANCEL and closes the connection.
+        Ends by the request's deadline. Leaving early (use contextlib.aclosing) returns at once; CANCEL and the end of
+        the connection follow in the background. An error says what the turn has cost by then (`bytes_up`, `bytes_down`,
+        `asked`).
         Raises CloudError with code unreachable, auth, overloaded, draining, timeout, closed, protocol, too_large,
         unknown_encoder, unknown_codec, bad_tensor, over_budget, bad_request or internal.
         """
@@ -89,7 +96,7 @@ class CloudClient:
                 async for item in items:
                     yield item
         except CloudError as error:
-            error.bytes_up, error.bytes_down = tally.up, tally.down
+            error.bytes_up, error.bytes_down, error.asked = tally.up, tally.down, tally.asked
             raise
 
     async def probe(self, timeout_s: float = 2.0) -> CloudHealth:
@@ -104,20 +111,38 @@ class CloudClient:
         return CloudHealth(status == 200, rtt_ms, "" if status == 200 else f"{self._health_url} answers HTTP {status}")
 
     async def close(self) -> None:
-        """Close the idle connection and the session. May be called twice."""
+        """Close every connection and the session, by force after CLOSE_S. May be called twice."""
         idle, self._idle = self._idle, None
         if idle is not None:
-            await idle.close((Frame(FrameType.BYE), 0))
+            self._leave(idle, (Frame(FrameType.BYE), 0))
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        try:
+            await self._wait_for_leaving()
+        finally:
+            if session is not None:
+                await session.close()
+
+    async def _wait_for_leaving(self) -> None:
+        leaving = set(self._leaving)
+        if not leaving:
+            return
+        _, late = await asyncio.wait(leaving, timeout=CLOSE_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _leave(self, connection: Connection, *farewell: tuple[Frame, int]) -> None:
+        """Say `farewell` and close, without waiting for it here."""
+        task = asyncio.get_running_loop().create_task(connection.close(*farewell))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _attempts(self, request: TurnRequest, tally: _Tally) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         """The turn on the idle connection; if that turns out to be dead before it answered, once more on a new one."""
         started_s = asyncio.get_running_loop().time()
         idle, self._idle = self._idle, None
         if idle is not None and not idle.reusable:
-            await idle.close()
+            self._leave(idle)
             idle = None
         if idle is not None:
             exchange = Exchange(idle, _welcome_of(idle), request, started_s)
@@ -146,13 +171,15 @@ class CloudClient:
                 async for item in items:
                     complete = isinstance(item, TurnResult)
                     if complete:
-                        await self._keep(connection)
+                        self._keep(connection)
                     yield item
         finally:
             tally.up += connection.bytes_up - up
             tally.down += connection.bytes_down - down
+            tally.asked = tally.asked or exchange.asked
             if not complete:
-                await connection.close((Frame(FrameType.CANCEL), exchange.stream), (Frame(FrameType.BYE), 0))
+                cancel = ((Frame(FrameType.CANCEL), exchange.stream),) if exchange.asked else ()
+                self._leave(connection, *cancel, (Frame(FrameType.BYE), 0))
 
     async def _connect(self, started_s: float, request: TurnRequest, tally: _Tally) -> Connection:
         deadline_s = started_s + request.deadline_ms / 1000
@@ -162,18 +189,18 @@ class CloudClient:
             greeting_s = min(deadline_s, asyncio.get_running_loop().time() + self._connect_timeout_s)
             await connection.greet(self._device, greeting_s)
         except BaseException:
-            await connection.close()
+            self._leave(connection)
             raise
         finally:
             tally.up += connection.bytes_up
             tally.down += connection.bytes_down
         return connection
 
-    async def _keep(self, connection: Connection) -> None:
+    def _keep(self, connection: Connection) -> None:
         if self._idle is None and connection.reusable:
             self._idle = connection
         else:
-            await connection.close((Frame(FrameType.BYE), 0))
+            self._leave(connection, (Frame(FrameType.BYE), 0))
 
     async def _health_status(self) -> int:
         async with self._opened().get(self._health_url, allow_redirects=False) as response:

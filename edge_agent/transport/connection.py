@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket as sockets
+from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -28,7 +31,7 @@ from edge_agent.transport.numbering import Numbering
 T = TypeVar("T")
 
 HEARTBEAT_S = 15.0
-CLOSE_S = 0.5
+CLOSE_S = 0.4
 _QUEUE_FRAMES = 32
 _MAX_DOWN_PAYLOAD = 64 * 1024
 _MAX_DOWN_FRAME = HEADER_BYTES + MAX_META_BYTES + _MAX_DOWN_PAYLOAD
@@ -50,6 +53,7 @@ class Connection:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         self._socket = socket
+        self._wire: TransportSocket | None = socket.get_extra_info("socket")
         self._incoming: asyncio.Queue[bytes | CloudError] = asyncio.Queue(_QUEUE_FRAMES)
         self._reader = asyncio.get_running_loop().create_task(self._read())
         self._numbering = Numbering()
@@ -70,6 +74,8 @@ class Connection:
 
     async def greet(self, device: str, deadline_s: float) -> Welcome:
         """HELLO, then WELCOME. Raises CloudError."""
+        if self._socket.protocol != SUBPROTOCOL:
+            raise CloudError(f"the server does not speak {SUBPROTOCOL}", code="protocol", retryable=False)
         await self.send(Hello(codecs=tuple(sorted(CODECS)), device=device).to_frame(), 0, deadline_s)
         frame = await self._next(deadline_s)
         if frame.type == FrameType.ERROR:
@@ -86,13 +92,7 @@ class Connection:
 
     async def send(self, frame: Frame, stream: int, deadline_s: float) -> bool:
         """Send one frame; False if the connection is gone, and then `receive` says why. Raises CloudError `timeout`."""
-        data = encode_frame(self._numbering.stamp(frame, stream))
-        try:
-            await bounded(self._socket.send_bytes(data), deadline_s, "sending to the cloud")
-        except (ConnectionError, aiohttp.ClientError):
-            return False
-        self.bytes_up += len(data)
-        return True
+        return await bounded(self._write(frame, stream), deadline_s, "sending to the cloud")
 
     async def receive(self, stream: int, deadline_s: float, most_bytes_down: int) -> Frame:
         """The next frame of `stream`; session frames are dealt with here. Raises CloudError, `too_large` once
@@ -127,18 +127,42 @@ class Connection:
         self._numbering.forget(stream)
 
     async def close(self, *farewell: tuple[Frame, int]) -> None:
-        """Send `farewell` frames with their streams, then close; never longer than CLOSE_S, never raises CloudError."""
-        deadline_s = asyncio.get_running_loop().time() + CLOSE_S
+        """Send `farewell` frames with their streams, then close: within CLOSE_S, and by force if the other side is
+        stuck or the caller is cancelled. Never raises CloudError.
+        """
         try:
-            for frame, stream in farewell:
-                if not self._socket.closed:
-                    await self.send(frame, stream, deadline_s)
-            await bounded(self._socket.close(), deadline_s, "closing")
-        except CloudError:
-            pass  # the other side is gone or stuck; the socket is dropped below
+            await asyncio.wait_for(self._leave(farewell), CLOSE_S)
+        except asyncio.TimeoutError:
+            self._abort()
+            await self._socket.close()
+        except asyncio.CancelledError:
+            self._abort()
+            raise
         finally:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _write(self, frame: Frame, stream: int) -> bool:
+        data = encode_frame(self._numbering.stamp(frame, stream))
+        self.bytes_up += len(data)  # at once: a deadline may cut short the wait for the other side, not what was sent
+        try:
+            await self._socket.send_bytes(data)
+        except (ConnectionError, aiohttp.ClientError):
+            self.bytes_up -= len(data)
+            return False
+        return True
+
+    async def _leave(self, farewell: tuple[tuple[Frame, int], ...]) -> None:
+        for frame, stream in farewell:
+            if not self._socket.closed:
+                await self._write(frame, stream)
+        await self._socket.close()
+
+    def _abort(self) -> None:
+        """Let nothing wait for the other side any more, not even bytes that were not sent yet."""
+        if self._wire is not None:
+            with contextlib.suppress(OSError):  # it may be closed already
+                self._wire.shutdown(sockets.SHUT_RDWR)
 
     async def _next(self, deadline_s: float) -> Frame:
         item = await bounded(self._incoming.get(), deadline_s, "waiting for the cloud")
@@ -189,9 +213,6 @@ async def connect(
     except (aiohttp.ClientError, ValueError) as error:
         text = f"{url} does not answer as an EAP/1 cloud ({type(error).__name__})"
         raise CloudError(text, code="protocol", retryable=False) from error
-    if socket.protocol != SUBPROTOCOL:
-        await Connection(socket).close()
-        raise CloudError(f"{url} does not speak {SUBPROTOCOL}", code="protocol", retryable=False)
     return Connection(socket)
 
 

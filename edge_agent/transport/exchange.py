@@ -89,7 +89,10 @@ def check_request(request: TurnRequest, limits: Limits, welcome: Welcome | None 
 
 
 class Exchange:
-    """One turn on one connection. `started_s`: the event loop's time when the turn, connecting included, began."""
+    """One turn on one connection. `started_s`: the event loop's time when the turn, connecting included, began.
+
+    `asked`: TURN went out. `answered`: a frame of the answer came back.
+    """
 
     def __init__(self, connection: Connection, welcome: Welcome, request: TurnRequest, started_s: float) -> None:
         self._connection = connection
@@ -102,6 +105,7 @@ class Exchange:
         self._first_s: float | None = None
         self._sent_s = started_s
         self.stream = connection.next_stream()
+        self.asked = False
         self.answered = False
 
     async def run(self, bytes_up_before: int, bytes_down_before: int) -> AsyncGenerator[TokenEvent | TurnResult, None]:
@@ -132,7 +136,12 @@ class Exchange:
         opening = self._request.opening(min(left_ms, self._limits.deadline_ms))
         for frame in self._frames(opening):
             # A cloud that speaks before it has everything reports an error, which the caller reads next.
-            if self._connection.waiting() or not await self._connection.send(frame, self.stream, self._deadline_s):
+            if self._connection.waiting():
+                return
+            opens = frame.type == FrameType.TURN
+            self.asked = self.asked or opens  # even if the deadline passes while it is being sent
+            if not await self._connection.send(frame, self.stream, self._deadline_s):
+                self.asked = self.asked and not opens
                 return
         self._sent_s = asyncio.get_running_loop().time()
 

@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import struct
+import time
 import tracemalloc
 
 import pytest
 
-from clouds import ENCODER, HIDDEN, WELCOME, asked, raw_server, request, running_cloud, scripted_cloud
+from clouds import ENCODER, HIDDEN, WELCOME, asked, raw_server, request, running_cloud, scripted_cloud, until
 from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.client import CloudClient
+from edge_agent.transport.connection import CLOSE_S
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
 from edge_agent.transport.messages import Done, Usage, Welcome, error_frame, tokens_frame
 from edge_agent.types import TokenEvent
 
 DEADLINE_MS = 1500
+LATE_S = 0.25
+"""How much later than asked something may be on a busy machine: less than a farewell to a silent cloud would take."""
 
 
-def failure(serving, *, deadline_ms: int = DEADLINE_MS, token: str | None = None) -> CloudError:
-    """The error of one turn against `serving` (a context manager of a URL); its time is checked here."""
+def failure(serving, *, deadline_ms: int = DEADLINE_MS, token: str | None = None, turn=None) -> CloudError:
+    """The error of one turn against `serving` (a context manager of a URL). Here are checked: the time it took, the
+    time that closing takes, and that nothing is left behind.
+    """
 
     async def main():
-        async with serving as url, CloudClient(url, token) as client:
-            started_s = asyncio.get_running_loop().time()
+        async with serving as url:
+            client, started_s = CloudClient(url, token), time.monotonic()
             with pytest.raises(CloudError) as caught:
-                await asked(client, request(deadline_ms=deadline_ms))
-            assert asyncio.get_running_loop().time() - started_s < deadline_ms / 1000 + 2.0
+                await asked(client, turn or request(deadline_ms=deadline_ms))
+            failed_s = time.monotonic()
+            assert failed_s - started_s < deadline_ms / 1000 + LATE_S
             assert client._idle is None
+            await client.close()
+            assert time.monotonic() - failed_s < CLOSE_S + LATE_S
+            assert tasks_of_connections() == []
             return caught.value
 
     return asyncio.run(main())
+
+
+def tasks_of_connections() -> list[str]:
+    names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith("Connection")]
 
 
 def token_events(count: int, first: int = 0) -> list[TokenEvent]:
@@ -47,7 +63,7 @@ def test_nobody_listening_is_unreachable():
             return caught.value
 
     error = asyncio.run(main())
-    assert (error.code, error.retryable, error.bytes_up) == ("unreachable", True, 0)
+    assert (error.code, error.retryable, error.bytes_up, error.asked) == ("unreachable", True, 0, False)
     assert "python -m cloud_stub" in str(error)
 
 
@@ -310,17 +326,30 @@ def test_a_connection_cut_at_any_moment_is_a_closed_error(moment, abort):
     assert (error.code, error.retryable) == ("closed", True)
 
 
-@pytest.mark.parametrize("moment", ["hello", "question", "answer"])
-def test_a_cloud_that_stalls_ends_in_a_timeout(moment):
+def stalling(moment: str):
+    """A cloud that does nothing more after `moment`, not even read or close."""
+
     async def script(peer):
         if moment != "hello":
             await peer.welcome()
+        if moment == "turn":
+            await peer.read()
+        if moment in ("question", "tokens"):
             await peer.question()
-        if moment == "answer":
+        if moment == "tokens":
             await peer.send(tokens_frame(0, token_events(1)))
         await asyncio.sleep(60)
 
-    assert failure(scripted_cloud(script), deadline_ms=300).code == "timeout"
+    return scripted_cloud(script)
+
+
+@pytest.mark.parametrize("moment", ["hello", "welcome", "turn", "question", "tokens"])
+def test_a_cloud_that_stalls_ends_in_a_timeout_by_the_deadline(moment):
+    error = failure(stalling(moment), deadline_ms=500)
+    assert (error.code, error.retryable) == ("timeout", True)
+    assert error.asked == (moment != "hello")
+    assert error.bytes_up > (400 if error.asked else 30)
+    assert (error.bytes_down > 0) == (moment != "hello")
 
 
 def test_a_cloud_that_reads_nothing_ends_in_a_timeout():
@@ -336,13 +365,62 @@ def test_a_cloud_that_reads_nothing_ends_in_a_timeout():
         peer.request.transport.pause_reading()
         await asyncio.sleep(60)
 
+    error = failure(scripted_cloud(script), deadline_ms=400, turn=request(tensors=(wide,), deadline_ms=400))
+    assert (error.code, error.asked) == ("timeout", True)
+
+
+@pytest.mark.parametrize("moment", ["hello", "question", "tokens"])
+def test_who_cancels_a_turn_does_not_wait_for_a_cloud_that_stalls(moment):
+    async def main():
+        async with stalling(moment) as url:
+            client = CloudClient(url)
+            turn = asyncio.create_task(asked(client, request()))
+            await until(lambda: client.connects)
+            await asyncio.sleep(0.1)  # WELCOME, TURN and the first token pass
+            started_s = time.monotonic()
+            turn.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await turn
+            assert turn.cancelled()
+            assert time.monotonic() - started_s < LATE_S
+            await client.close()
+            assert time.monotonic() - started_s < CLOSE_S + 2 * LATE_S
+            assert tasks_of_connections() == []
+
+    asyncio.run(main())
+
+
+def test_who_leaves_an_answer_early_does_not_wait_for_a_cloud_that_stalls():
+    async def main():
+        async with stalling("tokens") as url, CloudClient(url) as client:
+            async with contextlib.aclosing(client.turn(request())) as items:
+                await anext(items)
+                started_s = time.monotonic()
+            assert time.monotonic() - started_s < LATE_S
+
+    asyncio.run(main())
+
+
+def test_a_second_turn_need_not_wait_until_the_first_connection_is_gone():
+    async def script(peer):
+        await peer.welcome()
+        opening = await peer.question()
+        if opening.meta["budget"]["max_tokens"] == 1:
+            await asyncio.sleep(60)
+        await peer.answer()
+        await peer.read()
+
     async def main():
         async with scripted_cloud(script) as url, CloudClient(url) as client:
-            with pytest.raises(CloudError) as caught:
-                await asked(client, request(tensors=(wide,), deadline_ms=400))
-            return caught.value.code
+            with pytest.raises(CloudError):
+                await asked(client, request(deadline_ms=200, max_tokens=1))
+            started_s = time.monotonic()
+            text, _ = await asked(client, request())
+            return text, time.monotonic() - started_s
 
-    assert asyncio.run(main()) == "timeout"
+    text, took_s = asyncio.run(main())
+    assert text == "w0 w1"
+    assert took_s < LATE_S
 
 
 async def upgrade_by_hand(reader, writer) -> None:
@@ -475,7 +553,7 @@ def test_an_idle_connection_that_closes_on_the_next_question_is_replaced_once():
     assert asyncio.run(main()) == (["w0 w1"] * 2, 2)
 
 
-def test_no_task_outlives_a_failed_turn():
+def test_connections_that_were_given_up_are_gone_soon_without_a_close():
     async def script(peer):
         await peer.welcome()
         await peer.question()
@@ -484,12 +562,12 @@ def test_no_task_outlives_a_failed_turn():
 
     async def main():
         async with scripted_cloud(script) as url, CloudClient(url) as client:
-            with pytest.raises(CloudError):
-                await asked(client, request())
-            names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
-            return [name for name in names if name.startswith("Connection")]
+            for _ in range(3):
+                with pytest.raises(CloudError):
+                    await asked(client, request())
+            await until(lambda: not tasks_of_connections() and not client._leaving)
 
-    assert asyncio.run(main()) == []
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

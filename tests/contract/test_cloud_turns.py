@@ -272,6 +272,7 @@ def test_a_cancelled_turn_asked_again_is_computed_afresh():
             turn = request()
             async with contextlib.aclosing(client.turn(turn)) as items:
                 await anext(items)
+            await until(lambda: cloud.desk.in_flight == 0)
             backend.gate.set()
             return await asked(client, turn)
 
