@@ -198,7 +198,8 @@ class Session:
         except ConnectionError:
             log.info("a client went away during its turn")
         finally:
-            self._end(stream)
+            if self._turns.get(stream) is turn:  # else `_refuse` has taken it over, and still counts its frames
+                self._end(stream)
 
     async def _answer(self, stream: int, turn: _Turn) -> None:
         key: TurnKey = (self._principal, turn.opening.turn_id)
@@ -227,7 +228,7 @@ class Session:
 
     async def _refuse(self, stream: int, error: CloudError) -> None:
         """End the turn of `stream`, if it runs, with a typed error; the session goes on."""
-        turn = self._turns.get(stream)
+        turn = self._turns.pop(stream, None)
         if turn is not None and turn.task is not None:
             turn.task.cancel()
             await asyncio.gather(turn.task, return_exceptions=True)
@@ -241,6 +242,7 @@ class Session:
         await self._socket.close(code=error.close_code, message=error.code.encode())
 
     def _end(self, stream: int) -> None:
+        """Forget a turn, once its last frame went out: its frames are numbered to the end."""
         self._turns.pop(stream, None)
         self._numbering.forget(stream)
 

@@ -301,6 +301,37 @@ def test_cancel_ends_the_turn_within_one_token_and_the_session_goes_on():
     assert talk(script, backend) == ("cancelled", FrameType.DONE)
 
 
+@pytest.mark.parametrize("words", [1, 2, 3])
+def test_the_error_that_ends_a_cancelled_turn_carries_the_next_number(words):
+    backend = FakeBackend(words=1000, stop_before=words)
+
+    async def script(client, cloud):
+        await client.ask(opening(max_tokens=500))
+        frames = [await client.read()]
+        while sum(frame.meta["n"] for frame in frames) < words:
+            frames.append(await client.read())
+        await client.send(Frame(FrameType.CANCEL))
+        return frames + await client.until_end()
+
+    frames = talk(script, backend)
+    assert [frame.name for frame in frames] == ["TOKENS"] * (len(frames) - 1) + ["ERROR"]
+    assert [frame.seq for frame in frames] == list(range(len(frames)))
+
+
+def test_the_error_that_ends_a_broken_upload_carries_the_next_number_on_its_stream():
+    async def script(client, cloud):
+        one = tensor()
+        await client.send(opening([one]).to_frame())
+        await client.send(TensorBegin.frame_of(one, one.tensor_id()))
+        await client.send(Frame(FrameType.TENSOR_END))
+        await client.ask(opening(), stream=2)
+        return [await client.read(), *await client.until_end(2)]
+
+    error, *others = talk(script)
+    assert (error.type, error.stream, error.seq) == (FrameType.ERROR, 1, 0)
+    assert [frame.seq for frame in others] == list(range(len(others)))
+
+
 def test_cancel_right_behind_turn_gives_its_place_back():
     async def script(client, cloud):
         for stream in range(1, 40):
