@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 
 from cloud_stub.turns import TurnDesk, TurnKey, TurnRecord
 from edge_agent.errors import CloudError
+from edge_agent.transport.answers import Usage, tokens_frame
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.codecs import CODECS
 from edge_agent.transport.frames import (
@@ -24,7 +25,7 @@ from edge_agent.transport.frames import (
     encode_frame,
     is_known,
 )
-from edge_agent.transport.messages import Hello, TurnOpening, Usage, Welcome, error_frame, tokens_frame
+from edge_agent.transport.messages import Hello, TurnOpening, Welcome, error_frame
 from edge_agent.transport.numbering import Numbering
 
 log = logging.getLogger("cloud_stub")

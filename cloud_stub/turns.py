@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from cloud_stub.backends.base import Backend, Prompt
 from edge_agent.errors import CloudError, EdgeAgentError
+from edge_agent.transport.answers import Done, Usage
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.messages import Done, TurnOpening, Usage
+from edge_agent.transport.messages import TurnOpening
 from edge_agent.types import TokenEvent
 
 log = logging.getLogger("cloud_stub")

@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
 from edge_agent.errors import CloudError
+from edge_agent.transport.answers import Done, Usage, tokens_of
 from edge_agent.transport.codecs import EncodedTensor, check_declaration
 from edge_agent.transport.connection import Connection
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.messages import MICRO, Done, TensorBegin, TurnOpening, Usage, Welcome, error_of, tokens_of
+from edge_agent.transport.messages import MICRO, TensorBegin, TurnOpening, Welcome, error_of
 from edge_agent.types import TokenEvent, Turn
 
 

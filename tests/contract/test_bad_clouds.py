@@ -14,10 +14,11 @@ import pytest
 
 from clouds import ENCODER, HIDDEN, WELCOME, asked, raw_server, request, running_cloud, scripted_cloud, until
 from edge_agent.errors import CloudError, UsageError
+from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.client import CloudClient
 from edge_agent.transport.connection import CLOSE_S
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
-from edge_agent.transport.messages import Done, Usage, Welcome, error_frame, tokens_frame
+from edge_agent.transport.messages import Welcome, error_frame
 from edge_agent.types import TokenEvent
 
 DEADLINE_MS = 1500
@@ -502,6 +503,22 @@ def test_an_error_frame_reaches_the_caller_with_code_and_retryable():
     assert (error.code, error.retryable) == ("overloaded", True)
     assert "1.5 s" in str(error)
     assert "\x1b" not in str(error)
+
+
+def test_an_answer_cannot_command_the_terminal_that_shows_it():
+    async def script(peer):
+        await peer.welcome()
+        await peer.question()
+        await peer.send(tokens_frame(0, [TokenEvent(0, "a \x1b[2Jred\x9b0m\ncat\x07", 0.5, 0.25)]))
+        await peer.send(Usage(9, 1, 0).to_frame())
+        await peer.send(Done(1, "stop", 0.5, 0.25).to_frame())
+        await peer.read()
+
+    async def main():
+        async with scripted_cloud(script) as url, CloudClient(url) as client:
+            return (await asked(client, request()))[0]
+
+    assert asyncio.run(main()) == "a [2Jred0m cat"
 
 
 def test_a_session_error_in_answer_to_hello_reaches_the_caller():

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.errors import CloudError
+from edge_agent.transport.answers import Done, Usage, tokens_of
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor, find_codec
 from edge_agent.transport.frames import (
@@ -24,7 +25,7 @@ from edge_agent.transport.frames import (
     parse_json,
 )
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.messages import Done, Hello, TensorBegin, TurnOpening, Usage, Welcome, error_of, tokens_of
+from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_of
 from edge_agent.types import Embeddings
 
 SMALL = Limits(tokens_per_tensor=64, hidden_size=64)

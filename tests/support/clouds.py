@@ -15,11 +15,12 @@ from cloud_stub.app import Access, CloudApp
 from cloud_stub.backends.base import Prompt
 from cloud_stub.turns import Prices, TurnDesk
 from edge_agent.errors import CloudError, UsageError
+from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
 from edge_agent.transport.codecs import EncodedTensor, find_codec
 from edge_agent.transport.frames import ENDPOINT, SUBPROTOCOL, Frame, FrameType, decode_frame, encode_frame
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.messages import Done, Hello, TensorBegin, TurnOpening, Usage, Welcome, tokens_frame, uuid7
+from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, uuid7
 from edge_agent.transport.numbering import Numbering
 from edge_agent.types import Embeddings, Generation, TokenEvent
 

@@ -11,18 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.codecs import Int8Zstd, find_codec
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
-from edge_agent.transport.messages import (
-    Done,
-    Hello,
-    TensorBegin,
-    TurnOpening,
-    Usage,
-    Welcome,
-    error_frame,
-    tokens_frame,
-)
+from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_frame
 from edge_agent.transport.numbering import Numbering
 from edge_agent.types import F32, Embeddings, TokenEvent, Turn
 

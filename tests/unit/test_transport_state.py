@@ -8,23 +8,12 @@ import uuid
 import numpy as np
 import pytest
 
+from edge_agent.transport.answers import Done, Usage, tokens_frame, tokens_of
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.codecs import EncodedTensor, find_codec
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.messages import (
-    Done,
-    Hello,
-    TensorBegin,
-    TurnOpening,
-    Usage,
-    Welcome,
-    error_frame,
-    error_of,
-    tokens_frame,
-    tokens_of,
-    uuid7,
-)
+from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_frame, error_of, uuid7
 from edge_agent.transport.numbering import Numbering
 from edge_agent.types import Embeddings, TokenEvent, Turn
 
@@ -142,6 +131,29 @@ def test_unknown_meta_keys_are_ignored():
 def test_tokens_survive_with_text_of_any_language():
     events = [TokenEvent(5, "tafel \N{GRINNING FACE}", 0.5, 0.25), TokenEvent(2**32 - 1, "", 1.0, 0.0)]
     assert tokens_of(tokens_frame(3, events), 3, Limits()) == events
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        ("\x9b2Jgone", "2Jgone"),
+        ("\x1b]0;title\x07x", "]0;titlex"),
+        ("a\nb\tc\r\nd", "a b c d"),
+        ("b\x08\x7f\x00", "b"),
+        ("\x85\x8d", ""),
+        ("caf\u00e9 \u4e2d \N{GRINNING FACE}", "caf\u00e9 \u4e2d \N{GRINNING FACE}"),
+    ],
+)
+def test_tokens_are_rid_of_what_would_command_a_terminal(sent, shown):
+    (event,) = tokens_of(tokens_frame(0, [TokenEvent(5, sent, 0.5, 0.25)]), 0, Limits())
+    assert event.text == shown
+
+
+@pytest.mark.parametrize("code", ["\x1b[31m", "", "Code", "a" * 33, "two words"])
+def test_an_error_with_a_code_that_is_none_is_refused(code):
+    with pytest.raises(FrameError):
+        error_of(Frame(FrameType.ERROR, {"code": code, "message": "x"}))
 
 
 def test_a_turn_id_is_a_uuid_of_version_7_that_sorts_by_time():
