@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from edge_agent.errors import CloudError, UsageError
-from edge_agent.transport.connection import CLOSE_S, Connection, SessionFactory, bounded, connect, open_session
+from edge_agent.transport.connection import (
+    CLOSE_S,
+    Connection,
+    SessionFactory,
+    bounded,
+    connect,
+    open_session,
+    trouble_of,
+)
 from edge_agent.transport.exchange import Exchange, TurnRequest, TurnResult, check_request
 from edge_agent.transport.frames import ENDPOINT, Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
@@ -105,8 +113,10 @@ class CloudClient:
         started_s = loop.time()
         try:
             status = await bounded(self._health_status(), started_s + timeout_s, "asking for its health")
-        except (CloudError, aiohttp.ClientError, OSError, ValueError) as error:
-            return CloudHealth(False, detail=str(error) or type(error).__name__)
+        except CloudError as error:
+            return CloudHealth(False, detail=error.message)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return CloudHealth(False, detail=trouble_of(self._health_url, error).message)
         rtt_ms = (loop.time() - started_s) * 1000
         return CloudHealth(status == 200, rtt_ms, "" if status == 200 else f"{self._health_url} answers HTTP {status}")
 

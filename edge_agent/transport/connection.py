@@ -204,16 +204,23 @@ async def connect(
     except asyncio.TimeoutError as error:
         code = "timeout" if limit_s == deadline_s else "unreachable"
         raise CloudError(f"no connection to {url} in time", _START, code=code) from error
-    except aiohttp.WSServerHandshakeError as error:
-        raise _refusal(url, error.status) from error
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise CloudError(f"the certificate of {url} is not trusted", code="auth", retryable=False) from error
-    except (aiohttp.ClientConnectionError, OSError) as error:
-        raise CloudError(f"no connection to {url}", _START, code="unreachable") from error
-    except (aiohttp.ClientError, ValueError) as error:
-        text = f"{url} does not answer as an EAP/1 cloud ({type(error).__name__})"
-        raise CloudError(text, code="protocol", retryable=False) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise trouble_of(url, error) from error
     return Connection(socket)
+
+
+def trouble_of(url: str, error: Exception) -> CloudError:
+    """What an error of aiohttp or of the sockets below means to who asked `url`."""
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return _refusal(url, error.status)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return CloudError(f"the certificate of {url} is not trusted", _TRUST, code="auth", retryable=False)
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return CloudError(f"{url} does not speak TLS", _TRUST, code="protocol", retryable=False)
+    if isinstance(error, (aiohttp.ClientConnectionError, OSError)):
+        return CloudError(f"no connection to {url}", _START, code="unreachable")
+    text = f"{url} does not answer as an EAP/1 cloud ({type(error).__name__})"
+    return CloudError(text, code="protocol", retryable=False)
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -224,6 +231,7 @@ def open_session() -> aiohttp.ClientSession:
 
 
 SessionFactory = Callable[[], aiohttp.ClientSession]
+_TRUST = "docs/cloud.md has the commands for a certificate of one's own"
 _START = "is it running? start one with: python -m cloud_stub"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
@@ -88,11 +89,12 @@ async def running_cloud(
     max_in_flight: int = 8,
     max_sessions: int = 8,
     monotonic_s: Callable[[], float] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Cloud]:
     clock = {} if monotonic_s is None else {"monotonic_s": monotonic_s}
     desk = TurnDesk(backend or FakeBackend(), prices=prices, limits=limits, max_in_flight=max_in_flight, **clock)
     app = CloudApp(desk, Access(token), max_sessions=max_sessions)
-    async with listening(app.app) as url:
+    async with listening(app.app, tls) as url:
         try:
             yield Cloud(desk, app, url)
         finally:
@@ -102,13 +104,14 @@ async def running_cloud(
 
 
 @contextlib.asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
+async def listening(app: web.Application, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve `app`; its URL. With `tls` by the name of localhost, as its certificate says."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"{'https://localhost' if tls else 'http://127.0.0.1'}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -198,7 +201,9 @@ WELCOME = Welcome(1, "scripted", ("int8-zstd",), (ENCODER,), HIDDEN)
 
 
 @contextlib.asynccontextmanager
-async def scripted_cloud(script: Callable[[Peer], Awaitable[None]]) -> AsyncIterator[str]:
+async def scripted_cloud(
+    script: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """A server whose every WebSocket is served by `script`, and which answers /healthz."""
 
     async def upgrade(request: web.Request) -> web.WebSocketResponse:
@@ -214,7 +219,7 @@ async def scripted_cloud(script: Callable[[Peer], Awaitable[None]]) -> AsyncIter
     app = web.Application()
     app.router.add_get(ENDPOINT, upgrade)
     app.router.add_get("/healthz", health)
-    async with listening(app) as url:
+    async with listening(app, tls) as url:
         yield url
 
 
