@@ -218,7 +218,7 @@ def load(path: Path | None = None) -> Loaded:
     Raises UsageError, on one line, for an unreadable file, bad TOML, an unknown key, a wrong type or range.
     """
     named = path or (Path(os.environ["EDGE_AGENT_CONFIG"]) if os.environ.get("EDGE_AGENT_CONFIG") else None)
-    chosen = named or next((p for p in default_paths() if p.is_file()), None)
+    chosen = named or next((p for p in default_paths() if os.path.isfile(p)), None)  # noqa: PTH113 - never raises
     loaded = Loaded(Config(), {})
     if chosen is None:
         return loaded

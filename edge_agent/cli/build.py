@@ -27,6 +27,7 @@ from edge_agent.types import Decision, ModalityFeatures, Observation, SystemStat
 from edge_agent.vlm import Bundle
 from edge_agent.vlm.manifest import read_manifest
 
+MAX_TOKEN_BYTES = 4096
 log = logging.getLogger(__name__)
 
 
@@ -50,14 +51,23 @@ def state_dir(config: Config) -> Path:
 def cloud_token(config: Config) -> str | None:
     """The bearer token from EDGE_AGENT_CLOUD_TOKEN or the token file; None if neither is set. Raises UsageError."""
     if os.environ.get("EDGE_AGENT_CLOUD_TOKEN"):
-        return os.environ["EDGE_AGENT_CLOUD_TOKEN"].strip()
+        return _checked_token(os.environ["EDGE_AGENT_CLOUD_TOKEN"], "EDGE_AGENT_CLOUD_TOKEN")
     if not config.cloud.token_file:
         return None
     path = user_path(config.cloud.token_file)
     try:
-        return path.read_text(encoding="utf-8").strip()[:4096]
+        if not path.is_file() or path.stat().st_size > MAX_TOKEN_BYTES:
+            raise UsageError(f"cloud.token_file {path} is no small regular file", "name a file with the token alone")
+        return _checked_token(path.read_text(encoding="utf-8"), f"cloud.token_file {path}")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cloud.token_file {path} cannot be read: {error}", "name a readable text file") from error
+
+
+def _checked_token(text: str, origin: str) -> str:
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"{origin} holds no token", "a token is one line of printable characters without spaces")
+    return token
 
 
 def extractor_factory(settings: FeatureSettings) -> Callable[[], FeatureExtractor]:

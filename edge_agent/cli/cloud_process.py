@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +15,15 @@ from edge_agent.errors import CloudError
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Runs in the child: ask Linux to end it when its parent dies, however that happens; prctl(2)."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class CloudProcess:
@@ -31,6 +42,7 @@ class CloudProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=Path(tempfile.gettempdir()),
+            preexec_fn=_end_with_parent,
         )
         try:
             self.url = await asyncio.wait_for(self._listening(self._process), START_TIMEOUT_S)

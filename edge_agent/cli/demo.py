@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import AsyncExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -75,10 +76,15 @@ async def _demo(clip: Path, fast: bool, say: Say) -> None:
 
     async with AsyncExitStack() as stack:
         with waiting("opening the model and starting the cloud", say.as_json):
+            books = stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-demo-"))
             model = await asyncio.to_thread(open_model, settle(None).config)
             cloud = await stack.enter_async_context(CloudProcess())
         say.step(f"the cloud listens on {cloud.url}; the clip plays")
-        settings = {name: settle(None, route=name, cloud_url=cloud.url) for name in ROUTES}
+        # Books of its own: a demonstration neither spends the user's budget nor fails when that is spent.
+        settings = {
+            name: settle(None, route=name, cloud_url=cloud.url).override("run.state_dir", books, "demo")
+            for name in ROUTES
+        }
         agents = {n: await stack.enter_async_context(open_agent(s.config, model)) for n, s in settings.items()}
         every = EveryRoute(agents, say)
         auto = settings["auto"]

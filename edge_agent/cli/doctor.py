@@ -59,6 +59,8 @@ def examine(config_path: Path | None, cloud_url: str | None) -> list[Check]:
     loaded, config_check = setup.read_config(config_path)
     config = loaded.config
     url = config.cloud.url if cloud_url is None else cloud_url
+    if config.limits.private:  # then nothing may connect, a health request neither
+        url = ""
     pool = ThreadPoolExecutor(PROBES_AT_ONCE)
     try:
         found = _start_probes(pool, config, url)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
+from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import emit
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import Row, Scored, blinded, is_right, read_rows, report, sample
@@ -29,9 +29,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path), help='Lines of {"image","question","answer"}.')
+@click.option("--data", required=True, type=FILE, help='Lines of {"image","question","answer"}.')
 @click.option("--limit", type=click.IntRange(min=1), help="Only this many questions, drawn by the seed.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--blind", is_flag=True, help="Give each question another photo of the set.")
 @deciding_options
 @json_option

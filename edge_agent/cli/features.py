@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edge_agent.cli.inputs import inputs_of_file
-from edge_agent.cli.options import config_option, json_option
+from edge_agent.cli.options import FILE, config_option, json_option
 from edge_agent.cli.output import emit
 from edge_agent.cli.running import run
 from edge_agent.config import load
@@ -21,7 +21,7 @@ CHUNK_S = 0.1
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--tiles", is_flag=True, help="With --json: the maps of entropy and difference per tile, too.")
 @config_option
 @json_option

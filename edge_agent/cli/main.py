@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ COMMANDS = {
 }
 EXIT_INTERRUPTED = 130
 EXIT_BUG = 70
+EXIT_OUTPUT = 74
 
 
 class LazyGroup(click.Group):
@@ -72,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
     try:
         result = cli.main(args=arguments, prog_name="edge-agent", standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -84,13 +88,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _fail(str(error), error.exit_code)
+    except SystemExit as stop:  # a signal, after the clean-up; click ends with 1 where stdout's reader went away
+        return _reader_left() if stop.code == 1 else int(stop.code or 0)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away; nothing is left to say to it
-        return 0
+        return _reader_left()
+    except OSError as error:
+        if debug:
+            raise
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO):
+            return _bug(error)
+        _drop_stdout()
+        return _fail(f"the output cannot be written: {error.strerror}", EXIT_OUTPUT)
     except Exception as error:
         if debug:
             raise
-        return _fail(f"a bug: {type(error).__name__}: {error}: please report it with the output of --debug", EXIT_BUG)
+        return _bug(error)
+
+
+def _bug(error: Exception) -> int:
+    return _fail(f"a bug: {type(error).__name__}: {error}: please report it with the output of --debug", EXIT_BUG)
+
+
+def _reader_left() -> int:
+    """`| head` has seen enough: that is no failure, and nothing is left to say."""
+    _drop_stdout()
+    return 0
+
+
+def _drop_stdout() -> None:
+    """What is still buffered goes nowhere, else Python would complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str, code: int) -> int:

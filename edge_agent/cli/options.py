@@ -13,10 +13,10 @@ from edge_agent.parts import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+FILE = click.Path(path_type=Path, readable=False)  # what cannot be read is the source's to say, with its own exit code
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, logs on stderr.")
-config_option = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (TOML)."
-)
+config_option = click.option("--config", "config_path", type=FILE, help="Configuration file (TOML).")
 
 _DECIDING = (
     click.option("--route", type=click.Choice(["auto", "local", "cloud"]), default="auto", show_default=True),

@@ -17,7 +17,7 @@ import click
 
 from edge_agent.agent import check_question
 from edge_agent.cli.build import extractor_factory, open_agent, open_model, user_path
-from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
+from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
 from edge_agent.cli.running import run
 from edge_agent.clock import SystemClock
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--clip", type=click.Path(path_type=Path), help="Watch a video file with its sound, then end.")
+@click.option("--clip", type=FILE, help="Watch a video file with its sound, then end.")
 @click.option("--camera", metavar="URI", help="Watch a camera: index, device path or URL.")
 @click.option("--mic", is_flag=True, help="Listen to the default microphone, too.")
 @click.option("--question", help="What the triggers ask.")

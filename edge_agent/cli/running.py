@@ -1,4 +1,4 @@
-"""Runs a command's coroutine so that Ctrl-C cancels it once, in the same way on every Python."""
+"""Runs a command's coroutine so that a signal cancels it and it cleans up, in the same way on every Python."""
 
 from __future__ import annotations
 
@@ -10,33 +10,46 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class _Interrupted(Exception):
-    """Ctrl-C, carried out of the event loop, which a KeyboardInterrupt inside a task would tear apart."""
+    """A signal, carried out of the event loop, which a KeyboardInterrupt inside a task would tear apart."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Like asyncio.run; Ctrl-C cancels `work`, waits for its clean-up, and raises KeyboardInterrupt."""
+    """Like asyncio.run, but a signal cancels `work` and its clean-up is awaited.
+
+    Then Ctrl-C raises KeyboardInterrupt; SIGTERM and SIGHUP raise SystemExit with 128 and the signal's number.
+    """
     try:
         return asyncio.run(_interruptible(work))
-    except _Interrupted:
-        raise KeyboardInterrupt from None
+    except _Interrupted as interrupted:
+        if interrupted.number is signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(128 + interrupted.number) from None
 
 
 async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-    interrupted = False
+    caught: list[signal.Signals] = []
 
-    def interrupt() -> None:
-        nonlocal interrupted
-        interrupted = True
+    def interrupt(number: signal.Signals) -> None:
+        caught.append(number)
         task.cancel()
 
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    for number in SIGNALS:
+        loop.add_signal_handler(number, interrupt, number)
     try:
         return await task
     except asyncio.CancelledError:
-        if interrupted:
-            raise _Interrupted from None
+        if caught:
+            raise _Interrupted(caught[0]) from None
         raise
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

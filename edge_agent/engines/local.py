@@ -35,6 +35,7 @@ class BundleModel:
         self._bundle = bundle
         self._vision = VisionEncoder(bundle, threads=threads)
         self._generator = Generator(bundle, threads=threads)
+        self._room = max(1, (bundle.context - bundle.tokens_per_image) // 2)  # the other half is for the question
         self.encoder_id = bundle.encoder_id
         self.embedding_bytes = bundle.tokens_per_image * (bundle.hidden_size + 4)  # int8 and a float32 scale a token
 
@@ -46,7 +47,7 @@ class BundleModel:
             query.embeddings,
             query.question,
             history=query.history,
-            max_new_tokens=query.max_new_tokens,
+            max_new_tokens=min(query.max_new_tokens, self._room),
             cancelled=cancelled.is_set,
         )
 

@@ -59,13 +59,13 @@ def regular_file(path: Path, kind: str, most_bytes: int = MAX_FILE_BYTES) -> int
     """The size of a readable, regular file that is not empty. Raises InputError."""
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # before it is opened: opening a pipe waits for somebody who writes
+            raise InputError(f"{path} is not a regular file", f"name a {kind}")
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path}: {words}", f"name a readable {kind}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is not a regular file", f"name a {kind}")
+        raise InputError(f"{str(path)[:300]}: {words}", f"name a readable {kind}") from error
     if status.st_size == 0:
         raise InputError(f"{path} is empty", f"name a {kind} with something in it")
     if status.st_size > most_bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Callable
 
 from edge_agent.errors import InputError
@@ -55,9 +56,13 @@ def _png(data: bytes) -> tuple[int, int]:
     at = 8
     while data[at + 4 : at + 8] != b"IEND":
         (length,) = struct.unpack_from(">I", data, at)
-        at += 12 + length
-        if at + 8 > len(data):
+        after = at + 12 + length
+        if after + 8 > len(data):
             raise DamagedError(f"the end of a picture of {width}x{height} pixels is missing")
+        (stored,) = struct.unpack_from(">I", data, after - 4)
+        if zlib.crc32(memoryview(data)[at + 4 : after - 4]) != stored:
+            raise DamagedError("a checksum is wrong")
+        at = after
     return width, height
 
 

@@ -19,8 +19,9 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,mjpeg,h264,hevc,"
     "wav,w64,caf,aiff,mp3,flac,aac"
 )  # no playlists: a file that names other files or addresses is not a clip
-MAX_CHANNELS = 64
-MAX_RATE_HZ = 768_000
+MAX_CHANNELS = 8
+MAX_RATE_HZ = 192_000
+MAX_SAMPLES_PER_S = 768_000  # of all channels: 8 at 96 kHz, 4 at 192 kHz
 
 
 @contextmanager
@@ -73,8 +74,9 @@ def decoded(container: Any, path: Path, kind: str, *streams: Any) -> Iterator[An
 def check_sound(path: Path, stream: Any) -> None:
     """Refuse a sound by its declared shape. Raises InputError."""
     rate_hz, channels = stream.codec_context.sample_rate or 0, stream.codec_context.channels or 0
-    if not 0 < rate_hz <= MAX_RATE_HZ or not 0 < channels <= MAX_CHANNELS:
-        hint = f"1..{MAX_CHANNELS} channels of 1..{MAX_RATE_HZ} Hz are read"
+    known = 0 < rate_hz <= MAX_RATE_HZ and 0 < channels <= MAX_CHANNELS
+    if not known or rate_hz * channels > MAX_SAMPLES_PER_S:
+        hint = f"at most {MAX_CHANNELS} channels, {MAX_RATE_HZ} Hz and {MAX_SAMPLES_PER_S} samples a second are read"
         raise InputError(f"{path} declares {channels} channels of {rate_hz} Hz", hint)
 
 

@@ -41,6 +41,7 @@ def decode_photo(data: bytes, name: object) -> U8:
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }
     shrink = next((by for by in (1, 2, 4) if max(width, height) <= LONG_SIDE * by), 8)
+    shrink = shrink if min(width, height) >= shrink else 1  # a strip has nothing to halve
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags[shrink])
     except cv2.error as error:

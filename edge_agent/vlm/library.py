@@ -11,6 +11,7 @@ from edge_agent.errors import ModelError
 from edge_agent.vlm.bundle import VISION
 from edge_agent.vlm.manifest import file_problems, read_manifest
 
+DAMAGED = "damaged"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -40,17 +41,27 @@ def _bundles() -> dict[str, Path]:
     """Name of the folder to folder, of every folder with a manifest on the search path."""
     found: dict[str, Path] = {}
     for folder in search_path():
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if (path / "manifest.json").is_file():
-                    found.setdefault(path.name, path)
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError:  # not there, no folder, or somebody else's
+            continue
+        for path in paths:
+            if _has_manifest(path):
+                found.setdefault(path.name, path)
     return found
+
+
+def _has_manifest(path: Path) -> bool:
+    return os.path.isfile(path / "manifest.json")  # noqa: PTH113 - never raises
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
     """The folder of a bundle, given by path or by name. Raises ModelError naming the nearest known one."""
-    path = Path(name_or_path).expanduser()
-    if (path / "manifest.json").is_file():
+    try:
+        path = Path(name_or_path).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"{str(name_or_path)[:200]}: {error}", "write the path without ~") from error
+    if _has_manifest(path):
         return path
     known = _bundles()
     if str(name_or_path) in known:
@@ -65,10 +76,14 @@ def find_bundle(name_or_path: str | Path) -> Path:
 
 
 def list_bundles() -> list[BundleInfo]:
-    """Every bundle on the search path whose manifest can be read, by name; a broken manifest raises ModelError."""
+    """Every bundle on the search path, by name. One whose manifest cannot be read has the version "damaged"."""
     made = []
     for name, path in sorted(_bundles().items()):
-        manifest = read_manifest(path)
+        try:
+            manifest = read_manifest(path)
+        except ModelError:
+            made.append(BundleInfo(name, path, DAMAGED, 0, "", False))
+            continue
         has_vision = any(entry.name == VISION for entry in manifest.files)
         made.append(BundleInfo(name, path, manifest.version, manifest.size_bytes, manifest.encoder_id, has_vision))
     return made

@@ -78,7 +78,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise ModelError(f"{path} is larger than {_MAX_JSON_BYTES >> 20} MiB", VERIFY)
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read ({error})", VERIFY) from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} does not hold a JSON object", VERIFY)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 import wave
 import zlib
 from collections.abc import Callable
@@ -43,6 +46,16 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def two_line_token(folder: Path) -> Path:
+    token = written(folder / "token", b"one\ntwo\n")
+    return written(folder / "c.toml", f'[cloud]\ntoken_file = "{token}"\n'.encode())
+
+
 def truncated_jpeg(folder: Path) -> Path:
     whole = jpeg(folder / "whole.jpg").read_bytes()
     return written(folder / "cut.jpg", whole[: len(whole) // 2])
@@ -65,6 +78,16 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], int]] = {
     "text named .mp4": (lambda d: ["--video", str(written(d / "t.mp4", b"hello there\n" * 99)), QUESTION], 3),
     "clip without frames": (lambda d: ["--video", str(sound_only_clip(d)), QUESTION], 3),
     "missing sound": (lambda d: ["--audio", str(d / "none.wav"), QUESTION], 3),
+    "pipe as photo": (lambda d: ["--image", str(pipe(d / "p.jpg")), QUESTION], 3),
+    "8 channels at 192 kHz": (
+        lambda d: ["--image", str(jpeg(d / "p.jpg")), "--audio", str(wav(d / "s.wav", 1920, 8, 192000)), QUESTION],
+        3,
+    ),
+    "name too long": (lambda d: ["--image", str(d / ("x" * 5000)), QUESTION], 3),
+    "token of two lines": (
+        lambda d: ["--image", str(jpeg(d / "p.jpg")), "--config", str(two_line_token(d)), QUESTION],
+        2,
+    ),
     "sound of 0 samples": (lambda d: ["--audio", str(wav(d / "z.wav", 0)), QUESTION], 3),
     "text named .wav": (lambda d: ["--audio", str(written(d / "t.wav", b"hello there\n" * 99)), QUESTION], 3),
     "no such camera": (lambda d: ["--camera", "97", QUESTION], 3),
@@ -105,6 +128,28 @@ def test_an_unknown_policy_or_command_names_the_nearest(tmp_path: Path, capfd: p
     err = capfd.readouterr().err
     assert "did you mean 'msao'?" in err
     assert "did you mean 'features'?" in err
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    photo = jpeg(tmp_path / "p.jpg")
+    command = [sys.executable, "-m", "edge_agent", "features", str(photo), "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 74
+    assert done.stderr == "edge-agent: the output cannot be written: No space left on device\n"
+
+
+def test_closed_stdout_and_stderr_and_a_reader_that_leaves_are_no_bugs(tmp_path: Path) -> None:
+    photo = jpeg(tmp_path / "p.jpg")
+    ask = f"{sys.executable} -m edge_agent ask --image {photo} --route local '{QUESTION}'"
+    for line in (f"{ask} 2>&-", f"{ask} --json 2>&-", f"{ask} >&-", f"{ask} <&-"):
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stderr)
+        assert done.stdout or ">&-" in line
+    agent = f"{sys.executable} -m edge_agent"
+    line = f"{{ {agent} config explain; echo $? >&2; }} | head -1"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "0"
 
 
 def test_commands_of_later_releases_do_not_exist(capfd: pytest.CaptureFixture[str]) -> None:

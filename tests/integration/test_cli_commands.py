@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,26 @@ def test_the_demo_answers_by_each_route_and_after_the_cut(tmp_path: Path) -> Non
     assert answers[-1]["asked_for"] == "cloud"
     assert answers[-1]["route"] == "local"
     assert "the cloud was not reached" in answers[-1]["reason"]
+
+
+def test_a_demo_that_is_ended_takes_its_cloud_along(tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen([*AGENT, "demo"], stdout=subprocess.PIPE, cwd=tmp_path)
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split(b"127.0.0.1:")[1].split(b";")[0])
+        process.send_signal(number)
+        assert process.wait(20) == (128 + number if number == signal.SIGTERM else -number)
+        process.stdout.close()
+        for _ in range(100):
+            if not listens(port):
+                break
+            time.sleep(0.1)
+        assert not listens(port)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_run_answers_on_change_on_sound_and_when_asked(tmp_path: Path) -> None:

@@ -71,9 +71,14 @@ def test_damage_in_the_middle_keeps_what_was_read(tmp_path: Path) -> None:
     assert 0 < len([i for i in items_of(ClipSource(path)) if isinstance(i, Frame)]) <= 60
 
 
-def test_eight_channels_at_192_khz_become_mono_at_16_khz(tmp_path: Path) -> None:
-    wave = (np.sin(np.arange(192000) * 2 * np.pi * 440 / 192000) * 20000).astype(np.int16)
-    sound = load_sound(make_wav(tmp_path / "s.wav", np.repeat(wave[:, None], 8, axis=1), 192000))
+def test_eight_channels_at_192_khz_are_more_than_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="8 channels of 192000 Hz"):
+        load_sound(make_wav(tmp_path / "s.wav", np.zeros((192000, 8), np.int16), 192000))
+
+
+def test_eight_channels_at_48_khz_become_mono_at_16_khz(tmp_path: Path) -> None:
+    wave = (np.sin(np.arange(48000) * 2 * np.pi * 440 / 48000) * 20000).astype(np.int16)
+    sound = load_sound(make_wav(tmp_path / "s.wav", np.repeat(wave[:, None], 8, axis=1), 48000))
     assert sound.rate_hz == 16000
     assert sound.samples.dtype == np.float32
     assert sound.duration_s == pytest.approx(1.0, abs=0.01)

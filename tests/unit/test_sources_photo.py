@@ -80,8 +80,24 @@ def test_a_large_photo_is_decoded_smaller(tmp_path: Path) -> None:
 
 def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(InputError, match="not a regular file"):
-        load_photo(Path("/dev/zero"))
+    for path in (tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(InputError, match="not a regular file"):
+            load_photo(path)
+
+
+def test_a_flipped_byte_in_a_png_is_seen_before_it_is_decoded(tmp_path: Path) -> None:
+    data = bytearray(encoded(".png"))
+    data[len(data) // 2] ^= 1
+    path = tmp_path / "photo.png"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="a checksum is wrong"):
+        load_photo(path)
+
+
+def test_a_long_strip_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "strip.png"
+    path.write_bytes(encoded(".png", np.zeros((1, 20000, 3), np.uint8)))
+    assert load_photo(path).pixels.shape == (1, 20000, 3)
 
 
 @given(st.sampled_from(KINDS), st.data())

@@ -78,7 +78,7 @@ def probe(name: str, /, *, within_s: float = PROBE_TIMEOUT_S, probes: str = MODU
 
 def _read(output: str) -> Probed:
     try:
-        values = json.loads(last_line(output))
+        values = json.loads(last_line(output, len(output)))
     except ValueError:
         return Probed(error="the probe's answer cannot be read")
     return Probed(values) if isinstance(values, dict) else Probed(error="the probe's answer cannot be read")

@@ -31,7 +31,7 @@ def _defaults() -> Loaded:
 
 def _in_use(path: Path | None, loaded: Loaded) -> str:
     named = path or (Path(os.environ["EDGE_AGENT_CONFIG"]) if os.environ.get("EDGE_AGENT_CONFIG") else None)
-    used = named or next((p for p in default_paths() if p.is_file()), None)
+    used = named or next((p for p in default_paths() if os.path.isfile(p)), None)  # noqa: PTH113 - never raises
     if used is None:
         return f"no file, all defaults; it would be {default_paths()[0]}"
     changed = [leaf for leaf in loaded.settings() if leaf.value != leaf.default]
