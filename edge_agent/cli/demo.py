@@ -81,10 +81,8 @@ async def _demo(clip: Path, fast: bool, say: Say) -> None:
             cloud = await stack.enter_async_context(CloudProcess())
         say.step(f"the cloud listens on {cloud.url}; the clip plays")
         # Books of its own: a demonstration neither spends the user's budget nor fails when that is spent.
-        settings = {
-            name: settle(None, route=name, cloud_url=cloud.url).override("run.state_dir", books, "demo")
-            for name in ROUTES
-        }
+        routed = {name: settle(None, route=name, cloud_url=cloud.url) for name in ROUTES}
+        settings = {name: loaded.override("run.state_dir", books, "demo") for name, loaded in routed.items()}
         agents = {n: await stack.enter_async_context(open_agent(s.config, model)) for n, s in settings.items()}
         every = EveryRoute(agents, say)
         auto = settings["auto"]

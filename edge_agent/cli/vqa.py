@@ -68,9 +68,7 @@ def _row(path: Path, number: int, line: str) -> Row:
         raise InputError(f"{path}:{number}: no text in one of {', '.join(wanted)}", hint)
     image = path.parent / row["image"]
     if not os.path.isfile(image):  # noqa: PTH113 - never raises
-        raise InputError(
-            f"{path}:{number}: no such photo: {str(image)[:300]}", "paths are relative to the file of rows"
-        )
+        raise InputError(f"{path}:{number}: no such photo: {str(image)[:300]}", "paths are relative to this file")
     return Row(image, row["question"], row["answer"], str(row.get("kind", "all")))
 
 

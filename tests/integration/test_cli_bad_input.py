@@ -51,9 +51,9 @@ def pipe(path: Path) -> Path:
     return path
 
 
-def two_line_token(folder: Path) -> Path:
+def two_line_token(folder: Path) -> str:
     token = written(folder / "token", b"one\ntwo\n")
-    return written(folder / "c.toml", f'[cloud]\ntoken_file = "{token}"\n'.encode())
+    return str(written(folder / "c.toml", f'[cloud]\ntoken_file = "{token}"\n'.encode()))
 
 
 def truncated_jpeg(folder: Path) -> Path:
@@ -85,7 +85,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], int]] = {
     ),
     "name too long": (lambda d: ["--image", str(d / ("x" * 5000)), QUESTION], 3),
     "token of two lines": (
-        lambda d: ["--image", str(jpeg(d / "p.jpg")), "--config", str(two_line_token(d)), QUESTION],
+        lambda d: ["--image", str(jpeg(d / "p.jpg")), "--config", two_line_token(d), QUESTION],
         2,
     ),
     "sound of 0 samples": (lambda d: ["--audio", str(wav(d / "z.wav", 0)), QUESTION], 3),
