@@ -40,12 +40,13 @@ _TOKENS_PER_FRAME = 256
 
 @dataclass(slots=True)
 class _Turn:
-    """A turn of this session: its tensors as they come, and the task that answers it."""
+    """A turn of this session: its tensors as they come, and the task that answers it. `over`: its last frame is out."""
 
     opening: TurnOpening
     assembly: TensorAssembly
     uploaded: asyncio.Event
     task: asyncio.Task[None] | None = None
+    over: bool = False
 
 
 class Session:
@@ -193,9 +194,9 @@ class Session:
         try:
             await asyncio.wait_for(self._answer(stream, turn), turn.opening.deadline_ms / 1000)
         except asyncio.TimeoutError:
-            await self._try_send(error_frame("timeout", "the deadline of the turn passed"), stream)
+            await self._give_up(stream, turn, error_frame("timeout", "the deadline of the turn passed"))
         except CloudError as error:
-            await self._try_send(_error_frame(error), stream)
+            await self._give_up(stream, turn, _error_frame(error))
         except ConnectionError:
             log.info("a client went away during its turn")
         finally:
@@ -216,24 +217,32 @@ class Session:
                     part = batch[start : start + _TOKENS_PER_FRAME]
                     await self._send(tokens_frame(first, part), stream)
                     first += len(part)
-        await self._finish(stream, record, replayed)
+        await self._finish(stream, turn, record, replayed)
 
-    async def _finish(self, stream: int, record: TurnRecord, replayed: bool) -> None:
+    async def _finish(self, stream: int, turn: _Turn, record: TurnRecord, replayed: bool) -> None:
         if record.ending is None:
             raise record.error or CloudError("the turn ended without a result", code="internal")
         usage, done = record.ending
         if replayed:
             usage = Usage(usage.prompt_tokens, usage.completion_tokens, usage.cost_microusd, replayed=True)
         await self._send(usage.to_frame(), stream)
+        turn.over = True
         await self._send(done.to_frame(), stream)
+
+    async def _give_up(self, stream: int, turn: _Turn, error: Frame) -> None:
+        if not turn.over:
+            turn.over = True
+            await self._try_send(error, stream)
 
     async def _refuse(self, stream: int, error: CloudError) -> None:
         """End the turn of `stream`, if it runs, with a typed error; the session goes on."""
         turn = self._turns.pop(stream, None)
         if turn is not None and turn.task is not None:
-            turn.task.cancel()
+            if not turn.over:
+                turn.task.cancel()
             await asyncio.gather(turn.task, return_exceptions=True)
-        await self._try_send(_error_frame(error), stream)
+        if turn is None or not turn.over:  # it may have come to its end before it heard of this
+            await self._try_send(_error_frame(error), stream)
         self._end(stream)
 
     async def _fail(self, error: FrameError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edge_agent.parts import Limits
 from edge_agent.types import Answer, Observation, Route
 from edge_agent.watch import Asked, Watcher
 
+EASY_QUESTION = "is there a cat in the picture?"
 ROUTES = ("local", "cloud", "auto")
 
 
@@ -50,7 +52,10 @@ class Say:
 
 
 class EveryRoute:
-    """Stands where a watcher wants an agent: the first question goes by each route, the others by the policy alone."""
+    """Stands where a watcher wants an agent: the first question goes by each route, the others by the policy alone.
+
+    After each open question comes an easy one, for which the device is mostly sure enough.
+    """
 
     def __init__(self, agents: dict[str, Agent], say: Say) -> None:
         self._agents = agents
@@ -61,11 +66,13 @@ class EveryRoute:
     async def ask(self, observation: Observation, limits: Limits) -> Answer:
         at_s = observation.frames[-1].timestamp_s
         self.last = observation
-        self._say.step(f'clip at {at_s:.1f} s: "{observation.question}"')
-        for name in ("auto",) if self.answered else ROUTES:
-            answer = await self._agents[name].ask(observation, limits)
-            self.answered.add(answer.route)
-            self._say.answer(name, observation.question, at_s, answer)
+        routes = ("auto",) if self.answered else ROUTES
+        for asked, names in ((observation, routes), (replace(observation, question=EASY_QUESTION), ("auto",))):
+            self._say.step(f'clip at {at_s:.1f} s: "{asked.question}"')
+            for name in names:
+                answer = await self._agents[name].ask(asked, limits)
+                self.answered.add(answer.route)
+                self._say.answer(name, asked.question, at_s, answer)
         return answer
 
 

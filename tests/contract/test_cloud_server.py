@@ -14,6 +14,7 @@ from edge_agent.transport.client import CloudClient
 from edge_agent.transport.frames import ENDPOINT, SUBPROTOCOL, Frame, FrameType, canonical_json, encode_frame
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening
+from edge_agent.transport.numbering import Numbering
 
 
 def talk(script, backend=None, **options):
@@ -330,6 +331,25 @@ def test_the_error_that_ends_a_broken_upload_carries_the_next_number_on_its_stre
     error, *others = talk(script)
     assert (error.type, error.stream, error.seq) == (FrameType.ERROR, 1, 0)
     assert [frame.seq for frame in others] == list(range(len(others)))
+
+
+def test_a_cancelled_turn_ends_exactly_once_whenever_cancel_comes():
+    async def script(client, cloud):
+        seen = Numbering(client.numbering.session)
+        seen.skip(0, seen=1)
+        ends = []
+        for stream in range(1, 120):
+            await client.ask(opening(max_tokens=20), stream=stream)
+            for _ in range(stream % 40):
+                await asyncio.sleep(0)
+            await client.send(Frame(FrameType.CANCEL), stream)
+            for frame in await client.until_end(stream):
+                seen.accept(frame)
+                assert frame.stream == stream
+            ends.append(frame.name)
+        return set(ends)
+
+    assert "ERROR" in talk(script, FakeBackend(words=20))
 
 
 def test_cancel_right_behind_turn_gives_its_place_back():
