@@ -245,6 +245,7 @@ class Agent:
             cost_usd=answer.cost_usd,
             confidence=end.confidence,
             draft_text=draft.text if draft is not None else None,
+            draft_entropy=draft.max_entropy if draft is not None else None,
             draft_accepted=draft.text == end.text if draft is not None else None,
         )
         return answer, outcome

@@ -113,5 +113,6 @@ def _without_decision(outcome: Outcome | None) -> dict[str, Any] | None:
         "cost_usd": outcome.cost_usd,
         "confidence": outcome.confidence,
         "draft_text": outcome.draft_text,
+        "draft_entropy": outcome.draft_entropy,
         "draft_accepted": outcome.draft_accepted,
     }

@@ -259,5 +259,6 @@ class Outcome:
     cost_usd: float
     confidence: float
     draft_text: str | None = None
+    draft_entropy: float | None = None
     draft_accepted: bool | None = None
     error: str | None = None

@@ -7,7 +7,8 @@ After arXiv 2604.02945. The paper's equations are not public to us; every formul
     S_tm(m)  share of m that repeats: frames that changed less than `still_share`, or sound without onsets
     beta(m)  softmax over the modalities at hand of how much the question's words ask for m
     MAS(m)   1 - beta(m) * (1 - S_sp(m)) * (1 - S_tm(m)),   1 = can be dropped, 0 = fully needed
-    theta    accept a draft whose largest normalised token entropy is <= theta; theta *= decay on a rejected draft
+    theta    accept a draft whose largest normalised token entropy is <= theta; theta *= decay on a rejected draft,
+             and a little back on a confirmed one; only drafts not far above theta (<= 2 theta) count
 
 The sign of MAS is ours. The spatial part is the cheap front that the kernels compute; a probe of early encoder
 features can refine it later without changing this seam.
@@ -56,6 +57,7 @@ SIGHT_WORDS = frozenset(
 SIGHT_PRIOR = 1.0  # a question that names no sense is about the picture
 WORD_WEIGHT = 2.0
 THETA_FLOOR = 0.01
+NEAR = 2.0
 THETA_RECOVERY = 0.02  # ours: each confirmed draft takes back this share of what rejections cost
 
 
@@ -88,8 +90,14 @@ class MsaoPolicy:
         return self._decision(Route.CASCADE, _upload(plans, self._codec), state, why)
 
     def observe(self, outcome: Outcome) -> None:
-        """Move the threshold: decay on a draft that the cloud did not confirm, slow recovery on a confirmed one."""
+        """Move the threshold: decay on a draft that the cloud did not confirm, slow recovery on a confirmed one.
+
+        Only drafts above the threshold ever reach the cloud. One far above it is expected to be rejected and says
+        nothing about those that are accepted; without this, every hard question would lower the threshold.
+        """
         if outcome.decision.policy != self.name or outcome.draft_accepted is None:
+            return
+        if outcome.draft_entropy is None or outcome.draft_entropy > NEAR * self.accept_entropy:
             return
         if outcome.draft_accepted:
             self.accept_entropy += THETA_RECOVERY * (self._settings.accept_entropy - self.accept_entropy)

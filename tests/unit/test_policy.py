@@ -99,9 +99,9 @@ def test_silent_sound_is_sparser_than_loud_sound() -> None:
     assert mas(0.0) > mas(0.1)
 
 
-def outcome(accepted: bool | None, policy: str = "msao") -> Outcome:
+def outcome(accepted: bool | None, policy: str = "msao", entropy: float | None = 0.001) -> Outcome:
     decision = Decision(Route.CASCADE, policy, "")
-    return Outcome(decision, Route.CLOUD, 1.0, 1, 0.0, 0.5, "draft", accepted)
+    return Outcome(decision, Route.CLOUD, 1.0, 1, 0.0, 0.5, "draft", entropy, accepted)
 
 
 def test_rejected_drafts_lower_the_threshold_and_confirmed_ones_bring_it_back() -> None:
@@ -121,7 +121,17 @@ def test_outcomes_of_others_or_without_a_draft_teach_nothing() -> None:
     policy = msao()
     policy.observe(outcome(None))
     policy.observe(outcome(False, policy="cloud"))
+    policy.observe(outcome(False, entropy=None))
     assert policy.accept_entropy == SETTINGS.accept_entropy
+
+
+def test_a_draft_far_above_the_threshold_says_nothing_about_it() -> None:
+    policy = msao()
+    for _ in range(50):
+        policy.observe(outcome(False, entropy=2.01 * SETTINGS.accept_entropy))
+    assert policy.accept_entropy == SETTINGS.accept_entropy
+    policy.observe(outcome(False, entropy=1.99 * SETTINGS.accept_entropy))
+    assert policy.accept_entropy < SETTINGS.accept_entropy
 
 
 def test_sparsity_is_a_share() -> None:
