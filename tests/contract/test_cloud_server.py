@@ -334,22 +334,22 @@ def test_the_error_that_ends_a_broken_upload_carries_the_next_number_on_its_stre
 
 
 def test_a_cancelled_turn_ends_exactly_once_whenever_cancel_comes():
-    async def script(client, cloud):
-        seen = Numbering(client.numbering.session)
-        seen.skip(0, seen=1)
-        ends = []
-        for stream in range(1, 120):
-            await client.ask(opening(max_tokens=20), stream=stream)
-            for _ in range(stream % 40):
-                await asyncio.sleep(0)
-            await client.send(Frame(FrameType.CANCEL), stream)
-            for frame in await client.until_end(stream):
-                seen.accept(frame)
-                assert frame.stream == stream
-            ends.append(frame.name)
-        return set(ends)
+    async def main():
+        async with running_cloud(FakeBackend(words=20)) as cloud, raw_client(cloud.url) as client:
+            seen = Numbering(client.numbering.session)
+            seen.skip(0, seen=1)
+            ends = []
+            for stream in range(1, 200):
+                await client.ask(opening(max_tokens=20), stream=stream)
+                await asyncio.sleep(stream % 40 / 10_000)
+                await client.send(Frame(FrameType.CANCEL), stream)
+                for frame in await client.until_end(stream):
+                    seen.accept(frame)
+                    assert frame.stream == stream, "an earlier turn ended twice"
+                ends.append(frame.name)
+            return set(ends)
 
-    assert "ERROR" in talk(script)
+    assert "ERROR" in asyncio.run(main())
 
 
 def test_cancel_right_behind_turn_gives_its_place_back():
