@@ -35,7 +35,7 @@ neon:
 	tools/test_neon.sh
 
 sanitize: $(VENV)/.installed-test
-	tools/sanitize.sh $(BIN)/python
+	tools/sanitize.sh $(abspath $(BIN))/python
 
 check: lint test sanitize neon
 

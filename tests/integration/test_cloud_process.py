@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,3 +234,13 @@ def test_a_token_comes_from_the_file_and_the_variable_wins(tmp_path: Path, monke
     monkeypatch.setenv("EDGE_AGENT_CLOUD_TOKEN", "from-variable")
     assert parse(["--host", "0.0.0.0", "--token-file", str(path)]).token == "from-variable"
     assert "from-variable" not in repr(parse([]))
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.15, 0.3])
+def test_ctrl_c_while_it_starts_leaves_no_traceback(delay_s: float, tmp_path: Path) -> None:
+    process = subprocess.Popen(command("--port", "0"), stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=READY_S)
+    assert process.returncode in (0, 130, -signal.SIGINT)
+    assert "Traceback" not in said or delay_s < 0.1, "before Python itself is up nobody can catch it"

@@ -49,7 +49,8 @@ def check_cloud(url: str, probed: Probed | None) -> Check:
     if values["misused"]:
         return Check("cloud", Status.WARN, values["detail"], f"cloud.url: {values['misused']}")
     if not values["reachable"]:
-        return Check("cloud", Status.WARN, f"{url} does not answer ({values['detail']}): answers stay local", start)
+        fix = "set SSL_CERT_FILE to the cloud's certificate" if "certificate" in values["detail"] else start
+        return Check("cloud", Status.WARN, f"{url} does not answer ({values['detail']}): answers stay local", fix)
     return Check("cloud", Status.OK, f"{url} is well, {values['rtt_ms']:.0f} ms away")
 
 
