@@ -66,11 +66,9 @@ def pictures(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     return first.astype(np.uint8), second.astype(np.uint8)
 
 
-def vision_cases(width: int, height: int) -> dict[str, dict[str, Call]]:
-    ours, scalar, reference = choose(), choose("scalar"), choose("reference")
-    bgr, bgr_after = pictures(width, height)
-    grey, after = ours.grey(bgr), ours.grey(bgr_after)
-    streams = {kernels: kernels.vision_stream(32, 128.0, 25) for kernels in (ours, scalar, reference)}
+def opencv_chains(bgr: np.ndarray, grey: np.ndarray, after: np.ndarray) -> dict[str, Call]:
+    """What one would write with OpenCV for each feature; `all` is them one after the other."""
+    height, width = grey.shape
 
     def opencv_entropy() -> None:
         bits(cv2.calcHist([grey], [0], None, [256], [0, 256]))
@@ -100,6 +98,21 @@ def vision_cases(width: int, height: int) -> dict[str, dict[str, Call]]:
         opencv_difference()
 
     return {
+        "entropy": opencv_entropy,
+        "tiles": opencv_tiles,
+        "edges": opencv_edges,
+        "difference": opencv_difference,
+        "all": opencv_all,
+    }
+
+
+def vision_cases(width: int, height: int) -> dict[str, dict[str, Call]]:
+    ours, scalar, reference = choose(), choose("scalar"), choose("reference")
+    bgr, bgr_after = pictures(width, height)
+    grey, after = ours.grey(bgr), ours.grey(bgr_after)
+    streams = {kernels: kernels.vision_stream(32, 128.0, 25) for kernels in (ours, scalar, reference)}
+    opencv = opencv_chains(bgr, grey, after)
+    return {
         "grey": {
             "ours": lambda: ours.grey(bgr),
             "scalar": lambda: scalar.grey(bgr),
@@ -108,28 +121,28 @@ def vision_cases(width: int, height: int) -> dict[str, dict[str, Call]]:
         "hist_entropy": {
             "ours": lambda: ours.entropy(grey),
             "scalar": lambda: scalar.entropy(grey),
-            "cv2.calcHist": opencv_entropy,
+            "cv2.calcHist": opencv["entropy"],
             "numpy.bincount": lambda: bits(np.bincount(grey.ravel(), minlength=256)),
         },
         "tile32_entropy": {
             "ours": lambda: ours.tile_entropy(grey, 32),
             "scalar": lambda: scalar.tile_entropy(grey, 32),
-            "cv2.calcHist loop": opencv_tiles,
+            "cv2.calcHist loop": opencv["tiles"],
         },
         "edge_laplacian": {
             "ours": lambda: ours.edges(grey, 128.0),
             "scalar": lambda: scalar.edges(grey, 128.0),
-            "cv2 chain": opencv_edges,
+            "cv2 chain": opencv["edges"],
         },
         "frame_diff": {
             "ours": lambda: ours.difference(grey, after, 25, 32),
             "scalar": lambda: scalar.difference(grey, after, 25, 32),
-            "cv2 chain without map": opencv_difference,
+            "cv2 chain without map": opencv["difference"],
         },
         "all_vision": {
             "ours": lambda: streams[ours].analyze(bgr),
             "scalar": lambda: streams[scalar].analyze(bgr),
-            "cv2 chain with tiles": opencv_all,
+            "cv2 chain with tiles": opencv["all"],
             "reference": lambda: streams[reference].analyze(bgr),
         },
     }

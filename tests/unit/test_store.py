@@ -26,10 +26,10 @@ from edge_agent.values import plain
 def test_reservations_never_exceed_the_budget(on_disk: bool, questions: list[tuple[float, float]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder) / "ledger.sqlite3"
-        keep_books(Ledger(disk, 1.0, ManualClock()) if on_disk else MemoryLedger(1.0, ManualClock()), questions)
+        check_books(Ledger(disk, 1.0, ManualClock()) if on_disk else MemoryLedger(1.0, ManualClock()), questions)
 
 
-def keep_books(ledger: Ledger | MemoryLedger, questions: list[tuple[float, float]]) -> None:
+def check_books(ledger: Ledger | MemoryLedger, questions: list[tuple[float, float]]) -> None:
     spent = 0.0
     for price, billed_share in questions:
         before = ledger.left_usd()
