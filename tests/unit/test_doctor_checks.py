@@ -14,7 +14,7 @@ ORT = runtime.Library("onnxruntime", ("onnxruntime", "onnxruntime-gpu"))
 CV2 = runtime.Library("cv2", ("opencv-python-headless",))
 
 
-def check_stands(check: Check, status: Status, *words: str, exit_code: int = 0) -> None:
+def checks(check: Check, status: Status, *words: str, exit_code: int = 0) -> None:
     """The check has that outcome, says those words, and names a command where something is to be done."""
     assert (check.status, check.exit_code) == (status, exit_code), check
     for word in words:
@@ -35,52 +35,50 @@ def check_stands(check: Check, status: Status, *words: str, exit_code: int = 0) 
     ],
 )
 def test_python_and_processor_are_those_that_have_wheels(version, machine_name, wide, status):
-    check_stands(runtime.check_python(version, machine_name, wide), status, machine_name)
+    checks(runtime.check_python(version, machine_name, wide), status, machine_name)
 
 
 def test_kernels_that_compute_rightly_name_the_instruction_set_in_use():
     probed = Probed({"problems": [], "isa": "neon", "available": ["reference", "scalar", "neon"], "cpu": []})
-    check_stands(runtime.check_kernels(probed), Status.OK, "neon in use")
+    checks(runtime.check_kernels(probed), Status.OK, "neon in use")
 
 
 def test_kernels_that_compute_wrongly_or_die_are_a_failed_self_test():
     wrong = Probed({"problems": ["avx2 kernels: grey differs"], "isa": "", "available": [], "cpu": []})
-    check_stands(runtime.check_kernels(wrong), Status.FAIL, "grey differs", "pip install", exit_code=5)
+    checks(runtime.check_kernels(wrong), Status.FAIL, "grey differs", "pip install", exit_code=5)
     died = Probed(error=signal_words(signal.SIGILL), crashed=True)
-    check_stands(runtime.check_kernels(died), Status.FAIL, "illegal instruction", exit_code=5)
+    checks(runtime.check_kernels(died), Status.FAIL, "illegal instruction", exit_code=5)
 
 
 def test_a_wrong_instruction_set_in_the_environment_is_taken_back_not_reinstalled():
     probed = Probed({"problems": ["EDGE_AGENT_ISA: no kernels for 'mmx'"], "isa": "", "available": [], "cpu": []})
-    check_stands(runtime.check_kernels(probed), Status.FAIL, "unset EDGE_AGENT_ISA", exit_code=5)
+    checks(runtime.check_kernels(probed), Status.FAIL, "unset EDGE_AGENT_ISA", exit_code=5)
 
 
 @pytest.mark.parametrize("version", ["1.21.0", "1.24.0", "1.24.2", "1.25.1", "1.26.0", "1.27.0"])
 def test_a_release_of_onnxruntime_known_to_be_bad_is_named(version):
-    check_stands(
-        runtime.check_library(ORT, Probed({"version": version})), Status.WARN, version, "pip install 'onnxruntime"
-    )
+    checks(runtime.check_library(ORT, Probed({"version": version})), Status.WARN, version, "pip install 'onnxruntime")
 
 
 @pytest.mark.parametrize("version", ["1.20.1", "1.21.1", "1.23.2", "1.27.1", "1.31.1", "2.0", "of unknown version"])
 def test_other_releases_of_onnxruntime_are_fine(version):
-    check_stands(runtime.check_library(ORT, Probed({"version": version})), Status.OK, version)
+    checks(runtime.check_library(ORT, Probed({"version": version})), Status.OK, version)
 
 
 def test_a_library_that_dies_by_a_signal_is_reported_in_words_with_the_command():
     check = runtime.check_library(CV2, Probed(error=signal_words(signal.SIGILL), crashed=True))
-    check_stands(check, Status.FAIL, "SIGILL", "pip install --force-reinstall opencv-python-headless", exit_code=4)
+    checks(check, Status.FAIL, "SIGILL", "pip install --force-reinstall opencv-python-headless", exit_code=4)
 
 
 def test_a_library_that_does_not_fit_numpy_is_mended_together_with_it():
     error = "ImportError: A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2"
-    check_stands(runtime.check_library(CV2, Probed(error=error)), Status.FAIL, "headless numpy", exit_code=4)
+    checks(runtime.check_library(CV2, Probed(error=error)), Status.FAIL, "headless numpy", exit_code=4)
 
 
 def test_a_missing_runtime_on_a_jetson_names_the_wheel_of_its_jetpack():
     gone = Probed(error="ModuleNotFoundError: No module named 'onnxruntime'")
-    check_stands(runtime.check_library(ORT, gone, "5.15.148-tegra"), Status.FAIL, "JetPack", exit_code=4)
-    check_stands(runtime.check_library(ORT, gone, "6.6.31-v8"), Status.FAIL, "pip install 'onnxruntime", exit_code=4)
+    checks(runtime.check_library(ORT, gone, "5.15.148-tegra"), Status.FAIL, "JetPack", exit_code=4)
+    checks(runtime.check_library(ORT, gone, "6.6.31-v8"), Status.FAIL, "pip install 'onnxruntime", exit_code=4)
 
 
 def bundle(name: str, *problems: str) -> dict[str, object]:
@@ -92,41 +90,41 @@ def models(*bundles: dict[str, object], error: str = "") -> Probed:
 
 
 def test_models_as_shipped_are_listed_with_their_size():
-    check_stands(runtime.check_models(models(bundle("edge-vqa")), "edge-vqa"), Status.OK, "edge-vqa (7.5 MB)")
+    checks(runtime.check_models(models(bundle("edge-vqa")), "edge-vqa"), Status.OK, "edge-vqa (7.5 MB)")
 
 
 def test_a_damaged_model_prevents_answers_only_if_it_is_the_devices():
     found = models(bundle("cloud-vqa", "onnx/d.onnx: sha256 differs"), bundle("edge-vqa"))
-    check_stands(runtime.check_models(found, "edge-vqa"), Status.FAIL, "cloud-vqa: onnx/d.onnx")
-    check_stands(runtime.check_models(found, "cloud-vqa"), Status.FAIL, "sha256 differs", exit_code=4)
+    checks(runtime.check_models(found, "edge-vqa"), Status.FAIL, "cloud-vqa: onnx/d.onnx")
+    checks(runtime.check_models(found, "cloud-vqa"), Status.FAIL, "sha256 differs", exit_code=4)
 
 
 @pytest.mark.parametrize("found", [models(), models(error="manifest.json: not JSON"), Probed(error="no numpy")])
 def test_without_a_model_nothing_can_be_answered(found):
-    check_stands(runtime.check_models(found, "edge-vqa"), Status.FAIL, exit_code=4)
+    checks(runtime.check_models(found, "edge-vqa"), Status.FAIL, exit_code=4)
 
 
 def test_a_model_named_by_its_folder_needs_no_list_of_bundles():
-    check_stands(runtime.check_models(models(), "/srv/edge"), Status.FAIL, "no model bundle")
+    checks(runtime.check_models(models(), "/srv/edge"), Status.FAIL, "no model bundle")
 
 
 def test_an_answer_as_at_the_release_is_shown_with_its_time():
     probed = Probed({"error": "", "answer": "red", "opened_ms": 20.0, "answered_ms": 400.0})
-    check_stands(runtime.check_answer(probed, "edge-vqa"), Status.OK, "20 ms", "400 ms")
+    checks(runtime.check_answer(probed, "edge-vqa"), Status.OK, "20 ms", "400 ms")
 
 
 def test_a_wrong_answer_is_a_failed_self_test_and_a_refusal_is_not():
     wrong = Probed({"error": "edge-vqa computes wrongly here", "hint": "", "wrong": True})
-    check_stands(runtime.check_answer(wrong, "edge-vqa"), Status.FAIL, "onnxruntime", exit_code=5)
+    checks(runtime.check_answer(wrong, "edge-vqa"), Status.FAIL, "onnxruntime", exit_code=5)
     full = Probed({"error": "needs 900 MiB, 12 MiB are free", "hint": "stop other programs", "wrong": False})
-    check_stands(runtime.check_answer(full, "edge-vqa"), Status.FAIL, "stop other programs", exit_code=4)
+    checks(runtime.check_answer(full, "edge-vqa"), Status.FAIL, "stop other programs", exit_code=4)
     died = Probed(error=signal_words(signal.SIGSEGV), crashed=True)
-    check_stands(runtime.check_answer(died, "edge-vqa"), Status.FAIL, "segmentation fault", exit_code=4)
+    checks(runtime.check_answer(died, "edge-vqa"), Status.FAIL, "segmentation fault", exit_code=4)
 
 
 def test_a_model_without_recorded_answers_is_unknown_not_wrong():
     probed = Probed({"error": "", "answer": None, "opened_ms": 1.0, "answered_ms": 0.0})
-    check_stands(runtime.check_answer(probed, "smolvlm"), Status.UNKNOWN, "smolvlm opens")
+    checks(runtime.check_answer(probed, "smolvlm"), Status.UNKNOWN, "smolvlm opens")
 
 
 def camera(tmp_path: Path, names: dict[str, str], wanted: str = "", usable: bool = True) -> Check:
@@ -138,25 +136,25 @@ def camera(tmp_path: Path, names: dict[str, str], wanted: str = "", usable: bool
 
 
 def test_a_camera_is_listed_with_its_name(tmp_path):
-    check_stands(camera(tmp_path, {"video0": "HD Webcam C270"}), Status.OK, "video0 HD Webcam C270")
+    checks(camera(tmp_path, {"video0": "HD Webcam C270"}), Status.OK, "video0 HD Webcam C270")
 
 
 @pytest.mark.parametrize("names", [{}, {"video10": "bcm2835-codec-decode", "video20": "pispbe-input"}])
 def test_no_camera_is_a_warning_and_a_boards_video_codecs_are_no_cameras(tmp_path, names):
-    check_stands(camera(tmp_path, names), Status.WARN, "no camera", "--camera")
+    checks(camera(tmp_path, names), Status.WARN, "no camera", "--camera")
 
 
 def test_a_camera_that_may_not_be_opened_names_the_group_to_join(tmp_path):
-    check_stands(camera(tmp_path, {"video0": "cam"}, usable=False), Status.WARN, "usermod -aG", "video0")
+    checks(camera(tmp_path, {"video0": "cam"}, usable=False), Status.WARN, "usermod -aG", "video0")
 
 
 def test_a_configured_camera_that_is_not_there_is_a_warning_that_lists_those_that_are(tmp_path):
-    check_stands(camera(tmp_path, {"video0": "cam"}, wanted="3"), Status.WARN, "video3", "video0")
+    checks(camera(tmp_path, {"video0": "cam"}, wanted="3"), Status.WARN, "video3", "video0")
 
 
 def test_a_network_camera_is_named_without_its_password(tmp_path):
     check = camera(tmp_path, {}, wanted="rtsp://admin:secret@10.0.0.7/stream")
-    check_stands(check, Status.OK, "10.0.0.7")
+    checks(check, Status.OK, "10.0.0.7")
     assert "secret" not in check.detail
 
 
@@ -172,7 +170,7 @@ def test_a_network_camera_is_named_without_its_password(tmp_path):
     ],
 )
 def test_the_microphone_names_what_is_missing_and_is_never_fatal(probed, status, words):
-    check_stands(machine.check_microphone(probed), status, words)
+    checks(machine.check_microphone(probed), status, words)
 
 
 @pytest.mark.parametrize(("celsius", "status"), [(45_300, Status.OK), (84_000, Status.WARN), (None, Status.UNKNOWN)])
@@ -180,9 +178,7 @@ def test_heat_comes_from_the_hottest_zone(tmp_path, celsius, status):
     for number, value in enumerate([20_000, celsius] if celsius else []):
         (tmp_path / f"thermal_zone{number}").mkdir()
         (tmp_path / f"thermal_zone{number}" / "temp").write_text(f"{value}\n")
-    check_stands(
-        machine.check_heat(tmp_path), status, f"{celsius / 1000:.0f} degrees" if celsius else "no thermal zone"
-    )
+    checks(machine.check_heat(tmp_path), status, f"{celsius / 1000:.0f} degrees" if celsius else "no thermal zone")
 
 
 @pytest.mark.parametrize(
@@ -197,27 +193,25 @@ def test_heat_comes_from_the_hottest_zone(tmp_path, celsius, status):
 )
 def test_memory_is_compared_with_the_model(tmp_path, text, status):
     (tmp_path / "meminfo").write_text(text)
-    check_stands(machine.check_memory(7.5, tmp_path / "meminfo"), status)
+    checks(machine.check_memory(7.5, tmp_path / "meminfo"), status)
 
 
 def test_memory_that_cannot_be_read_is_unknown(tmp_path):
-    check_stands(machine.check_memory(None, tmp_path / "gone"), Status.UNKNOWN)
+    checks(machine.check_memory(None, tmp_path / "gone"), Status.UNKNOWN)
 
 
 def test_the_state_folder_is_looked_at_and_not_made(tmp_path):
     folder = tmp_path / "a" / "b"
-    check_stands(
-        machine.check_disk(Probed({"path": str(folder)}), 10.0, lambda _: True), Status.OK, str(folder), "MB free"
-    )
-    check_stands(machine.check_disk(Probed({"path": str(folder)}), 10.0, lambda _: False), Status.WARN, "sudo mkdir -p")
+    checks(machine.check_disk(Probed({"path": str(folder)}), 10.0, lambda _: True), Status.OK, str(folder), "MB free")
+    checks(machine.check_disk(Probed({"path": str(folder)}), 10.0, lambda _: False), Status.WARN, "sudo mkdir -p")
     assert not folder.parent.exists()
 
 
 def test_a_full_disk_and_a_file_in_place_of_the_state_folder_are_warnings(tmp_path):
     (tmp_path / "file").touch()
-    check_stands(machine.check_disk(Probed({"path": str(tmp_path)}), 1e12), Status.WARN, "make room")
-    check_stands(machine.check_disk(Probed({"path": str(tmp_path / "file")}), 1.0), Status.WARN, "no folder")
-    check_stands(machine.check_disk(Probed(error="no numpy"), 1.0), Status.UNKNOWN, "no numpy")
+    checks(machine.check_disk(Probed({"path": str(tmp_path)}), 1e12), Status.WARN, "make room")
+    checks(machine.check_disk(Probed({"path": str(tmp_path / "file")}), 1.0), Status.WARN, "no folder")
+    checks(machine.check_disk(Probed(error="no numpy"), 1.0), Status.UNKNOWN, "no numpy")
 
 
 def cloud(**values: object) -> Probed:
@@ -226,45 +220,45 @@ def cloud(**values: object) -> Probed:
 
 def test_a_cloud_that_does_not_answer_is_a_warning_with_the_command_that_starts_one():
     here = setup.check_cloud("http://127.0.0.1:8787", cloud(detail="connection refused"))
-    check_stands(here, Status.WARN, "connection refused", "python -m cloud_stub")
+    checks(here, Status.WARN, "connection refused", "python -m cloud_stub")
     far = setup.check_cloud("https://cloud.example/", cloud(detail="timeout"))
-    check_stands(far, Status.WARN, "curl https://cloud.example/healthz")
+    checks(far, Status.WARN, "curl https://cloud.example/healthz")
 
 
 def test_a_cloud_that_answers_is_shown_with_its_distance():
-    check_stands(setup.check_cloud("http://127.0.0.1:1", cloud(reachable=True, rtt_ms=12.3)), Status.OK, "12 ms")
+    checks(setup.check_cloud("http://127.0.0.1:1", cloud(reachable=True, rtt_ms=12.3)), Status.OK, "12 ms")
 
 
 def test_no_cloud_at_all_is_fine():
-    check_stands(setup.check_cloud("", None), Status.OK, "on the device")
+    checks(setup.check_cloud("", None), Status.OK, "on the device")
 
 
 def test_an_url_that_is_none_is_a_warning_that_names_the_setting():
     misused = cloud(detail="'x' is not a URL of a cloud", misused="give it as http://HOST:PORT")
-    check_stands(setup.check_cloud("x", misused), Status.WARN, "cloud.url")
-    check_stands(setup.check_cloud("x", Probed(error="no aiohttp")), Status.WARN, "no aiohttp")
+    checks(setup.check_cloud("x", misused), Status.WARN, "cloud.url")
+    checks(setup.check_cloud("x", Probed(error="no aiohttp")), Status.WARN, "no aiohttp")
 
 
 def test_a_broken_configuration_fails_with_the_usage_code_and_the_rest_goes_on_with_the_defaults(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("[cloud]\nurll = 'http://x'\n")
     loaded, check = setup.read_config(path)
-    check_stands(check, Status.FAIL, "cloud.urll", "cloud.url", exit_code=2)
+    checks(check, Status.FAIL, "cloud.urll", "cloud.url", exit_code=2)
     assert loaded.config.cloud.url
 
 
 def test_the_configuration_in_use_is_named_with_how_much_it_changes(tmp_path, monkeypatch):
     path = tmp_path / "config.toml"
     path.write_text("[limits]\nprivate = true\n")
-    check_stands(setup.read_config(path)[1], Status.OK, str(path), "1 setting")
+    checks(setup.read_config(path)[1], Status.OK, str(path), "1 setting")
     monkeypatch.setenv("EDGE_AGENT_CONFIG", str(path))
-    check_stands(setup.read_config(None)[1], Status.OK, str(path))
+    checks(setup.read_config(None)[1], Status.OK, str(path))
 
 
 def test_without_a_configuration_it_is_said_where_it_would_be(tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "default_paths", lambda: [tmp_path / "none.toml"])
     monkeypatch.setattr("edge_agent.config.default_paths", lambda: [tmp_path / "none.toml"])
-    check_stands(setup.read_config(None)[1], Status.OK, "none.toml")
+    checks(setup.read_config(None)[1], Status.OK, "none.toml")
 
 
 def test_a_configuration_that_may_not_even_be_looked_for_fails_like_a_broken_one(monkeypatch):
@@ -272,4 +266,4 @@ def test_a_configuration_that_may_not_even_be_looked_for_fails_like_a_broken_one
         raise PermissionError(13, "Permission denied", "/root/.config/edge-agent/config.toml")
 
     monkeypatch.setattr(setup, "load", shut)
-    check_stands(setup.read_config(None)[1], Status.FAIL, "Permission denied", "--config", exit_code=2)
+    checks(setup.read_config(None)[1], Status.FAIL, "Permission denied", "--config", exit_code=2)

@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.errors import ModelError
 from edge_agent.store import models
-from edge_agent.vlm import library
+from edge_agent.vlm import locate
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_users_folder_comes_before_the_shipped_ones(tmp_path: Path, monkeypa
 def test_an_installed_package_finds_the_models_inside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = tmp_path / "edge_agent" / "models" / "cloud-vqa"
     shutil.copytree(models.find_bundle("cloud-vqa"), inside)
-    monkeypatch.setattr(library, "_PACKAGE", tmp_path / "edge_agent")
+    monkeypatch.setattr(locate, "_PACKAGE", tmp_path / "edge_agent")
     assert models.find_bundle("cloud-vqa") == inside
 
 
