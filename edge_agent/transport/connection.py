@@ -27,6 +27,7 @@ from edge_agent.transport.frames import (
 )
 from edge_agent.transport.messages import Hello, Welcome, error_of
 from edge_agent.transport.numbering import Numbering
+from edge_agent.transport.resolver import DaemonResolver
 
 T = TypeVar("T")
 
@@ -227,7 +228,12 @@ def open_session() -> aiohttp.ClientSession:
     """A client session that follows no redirect, keeps no cookie and takes no proxy from the environment."""
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
-    return aiohttp.ClientSession(trace_configs=[trace], cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=DaemonResolver()),
+        trace_configs=[trace],
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
 
 
 SessionFactory = Callable[[], aiohttp.ClientSession]
