@@ -57,7 +57,11 @@ class CloudSettings:
     connect_timeout_ms: float = setting(2000.0, "longest wait for a connection", unit="ms", low=1, high=60_000)
     codec: str = setting("int8-zstd", "codec of uploaded embeddings", choices=("int8-zstd",))
     usd_per_question: float = setting(
-        0.0, "expected price of one cloud answer, reserved before it is sent", unit="USD", low=0, high=100
+        0.0,
+        "expected price of one cloud answer: the money guard compares it, and a lost answer is booked with it",
+        unit="USD",
+        low=0,
+        high=100,
     )
 
 
