@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from cloud_stub.turns import Prices
 from edge_agent.errors import UsageError
+from edge_agent.transport.hosts import is_loopback
 
 TOKEN_VARIABLE = "EDGE_AGENT_CLOUD_TOKEN"
 _MAX_TOKEN_CHARS = 4096
@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read and check the command line. Raises UsageError."""
     given = _parser().parse_args(arguments)
     token = _token(given.token_file)
-    if token is None and not _is_loopback(given.host):
+    if token is None and not is_loopback(given.host):
         raise UsageError(
             f"{given.host} can be reached by other machines and no token is set",
             f"set {TOKEN_VARIABLE} or --token-file",
@@ -110,15 +110,6 @@ def _token(path: Path | None) -> str | None:
     if len(token) > _MAX_TOKEN_CHARS or not (token.isascii() and token.isprintable()):
         raise UsageError("the token is not one line of printable ASCII", "make one with: openssl rand -hex 32")
     return token or None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _micro(usd: float) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from edge_agent.transport.connection import (
 )
 from edge_agent.transport.exchange import Exchange, TurnRequest, TurnResult, check_request
 from edge_agent.transport.frames import ENDPOINT, Frame, FrameError, FrameType
+from edge_agent.transport.hosts import is_loopback
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
 from edge_agent.types import TokenEvent
@@ -240,19 +240,10 @@ def _endpoints(url: str, has_token: bool) -> tuple[str, str]:
     secure = {"http": False, "ws": False, "https": True, "wss": True}.get(parts.scheme.lower())
     if secure is None or not host or port == 0 or parts.username is not None or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not a URL of a cloud", hint)
-    if has_token and not secure and not _is_loopback(host):
+    if has_token and not secure and not is_loopback(host):
         raise UsageError(f"a token would travel unencrypted to {host}", f"use https://{parts.netloc}")
     path = parts.path if parts.path.strip("/") else ENDPOINT
     return (
         f"{'wss' if secure else 'ws'}://{parts.netloc}{path}",
         f"{'https' if secure else 'http'}://{parts.netloc}/healthz",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
