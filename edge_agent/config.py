@@ -216,13 +216,18 @@ def default_paths() -> list[Path]:
     return [home / "edge-agent" / "config.toml", Path("/etc/edge-agent/config.toml")]
 
 
+def path_in_use(path: Path | None = None) -> Path | None:
+    """The file that is read: `path`, or EDGE_AGENT_CONFIG, or the first default path that exists; None without any."""
+    named = path or (Path(os.environ["EDGE_AGENT_CONFIG"]) if os.environ.get("EDGE_AGENT_CONFIG") else None)
+    return named or next((p for p in default_paths() if os.path.isfile(p)), None)  # noqa: PTH113 - never raises
+
+
 def load(path: Path | None = None) -> Loaded:
     """Read and check `path`, or EDGE_AGENT_CONFIG, or the first default path; without any, the defaults.
 
     Raises UsageError, on one line, for an unreadable file, bad TOML, an unknown key, a wrong type or range.
     """
-    named = path or (Path(os.environ["EDGE_AGENT_CONFIG"]) if os.environ.get("EDGE_AGENT_CONFIG") else None)
-    chosen = named or next((p for p in default_paths() if os.path.isfile(p)), None)  # noqa: PTH113 - never raises
+    chosen = path_in_use(path)
     loaded = Loaded(Config(), {})
     if chosen is None:
         return loaded

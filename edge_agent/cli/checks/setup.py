@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from edge_agent.cli.checks.base import Check, Probed, Status
-from edge_agent.config import Config, Loaded, default_paths, load
+from edge_agent.config import Config, Loaded, default_paths, load, path_in_use
 from edge_agent.errors import UsageError
 
 BAD_CONFIGURATION = 2
@@ -30,8 +29,7 @@ def _defaults() -> Loaded:
 
 
 def _in_use(path: Path | None, loaded: Loaded) -> str:
-    named = path or (Path(os.environ["EDGE_AGENT_CONFIG"]) if os.environ.get("EDGE_AGENT_CONFIG") else None)
-    used = named or next((p for p in default_paths() if os.path.isfile(p)), None)  # noqa: PTH113 - never raises
+    used = path_in_use(path)
     if used is None:
         return f"no file, all defaults; it would be {default_paths()[0]}"
     changed = [leaf for leaf in loaded.settings() if leaf.value != leaf.default]
