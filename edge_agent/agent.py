@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from edge_agent.engines.base import Engine, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
-from edge_agent.parts import Extractor, Limits, Monitors, OnToken, Parts, Purse
+from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
 from edge_agent.turn import TurnClock, decision_record
 from edge_agent.types import (
     Action,
@@ -60,7 +60,7 @@ class Agent:
         """
         check_question(observation.question)
         turn = TurnClock(self._parts.clock, limits.deadline_ms)
-        features = await asyncio.to_thread(look, observation, self._parts.extractor())
+        features = await asyncio.to_thread(self._parts.extractor.observe, observation)
         turn.stages.mark("features")
         state = await asyncio.to_thread(self.state, observation, limits)
         decision = self._parts.policy.decide(features, state, observation.history)
@@ -279,18 +279,6 @@ def check_question(question: str) -> None:
         raise UsageError("the question is empty", 'type it in quotes, e.g. "what is on the table?"')
     if len(question) > MAX_QUESTION_CHARS:
         raise UsageError(f"the question has {len(question)} characters", f"at most {MAX_QUESTION_CHARS} are read")
-
-
-def look(observation: Observation, extractor: Extractor) -> ModalityFeatures:
-    """Features of the key frame, motion between the frames, and sound of the window, by a fresh extractor."""
-    pairs = [extractor.vision(frame.pixels) for frame in observation.frames]
-    audio = observation.audio
-    return ModalityFeatures(
-        image=pairs[observation.key_frame][0] if pairs else None,
-        motion=tuple(motion for _, motion in pairs[1:]),
-        sound=extractor.sound(audio.samples, audio.rate_hz) if audio is not None else None,
-        question=observation.question,
-    )
 
 
 def question_state(

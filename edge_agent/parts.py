@@ -16,7 +16,9 @@ from edge_agent.types import (
     Frame,
     Generation,
     ImageFeatures,
+    ModalityFeatures,
     MotionFeatures,
+    Observation,
     Route,
     SoundFeatures,
     SystemState,
@@ -32,6 +34,8 @@ class Extractor(Protocol):
     def vision(self, pixels: U8) -> tuple[ImageFeatures, MotionFeatures]: ...
 
     def sound(self, samples: Any, rate_hz: int) -> SoundFeatures: ...
+
+    def observe(self, observation: Observation) -> ModalityFeatures: ...
 
 
 class LocalModel(Engine, Protocol):
@@ -78,9 +82,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that an agent is assembled from. `extractor` makes a fresh extractor: a question keeps no state."""
+    """Everything that an agent is assembled from. Of the extractor only `observe` is used, which keeps no state."""
 
-    extractor: Callable[[], Extractor]
+    extractor: Extractor
     local: LocalModel
     cloud: Engine | None
     policy: OffloadPolicy

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from edge_agent.agent import Agent, look, question_state
+from edge_agent.agent import Agent, question_state
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, FeatureSettings, PolicySettings
 from edge_agent.engines.base import Engine
@@ -144,7 +144,7 @@ async def open_agent(
     ledger = open_ledger(config, clock)
     agent = Agent(
         Parts(
-            extractor=extractor_factory(config.features),
+            extractor=extractor_factory(config.features)(),
             local=LocalEngine(model, clock),
             cloud=cloud,
             policy=make_policy(calibrated(config), config.cloud),
@@ -169,10 +169,10 @@ def decider(config: Config) -> Decider:
     clock = SystemClock()
     policy = make_policy(calibrated(config), config.cloud)
     monitors = DeviceMonitors(clock, None, config.cloud.usd_per_question)
-    make_extractor = extractor_factory(config.features)
+    extractor = extractor_factory(config.features)()
 
     def decide(observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
-        features = look(observation, make_extractor())
+        features = extractor.observe(observation)
         state = question_state(monitors, bool(config.cloud.url), open_ledger(config, clock), observation, limits)
         return features, state, policy.decide(features, state, observation.history)
 

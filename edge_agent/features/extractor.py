@@ -53,13 +53,13 @@ class FeatureExtractor:
         return self._sound.feed(samples, rate_hz)
 
     def observe(self, observation: Observation) -> ModalityFeatures:
-        """Features of an observation on its own: its last frame, the motion between each two frames, its sound.
+        """Features of an observation on its own: its key frame, the motion between each two frames, its sound.
 
         Neither uses nor changes the streams. `motion` has one entry fewer than there are frames.
         """
         frames, audio = observation.frames, observation.audio
         return ModalityFeatures(
-            image=self._image(frames[-1]) if frames else None,
+            image=self._image(frames[observation.key_frame]) if frames else None,
             motion=tuple(self._motion(a, b) for a, b in pairwise(frames)),
             sound=None if audio is None else self._whole_sound(audio.samples, audio.rate_hz),
             question=observation.question,

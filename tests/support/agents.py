@@ -52,6 +52,16 @@ class GreyExtractor:
         tiles = np.full((1, 1), bright / 32, np.float32)
         return ImageFeatures(pixels.shape[1], pixels.shape[0], bright / 32, tiles, 0.0, 0.0), motion
 
+    def observe(self, observation: Observation) -> ModalityFeatures:
+        fresh, audio = GreyExtractor(), observation.audio
+        pairs = [fresh.vision(one.pixels) for one in observation.frames]
+        return ModalityFeatures(
+            image=pairs[observation.key_frame][0] if pairs else None,
+            motion=tuple(motion for _, motion in pairs[1:]),
+            sound=None if audio is None else self.sound(audio.samples, audio.rate_hz),
+            question=observation.question,
+        )
+
     def sound(self, samples: Any, rate_hz: int) -> SoundFeatures:
         flux = np.array([np.abs(samples).max(initial=0.0)], np.float32)
         return SoundFeatures(rate_hz, 512, 160, flux, flux, flux, flux, flux)
@@ -124,7 +134,7 @@ class Bench:
         policy: OffloadPolicy = GuardedPolicy(self.policy)
         self.agent = Agent(
             Parts(
-                extractor=GreyExtractor,
+                extractor=GreyExtractor(),
                 local=self.local,
                 cloud=self.cloud,
                 policy=policy,
