@@ -221,7 +221,6 @@ def test_an_observation_of_nothing_has_no_features(isa):
     assert (features.image, features.motion, features.sound) == (None, (), None)
 
 
-@every_isa
 def test_the_picture_that_is_described_is_the_key_frame(isa):
     frames = tuple(Frame(np.zeros((8 * side, 40, 3), np.uint8), float(side), side) for side in (1, 2, 3))
     features = FeatureExtractor(isa=isa).observe(Observation("what?", frames, key_frame=1))
