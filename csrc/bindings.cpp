@@ -1,219 +1,13 @@
-// edge_agent._core: checks what Python hands over, releases the GIL, calls. No arithmetic here, and no hidden copies.
+// edge_agent._core: the Python module. Its files check what Python hands over, release the GIL and call: no arithmetic,
+// and no hidden copies.
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
+#include "bindings.h"
 
-#include <cmath>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
-
-#include "buffers.h"
-#include "kernels.h"
-#include "sound.h"
-#include "vision.h"
-
-namespace py = pybind11;
 
 namespace edge_agent {
 namespace {
-
-using Isa = std::optional<std::string>;
-
-const KernelTable& choose(const Isa& isa) { return isa ? kernels_named(*isa) : active_kernels(); }
-
-std::size_t checked_tile(py::ssize_t tile) {
-    if (tile < static_cast<py::ssize_t>(kMinTile) || tile > static_cast<py::ssize_t>(kMaxTile)) {
-        throw py::value_error("tile must be from 8 to 1024 pixels, not " + std::to_string(tile));
-    }
-    return static_cast<std::size_t>(tile);
-}
-
-std::int32_t checked_edge_threshold(double threshold) {
-    if (!(threshold >= 0.0 && threshold <= 10000.0)) {
-        throw py::value_error("edge_threshold must be from 0 to 10000, not " + std::to_string(threshold));
-    }
-    return squared_threshold(threshold);
-}
-
-std::uint8_t checked_change_threshold(py::ssize_t threshold) {
-    if (threshold < 0 || threshold > 255) {
-        throw py::value_error("change_threshold must be from 0 to 255, not " + std::to_string(threshold));
-    }
-    return static_cast<std::uint8_t>(threshold);
-}
-
-py::array_t<float> tile_map(const TileGrid& grid) { return py::array_t<float>({grid.rows, grid.columns}); }
-
-std::uint64_t pixels_of(const ImageView& view) { return static_cast<std::uint64_t>(view.width) * view.height; }
-
-py::array_t<std::uint8_t> grey(const py::object& image, const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    const Buffer buffer(image, "image");
-    const ImageView view = image_view(buffer);
-    if (view.channels != 3) {
-        buffer.wrong_shape("must be BGR, [H, W, 3]");
-    }
-    py::array_t<std::uint8_t> out({view.height, view.width});
-    std::uint8_t* const pixels = out.mutable_data();
-    {
-        const py::gil_scoped_release release;
-        grey_image(kernels, view, pixels);
-    }
-    return out;
-}
-
-py::array_t<std::uint32_t> histogram(const py::object& image, const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    const Buffer buffer(image, "image");
-    const ImageView view = grey_view(buffer);
-    py::array_t<std::uint32_t> counts(256);
-    std::uint32_t* const bins = counts.mutable_data();
-    {
-        const py::gil_scoped_release release;
-        std::fill_n(bins, 256, 0U);
-        histogram_image(kernels, view, bins);
-    }
-    return counts;
-}
-
-double entropy(const py::object& image, const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    const Buffer buffer(image, "image");
-    const ImageView view = grey_view(buffer);
-    const py::gil_scoped_release release;
-    std::uint32_t counts[256] = {};
-    histogram_image(kernels, view, counts);
-    return entropy_bits(counts, pixels_of(view));
-}
-
-std::pair<double, py::array_t<float>> tile_entropy(const py::object& image, py::ssize_t tile, const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    const Buffer buffer(image, "image");
-    const ImageView view = grey_view(buffer);
-    const TileGrid grid(view.width, view.height, checked_tile(tile));
-    py::array_t<float> map = tile_map(grid);
-    float* const tiles = map.mutable_data();
-    double bits = 0.0;
-    {
-        const py::gil_scoped_release release;
-        std::uint32_t counts[256] = {};
-        tile_entropy_image(kernels, view, grid, counts, tiles);
-        bits = entropy_bits(counts, pixels_of(view));
-    }
-    return {bits, std::move(map)};
-}
-
-py::tuple edges(const py::object& image, double threshold, const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    const Buffer buffer(image, "image");
-    const ImageView view = grey_view(buffer);
-    const std::int32_t squared = checked_edge_threshold(threshold);
-    EdgeSums sums;
-    {
-        const py::gil_scoped_release release;
-        sums = edge_image(kernels, view, squared);
-    }
-    return py::make_tuple(sums.edges, sums.laplacian, sums.laplacian_squared,
-                          edge_density(sums, view.width, view.height),
-                          laplacian_variance(sums, view.width, view.height));
-}
-
-py::tuple difference(const py::object& previous, const py::object& current, py::ssize_t threshold, py::ssize_t tile,
-                     const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    const Buffer before(previous, "previous");
-    const Buffer after(current, "current");
-    const ImageView a = grey_view(before);
-    const ImageView b = grey_view(after);
-    if (a.width != b.width || a.height != b.height) {
-        after.wrong_shape("must have the shape of previous");
-    }
-    const std::uint8_t limit = checked_change_threshold(threshold);
-    const TileGrid grid(b.width, b.height, checked_tile(tile));
-    py::array_t<float> map = tile_map(grid);
-    float* const tiles = map.mutable_data();
-    DifferenceSums sums;
-    {
-        const py::gil_scoped_release release;
-        sums = difference_image(kernels, a, b, grid, limit, tiles);
-    }
-    return py::make_tuple(sums.absolute, sums.changed, share(sums.absolute, pixels_of(b)),
-                          share(sums.changed, pixels_of(b)), std::move(map));
-}
-
-std::unique_ptr<VisionStream> make_vision(py::ssize_t tile, double edge_threshold, py::ssize_t change_threshold,
-                                          const Isa& isa) {
-    return std::make_unique<VisionStream>(choose(isa), checked_tile(tile), checked_edge_threshold(edge_threshold),
-                                          checked_change_threshold(change_threshold));
-}
-
-py::tuple analyze(VisionStream& stream, const py::object& image) {
-    const Buffer buffer(image, "image");
-    const ImageView view = image_view(buffer);
-    const TileGrid grid(view.width, view.height, stream.tile());
-    py::array_t<float> entropy_map = tile_map(grid);
-    py::array_t<float> motion_map = tile_map(grid);
-    float* const entropies = entropy_map.mutable_data();
-    float* const motions = motion_map.mutable_data();
-    VisionResult result;
-    {
-        const py::gil_scoped_release release;
-        result = stream.analyze(view, entropies, motions);
-    }
-    return py::make_tuple(result.entropy, std::move(entropy_map), result.edge_density, result.laplacian_variance,
-                          result.has_motion, result.mean_absolute_difference, result.changed_share,
-                          std::move(motion_map));
-}
-
-std::unique_ptr<SoundStream> make_sound(py::ssize_t window, py::ssize_t hop, const Isa& isa) {
-    const bool power_of_two = window > 0 && (window & (window - 1)) == 0;
-    if (!power_of_two || window < static_cast<py::ssize_t>(kMinWindow) ||
-        window > static_cast<py::ssize_t>(kMaxWindow)) {
-        throw py::value_error("window must be a power of two from 32 to 8192 samples, not " + std::to_string(window));
-    }
-    if (hop < 1 || hop > static_cast<py::ssize_t>(kMaxHop)) {
-        throw py::value_error("hop must be from 1 to 1048576 samples, not " + std::to_string(hop));
-    }
-    return std::make_unique<SoundStream>(choose(isa), static_cast<std::size_t>(window), static_cast<std::size_t>(hop));
-}
-
-// Hands the memory of `features` [kSoundFeatures, frames] to a NumPy array.
-py::array_t<float> owned_array(std::vector<float>&& features) {
-    auto owner = std::make_unique<std::vector<float>>(std::move(features));
-    const std::size_t frames = owner->size() / kSoundFeatures;
-    const float* const data = owner->data();
-    py::capsule base(owner.get(), [](void* vector) { delete static_cast<std::vector<float>*>(vector); });
-    owner.release();
-    return py::array_t<float>({kSoundFeatures, frames}, data, base);
-}
-
-py::array_t<float> feed(SoundStream& stream, const py::object& samples) {
-    const Buffer buffer(samples, "samples");
-    const bool is_float = buffer.has_format("f");
-    if (!is_float && !buffer.has_format("h")) {
-        buffer.wrong_type("float32 or int16");
-    }
-    if (buffer.rank() != 1) {
-        buffer.wrong_shape("must be mono, [N]");
-    }
-    const std::size_t count = buffer.size(0);
-    if (count > 1 && buffer.stride(0) != (is_float ? 4 : 2)) {
-        buffer.wrong_shape("must be contiguous; use numpy.ascontiguousarray");
-    }
-    std::vector<float> features;
-    {
-        const py::gil_scoped_release release;
-        features = is_float ? stream.feed(static_cast<const float*>(buffer.data()), count)
-                            : stream.feed(static_cast<const std::int16_t*>(buffer.data()), count);
-    }
-    return owned_array(std::move(features));
-}
 
 std::vector<std::string> available_isas() {
     std::vector<std::string> names;
@@ -228,33 +22,12 @@ std::vector<std::string> available_isas() {
 
 PYBIND11_MODULE(_core, module) {
     using namespace edge_agent;  // NOLINT
-    using py::arg;
     module.doc() = "SIMD kernels of edge_agent.features; docs/features.md has the formulas.";
     module.def("available_isas", &available_isas, "Instruction sets this machine can run, slowest first.");
     module.def(
         "active_isa", [] { return std::string(active_kernels().name); },
         "The one in use. ValueError where EDGE_AGENT_ISA names none that is available.");
     module.def("cpu_features", &cpu_features, "CPU features that matter here and are present.");
-    module.def("grey", &grey, arg("image"), arg("isa") = py::none());
-    module.def("histogram", &histogram, arg("image"), arg("isa") = py::none());
-    module.def("entropy", &entropy, arg("image"), arg("isa") = py::none());
-    module.def("tile_entropy", &tile_entropy, arg("image"), arg("tile") = 32, arg("isa") = py::none());
-    module.def("edges", &edges, arg("image"), arg("threshold") = 128.0, arg("isa") = py::none());
-    module.def("difference", &difference, arg("previous"), arg("current"), arg("threshold") = 25, arg("tile") = 32,
-               arg("isa") = py::none());
-
-    py::class_<VisionStream>(module, "VisionStream")
-        .def(py::init(&make_vision), arg("tile") = 32, arg("edge_threshold") = 128.0, arg("change_threshold") = 25,
-             arg("isa") = py::none())
-        .def("analyze", &analyze, arg("image"))
-        .def("reset", &VisionStream::reset, py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("isa", [](const VisionStream& stream) { return std::string(stream.kernels().name); });
-
-    py::class_<SoundStream>(module, "SoundStream")
-        .def(py::init(&make_sound), arg("window") = 512, arg("hop") = 160, arg("isa") = py::none())
-        .def("feed", &feed, arg("samples"))
-        .def("reset", &SoundStream::reset, py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("window", &SoundStream::window)
-        .def_property_readonly("hop", &SoundStream::hop)
-        .def_property_readonly("isa", [](const SoundStream& stream) { return std::string(stream.kernels().name); });
+    add_vision(module);
+    add_sound(module);
 }

@@ -60,13 +60,20 @@ std::string available_names() {
 
 }  // namespace
 
+const KernelTable& scalar_kernels() {
+    static const KernelTable table{"scalar", *vision_scalar(), *sound_scalar()};
+    return table;
+}
+
 std::vector<const KernelTable*> available_kernels() {
-    std::vector<const KernelTable*> tables{scalar_kernels()};
-    if (neon_kernels() != nullptr && has_feature("asimd")) {
-        tables.push_back(neon_kernels());
+    std::vector<const KernelTable*> tables{&scalar_kernels()};
+    if (vision_neon() != nullptr && has_feature("asimd")) {
+        static const KernelTable table{"neon", *vision_neon(), *sound_neon()};
+        tables.push_back(&table);
     }
-    if (avx2_kernels() != nullptr && has_feature("avx2")) {
-        tables.push_back(avx2_kernels());
+    if (vision_avx2() != nullptr && has_feature("avx2")) {
+        static const KernelTable table{"avx2", *vision_avx2(), *sound_avx2()};
+        tables.push_back(&table);
     }
     return tables;
 }

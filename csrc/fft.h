@@ -1,14 +1,14 @@
 // Real FFT and spectral sums of several frames at once, one frame a lane, for any vector type.
 //
-// Every kernels_*.cpp includes this and instantiates it with its own vector type `V` in an anonymous namespace, so that
-// code compiled for one instruction set never ends up in another file's path. No fused multiply-add is used: with
-// -ffp-contract=off each lane then does the same IEEE operations everywhere.
+// Every sound_*.cpp of an instruction set includes this and instantiates it with its own vector type `V` in an
+// anonymous namespace, so that code compiled for one instruction set never ends up in another file's path. No fused
+// multiply-add is used: with -ffp-contract=off each lane then does the same IEEE operations everywhere.
 //
 // V has: Reg, lanes, load, store, broadcast (of one float in memory), set, add, sub, mul, div, max, sqrt,
 // load_transposed, shift_in, log_parts, sign_change.
 #pragma once
 
-#include "kernels.h"
+#include "sound_kernels.h"
 
 namespace edge_agent {
 

@@ -53,11 +53,11 @@ bool samples_are_usable(const float* samples, std::size_t count) {
 SoundStream::SoundStream(const KernelTable& kernels, std::size_t window, std::size_t hop)
     : kernels_(kernels), window_(window), hop_(hop), bins_(window / 2 + 1) {
     make_tables();
-    work_.resize(kernels.sound_lanes * window + kAlignment / sizeof(float));
+    work_.resize(kernels.sound.lanes * window + kAlignment / sizeof(float));
     previous_.resize(bins_);
     // Room for a full batch of frames: a hop longer than the window only ever needs the window, since the rest is
     // skipped.
-    buffer_.resize(window + (kernels.sound_lanes - 1) * std::min(hop, window));
+    buffer_.resize(window + (kernels.sound.lanes - 1) * std::min(hop, window));
 }
 
 void SoundStream::make_tables() {
@@ -147,9 +147,9 @@ std::size_t SoundStream::analyze(const SoundOutput& out, std::size_t frame) {
     std::size_t start = 0;
     while (start + window_ <= filled_) {
         const std::size_t whole = (filled_ - start - window_) / hop_ + 1;
-        const std::size_t count = std::min(whole, kernels_.sound_lanes);
+        const std::size_t count = std::min(whole, kernels_.sound.lanes);
         SoundSums sums;
-        kernels_.sound_frames(plan_, buffer_.data() + start, hop_, count, aligned(work_.data()), previous_.data(),
+        kernels_.sound.frames(plan_, buffer_.data() + start, hop_, count, aligned(work_.data()), previous_.data(),
                               &sums);
         if (!has_previous_) {
             sums.flux[0] = 0.0F;

@@ -99,14 +99,14 @@ std::int32_t squared_threshold(double threshold) {
 
 void grey_image(const KernelTable& kernels, const ImageView& bgr, std::uint8_t* grey) {
     for (std::size_t y = 0; y < bgr.height; ++y) {
-        kernels.grey_row(bgr.row(y), grey + y * bgr.width, bgr.width);
+        kernels.vision.grey_row(bgr.row(y), grey + y * bgr.width, bgr.width);
     }
 }
 
 void histogram_image(const KernelTable& kernels, const ImageView& grey, std::uint32_t* counts) {
     const std::size_t band = std::max<std::size_t>(1, kMaxBlockPixels / grey.width);
     for (std::size_t y = 0; y < grey.height; y += band) {
-        kernels.histogram_block(grey.row(y), grey.stride, grey.width, std::min(band, grey.height - y), counts);
+        kernels.vision.histogram_block(grey.row(y), grey.stride, grey.width, std::min(band, grey.height - y), counts);
     }
 }
 
@@ -116,7 +116,7 @@ EdgeSums edge_image(const KernelTable& kernels, const ImageView& grey, std::int3
         return sums;
     }
     for (std::size_t y = 1; y + 1 < grey.height; ++y) {
-        kernels.edge_row(grey.row(y - 1), grey.row(y), grey.row(y + 1), grey.width, threshold_squared, &sums);
+        kernels.vision.edge_row(grey.row(y - 1), grey.row(y), grey.row(y + 1), grey.width, threshold_squared, &sums);
     }
     return sums;
 }
@@ -126,7 +126,7 @@ void tile_entropy_image(const KernelTable& kernels, const ImageView& grey, const
     for_each_tile(grid, grey.width, grey.height,
                   [&](std::size_t tile, std::size_t x, std::size_t y, std::size_t width, std::size_t height) {
                       std::uint32_t tile_counts[256] = {};
-                      kernels.histogram_block(grey.row(y) + x, grey.stride, width, height, tile_counts);
+                      kernels.vision.histogram_block(grey.row(y) + x, grey.stride, width, height, tile_counts);
                       map[tile] = static_cast<float>(entropy_bits(tile_counts, width * height));
                       for (std::size_t bin = 0; bin < 256; ++bin) {
                           counts[bin] += tile_counts[bin];
@@ -140,8 +140,8 @@ DifferenceSums difference_image(const KernelTable& kernels, const ImageView& pre
     for_each_tile(grid, current.width, current.height,
                   [&](std::size_t tile, std::size_t x, std::size_t y, std::size_t width, std::size_t height) {
                       DifferenceSums sums;
-                      kernels.difference_block(previous.row(y) + x, previous.stride, current.row(y) + x, current.stride,
-                                               width, height, threshold, &sums);
+                      kernels.vision.difference_block(previous.row(y) + x, previous.stride, current.row(y) + x,
+                                                      current.stride, width, height, threshold, &sums);
                       map[tile] = static_cast<float>(share(sums.absolute, width * height));
                       total.absolute += sums.absolute;
                       total.changed += sums.changed;

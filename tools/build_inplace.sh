@@ -17,8 +17,9 @@ for tool in cmake ninja c++; do
   fi
 done
 build="$root/build/inplace-$("$python" -c 'import sys; print(sys.implementation.cache_tag)')"
+mkdir -p "$root/build"
 cmake -S "$root" -B "$build" -G Ninja -Dpybind11_DIR="$pybind11_dir" -DPython_EXECUTABLE="$(command -v "$python")" >"$build.log" 2>&1 \
-  || { mkdir -p "$build"; cat "$build.log" >&2; exit 1; }
+  || { cat "$build.log" >&2; exit 1; }
 cmake --build "$build" -j 1
 cp "$build"/_core*.so "$root/edge_agent/"
 echo "built $(ls "$root"/edge_agent/_core*.so)"

@@ -40,10 +40,11 @@ cd "$build/site"
 for wheel in "$build"/wheels/*.whl; do "$python" -m zipfile -e "$wheel" .; done
 
 cd "$build"
-for source in dispatch kernels_avx2 kernels_neon kernels_scalar sound vision bindings; do
+rm -f ./*.o
+for source in "$root"/csrc/*.cpp; do
   aarch64-linux-gnu-g++ -std=c++17 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -I"$root/csrc" \
     -I"$("$python" -c 'import pybind11; print(pybind11.get_include())')" -Iroot/usr/include/python3.11 -Iroot/usr/include \
-    -c "$root/csrc/$source.cpp" -o "$source.o"
+    -c "$source" -o "$(basename "$source" .cpp).o"
 done
 rm -rf tree && mkdir tree
 cp -r "$root/edge_agent" "$root/tests" "$root/pyproject.toml" tree

@@ -79,8 +79,8 @@ void test_grey(const KernelTable& kernels) {
             const Picture bgr(width, 1, 3, 0, width % 5, fill);
             std::unique_ptr<std::uint8_t[]> wanted(new std::uint8_t[width]);
             std::unique_ptr<std::uint8_t[]> got(new std::uint8_t[width]);
-            scalar_kernels()->grey_row(bgr.pixels, wanted.get(), width);
-            kernels.grey_row(bgr.pixels, got.get(), width);
+            scalar_kernels().vision.grey_row(bgr.pixels, wanted.get(), width);
+            kernels.vision.grey_row(bgr.pixels, got.get(), width);
             check(std::memcmp(wanted.get(), got.get(), width) == 0, label(kernels, "grey", width, 1, fill));
         }
     }
@@ -91,7 +91,7 @@ void test_grey_is_its_formula() {
         const std::uint8_t bgr[3] = {static_cast<std::uint8_t>(generator()()), static_cast<std::uint8_t>(generator()()),
                                      static_cast<std::uint8_t>(i)};
         std::uint8_t grey = 0;
-        scalar_kernels()->grey_row(bgr, &grey, 1);
+        scalar_kernels().vision.grey_row(bgr, &grey, 1);
         check(grey == std::floor((29.0 * bgr[0] + 150.0 * bgr[1] + 77.0 * bgr[2]) / 256.0 + 0.5), "grey formula");
     }
 }
@@ -102,12 +102,12 @@ void test_pictures_of_one_size(const KernelTable& kernels, std::size_t width, st
     const ImageView view = a.view(1);
     std::uint32_t wanted_counts[256] = {};
     std::uint32_t counts[256] = {};
-    histogram_image(*scalar_kernels(), view, wanted_counts);
+    histogram_image(scalar_kernels(), view, wanted_counts);
     histogram_image(kernels, view, counts);
     check(std::memcmp(wanted_counts, counts, sizeof counts) == 0, label(kernels, "histogram", width, height, fill));
 
     for (std::int32_t threshold : {0, 16384, 2080799, std::numeric_limits<std::int32_t>::max()}) {
-        check(same(edge_image(*scalar_kernels(), view, threshold), edge_image(kernels, view, threshold)),
+        check(same(edge_image(scalar_kernels(), view, threshold), edge_image(kernels, view, threshold)),
               label(kernels, "edges", width, height, fill));
     }
     const TileGrid grid(width, height, 8 + width % 30);
@@ -115,12 +115,12 @@ void test_pictures_of_one_size(const KernelTable& kernels, std::size_t width, st
     std::vector<float> map(grid.columns * grid.rows);
     for (std::uint8_t threshold : {std::uint8_t{0}, std::uint8_t{25}, std::uint8_t{254}, std::uint8_t{255}}) {
         const DifferenceSums wanted =
-            difference_image(*scalar_kernels(), view, b.view(1), grid, threshold, wanted_map.data());
+            difference_image(scalar_kernels(), view, b.view(1), grid, threshold, wanted_map.data());
         const DifferenceSums got = difference_image(kernels, view, b.view(1), grid, threshold, map.data());
         check(same(wanted, got) && wanted_map == map, label(kernels, "difference", width, height, fill));
     }
     std::uint32_t tiled_counts[256] = {};
-    tile_entropy_image(*scalar_kernels(), view, grid, tiled_counts, wanted_map.data());
+    tile_entropy_image(scalar_kernels(), view, grid, tiled_counts, wanted_map.data());
     std::memset(tiled_counts, 0, sizeof tiled_counts);
     tile_entropy_image(kernels, view, grid, tiled_counts, map.data());
     check(wanted_map == map && std::memcmp(tiled_counts, counts, sizeof counts) == 0,
@@ -147,12 +147,12 @@ void test_largest_block(const KernelTable& kernels) {
     const Picture dark(1024, 1024, 1, 0, 0, Fill::kZero);
     const Picture bright(1024, 1024, 1, 0, 0, Fill::kFull);
     DifferenceSums sums;
-    kernels.difference_block(dark.pixels, 1024, bright.pixels, 1024, 1024, 1024, 25, &sums);
+    kernels.vision.difference_block(dark.pixels, 1024, bright.pixels, 1024, 1024, 1024, 25, &sums);
     check(sums.absolute == 255ULL * kMaxBlockPixels && sums.changed == kMaxBlockPixels, "difference of largest block");
 }
 
 void test_streams_of_frames(const KernelTable& kernels) {
-    VisionStream wanted(*scalar_kernels(), 32, 16384, 25);
+    VisionStream wanted(scalar_kernels(), 32, 16384, 25);
     VisionStream got(kernels, 32, 16384, 25);
     const std::size_t sizes[][2] = {{1, 1}, {70, 45}, {70, 45}, {45, 70}, {45, 70}, {2, 200}, {2, 200}};
     std::size_t width_before = 0;
@@ -190,11 +190,11 @@ void test_known_pictures() {
     }
     check(std::fabs(entropy_bits(counts, 768) - 8.0) < 1e-12, "entropy of all levels");
     const Picture checker(4, 4, 1, 0, 0, Fill::kChecker);  // Laplacian +-1020, two of each
-    check(laplacian_variance(edge_image(*scalar_kernels(), checker.view(1), 0), 4, 4) == 1020.0 * 1020.0,
+    check(laplacian_variance(edge_image(scalar_kernels(), checker.view(1), 0), 4, 4) == 1020.0 * 1020.0,
           "Laplacian variance of a checkerboard");
     Picture spot(3, 3, 1, 0, 0, Fill::kZero);  // one interior pixel: whatever its Laplacian, it does not vary
     spot.pixels[4] = 255;
-    check(laplacian_variance(edge_image(*scalar_kernels(), spot.view(1), 0), 3, 3) == 0.0,
+    check(laplacian_variance(edge_image(scalar_kernels(), spot.view(1), 0), 3, 3) == 0.0,
           "Laplacian variance of one pixel");
 }
 

@@ -1,15 +1,13 @@
-// The kernels for x86-64 with AVX2: 16 or 32 pixels, or 8 STFT frames, at a time.
+// The picture kernels for x86-64 with AVX2: 16 or 32 pixels at a time.
 //
-// The only file compiled with -mavx2. It uses no standard library templates, and everything in it has internal linkage,
-// so that no AVX2 instruction leaks into code that runs before the CPU was asked.
+// Compiled with -mavx2. It uses no standard library templates, and everything in it has internal linkage, so that no
+// AVX2 instruction leaks into code that runs before the CPU was asked.
 
-#include "kernels.h"
+#include "vision_kernels.h"
 
 #if defined(__AVX2__)
 
 #include <immintrin.h>
-
-#include "fft.h"
 
 namespace edge_agent {
 namespace {
@@ -39,7 +37,7 @@ void grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
         b = _mm256_srli_epi16(_mm256_add_epi16(b, rounding), 8);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(grey + i), _mm256_packus_epi16(a, b));
     }
-    scalar_kernels()->grey_row(bgr + 3 * i, grey + i, pixels - i);
+    vision_scalar()->grey_row(bgr + 3 * i, grey + i, pixels - i);
 }
 
 // Four tables, so that a run of equal pixels does not wait for its own last store. A tile is too small for them to pay:
@@ -47,7 +45,7 @@ void grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
 void histogram_block(const std::uint8_t* pixels, std::ptrdiff_t stride, std::size_t width, std::size_t height,
                      std::uint32_t* counts) {
     if (width * height < 16384) {
-        scalar_kernels()->histogram_block(pixels, stride, width, height, counts);
+        vision_scalar()->histogram_block(pixels, stride, width, height, counts);
         return;
     }
     alignas(64) std::uint32_t tables[4][256] = {};
@@ -129,7 +127,7 @@ struct EdgeLanes {
 void edge_row(const std::uint8_t* above, const std::uint8_t* here, const std::uint8_t* below, std::size_t width,
               std::int32_t threshold_squared, EdgeSums* sums) {
     if (width < 18) {
-        scalar_kernels()->edge_row(above, here, below, width, threshold_squared, sums);
+        vision_scalar()->edge_row(above, here, below, width, threshold_squared, sums);
         return;
     }
     const __m256i threshold = _mm256_set1_epi32(threshold_squared);
@@ -177,82 +175,23 @@ void difference_block(const std::uint8_t* a, std::ptrdiff_t a_stride, const std:
     sums->absolute += static_cast<std::uint64_t>(sum_lanes(absolute));
     sums->changed += vectors * height - static_cast<std::uint64_t>(sum_lanes(same));
     if (vectors < width) {
-        scalar_kernels()->difference_block(a + vectors, a_stride, b + vectors, b_stride, width - vectors, height,
-                                           threshold, sums);
+        vision_scalar()->difference_block(a + vectors, a_stride, b + vectors, b_stride, width - vectors, height,
+                                          threshold, sums);
     }
 }
 
-// A vector of eight lanes.
-struct Eight {
-    using Reg = __m256;
-    static constexpr std::size_t lanes = 8;
-    static Reg load(const float* at) { return _mm256_loadu_ps(at); }
-    static void store(float* at, Reg x) { _mm256_storeu_ps(at, x); }
-    static Reg broadcast(const float* at) { return _mm256_broadcast_ss(at); }
-    static Reg set(float x) { return _mm256_set1_ps(x); }
-    static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
-    static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
-    static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
-    static Reg div(Reg a, Reg b) { return _mm256_div_ps(a, b); }
-    static Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
-    static Reg sqrt(Reg a) { return _mm256_sqrt_ps(a); }
-
-    static Reg below_zero(Reg a) { return _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LT_OQ); }
-    static Reg sign_change(Reg a, Reg b) {
-        return _mm256_and_ps(_mm256_xor_ps(below_zero(a), below_zero(b)), _mm256_set1_ps(1.0F));
-    }
-
-    static Reg shift_in(Reg x, const float* first) {
-        const Reg turned = _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6));
-        return _mm256_blend_ps(turned, _mm256_broadcast_ss(first), 1);
-    }
-
-    // out[i] lane l = rows[l][i], for 8 x 8 values.
-    static void load_transposed(const float* const* rows, Reg* out) {
-        Reg pair[8];
-        for (int i = 0; i < 4; ++i) {  // rows 2i and 2i + 1, interleaved
-            const Reg even = _mm256_loadu_ps(rows[2 * i]);
-            const Reg odd = _mm256_loadu_ps(rows[2 * i + 1]);
-            pair[2 * i] = _mm256_unpacklo_ps(even, odd);
-            pair[2 * i + 1] = _mm256_unpackhi_ps(even, odd);
-        }
-        Reg quad[8];
-        for (int i = 0; i < 2; ++i) {  // rows 4i to 4i + 3; columns j and j + 4 in the two halves
-            for (int j = 0; j < 2; ++j) {
-                quad[4 * i + 2 * j] = _mm256_shuffle_ps(pair[4 * i + j], pair[4 * i + 2 + j], _MM_SHUFFLE(1, 0, 1, 0));
-                quad[4 * i + 2 * j + 1] =
-                    _mm256_shuffle_ps(pair[4 * i + j], pair[4 * i + 2 + j], _MM_SHUFFLE(3, 2, 3, 2));
-            }
-        }
-        for (int j = 0; j < 4; ++j) {
-            out[j] = _mm256_permute2f128_ps(quad[j], quad[4 + j], 0x20);
-            out[4 + j] = _mm256_permute2f128_ps(quad[j], quad[4 + j], 0x31);
-        }
-    }
-
-    // As One::log_parts.
-    static void log_parts(Reg x, Reg* mantissa, Reg* exponent) {
-        const __m256i half_root = _mm256_set1_epi32(0x3f3504f3);
-        const __m256i bits = _mm256_sub_epi32(_mm256_castps_si256(x), half_root);
-        *exponent = _mm256_cvtepi32_ps(_mm256_srai_epi32(bits, 23));
-        const __m256i fraction = _mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff));
-        *mantissa = _mm256_castsi256_ps(_mm256_add_epi32(fraction, half_root));
-    }
-};
-
-constexpr KernelTable kTable{"avx2",           grey_row,     histogram_block,          edge_row,
-                             difference_block, Eight::lanes, sound_frames_lanes<Eight>};
+constexpr VisionKernels kKernels{grey_row, histogram_block, edge_row, difference_block};
 
 }  // namespace
 
-const KernelTable* avx2_kernels() { return &kTable; }
+const VisionKernels* vision_avx2() { return &kKernels; }
 
 }  // namespace edge_agent
 
 #else
 
 namespace edge_agent {
-const KernelTable* avx2_kernels() { return nullptr; }
+const VisionKernels* vision_avx2() { return nullptr; }
 }  // namespace edge_agent
 
 #endif

@@ -1,0 +1,179 @@
+// Pictures in Python: the single kernels and VisionStream.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "bindings.h"
+#include "vision.h"
+
+namespace edge_agent {
+namespace {
+
+std::size_t checked_tile(py::ssize_t tile) {
+    if (tile < static_cast<py::ssize_t>(kMinTile) || tile > static_cast<py::ssize_t>(kMaxTile)) {
+        throw py::value_error("tile must be from 8 to 1024 pixels, not " + std::to_string(tile));
+    }
+    return static_cast<std::size_t>(tile);
+}
+
+std::int32_t checked_edge_threshold(double threshold) {
+    if (!(threshold >= 0.0 && threshold <= 10000.0)) {
+        throw py::value_error("edge_threshold must be from 0 to 10000, not " + std::to_string(threshold));
+    }
+    return squared_threshold(threshold);
+}
+
+std::uint8_t checked_change_threshold(py::ssize_t threshold) {
+    if (threshold < 0 || threshold > 255) {
+        throw py::value_error("change_threshold must be from 0 to 255, not " + std::to_string(threshold));
+    }
+    return static_cast<std::uint8_t>(threshold);
+}
+
+py::array_t<float> tile_map(const TileGrid& grid) { return py::array_t<float>({grid.rows, grid.columns}); }
+
+std::uint64_t pixels_of(const ImageView& view) { return static_cast<std::uint64_t>(view.width) * view.height; }
+
+py::array_t<std::uint8_t> grey(const py::object& image, const Isa& isa) {
+    const KernelTable& kernels = choose(isa);
+    const Buffer buffer(image, "image");
+    const ImageView view = image_view(buffer);
+    if (view.channels != 3) {
+        buffer.wrong_shape("must be BGR, [H, W, 3]");
+    }
+    py::array_t<std::uint8_t> out({view.height, view.width});
+    std::uint8_t* const pixels = out.mutable_data();
+    {
+        const py::gil_scoped_release release;
+        grey_image(kernels, view, pixels);
+    }
+    return out;
+}
+
+py::array_t<std::uint32_t> histogram(const py::object& image, const Isa& isa) {
+    const KernelTable& kernels = choose(isa);
+    const Buffer buffer(image, "image");
+    const ImageView view = grey_view(buffer);
+    py::array_t<std::uint32_t> counts(256);
+    std::uint32_t* const bins = counts.mutable_data();
+    {
+        const py::gil_scoped_release release;
+        std::fill_n(bins, 256, 0U);
+        histogram_image(kernels, view, bins);
+    }
+    return counts;
+}
+
+double entropy(const py::object& image, const Isa& isa) {
+    const KernelTable& kernels = choose(isa);
+    const Buffer buffer(image, "image");
+    const ImageView view = grey_view(buffer);
+    const py::gil_scoped_release release;
+    std::uint32_t counts[256] = {};
+    histogram_image(kernels, view, counts);
+    return entropy_bits(counts, pixels_of(view));
+}
+
+std::pair<double, py::array_t<float>> tile_entropy(const py::object& image, py::ssize_t tile, const Isa& isa) {
+    const KernelTable& kernels = choose(isa);
+    const Buffer buffer(image, "image");
+    const ImageView view = grey_view(buffer);
+    const TileGrid grid(view.width, view.height, checked_tile(tile));
+    py::array_t<float> map = tile_map(grid);
+    float* const tiles = map.mutable_data();
+    double bits = 0.0;
+    {
+        const py::gil_scoped_release release;
+        std::uint32_t counts[256] = {};
+        tile_entropy_image(kernels, view, grid, counts, tiles);
+        bits = entropy_bits(counts, pixels_of(view));
+    }
+    return {bits, std::move(map)};
+}
+
+py::tuple edges(const py::object& image, double threshold, const Isa& isa) {
+    const KernelTable& kernels = choose(isa);
+    const Buffer buffer(image, "image");
+    const ImageView view = grey_view(buffer);
+    const std::int32_t squared = checked_edge_threshold(threshold);
+    EdgeSums sums;
+    {
+        const py::gil_scoped_release release;
+        sums = edge_image(kernels, view, squared);
+    }
+    return py::make_tuple(sums.edges, sums.laplacian, sums.laplacian_squared,
+                          edge_density(sums, view.width, view.height),
+                          laplacian_variance(sums, view.width, view.height));
+}
+
+py::tuple difference(const py::object& previous, const py::object& current, py::ssize_t threshold, py::ssize_t tile,
+                     const Isa& isa) {
+    const KernelTable& kernels = choose(isa);
+    const Buffer before(previous, "previous");
+    const Buffer after(current, "current");
+    const ImageView a = grey_view(before);
+    const ImageView b = grey_view(after);
+    if (a.width != b.width || a.height != b.height) {
+        after.wrong_shape("must have the shape of previous");
+    }
+    const std::uint8_t limit = checked_change_threshold(threshold);
+    const TileGrid grid(b.width, b.height, checked_tile(tile));
+    py::array_t<float> map = tile_map(grid);
+    float* const tiles = map.mutable_data();
+    DifferenceSums sums;
+    {
+        const py::gil_scoped_release release;
+        sums = difference_image(kernels, a, b, grid, limit, tiles);
+    }
+    return py::make_tuple(sums.absolute, sums.changed, share(sums.absolute, pixels_of(b)),
+                          share(sums.changed, pixels_of(b)), std::move(map));
+}
+
+std::unique_ptr<VisionStream> make_vision(py::ssize_t tile, double edge_threshold, py::ssize_t change_threshold,
+                                          const Isa& isa) {
+    return std::make_unique<VisionStream>(choose(isa), checked_tile(tile), checked_edge_threshold(edge_threshold),
+                                          checked_change_threshold(change_threshold));
+}
+
+py::tuple analyze(VisionStream& stream, const py::object& image) {
+    const Buffer buffer(image, "image");
+    const ImageView view = image_view(buffer);
+    const TileGrid grid(view.width, view.height, stream.tile());
+    py::array_t<float> entropy_map = tile_map(grid);
+    py::array_t<float> motion_map = tile_map(grid);
+    float* const entropies = entropy_map.mutable_data();
+    float* const motions = motion_map.mutable_data();
+    VisionResult result;
+    {
+        const py::gil_scoped_release release;
+        result = stream.analyze(view, entropies, motions);
+    }
+    return py::make_tuple(result.entropy, std::move(entropy_map), result.edge_density, result.laplacian_variance,
+                          result.has_motion, result.mean_absolute_difference, result.changed_share,
+                          std::move(motion_map));
+}
+
+}  // namespace
+
+void add_vision(py::module_& module) {
+    using py::arg;
+    module.def("grey", &grey, arg("image"), arg("isa") = py::none());
+    module.def("histogram", &histogram, arg("image"), arg("isa") = py::none());
+    module.def("entropy", &entropy, arg("image"), arg("isa") = py::none());
+    module.def("tile_entropy", &tile_entropy, arg("image"), arg("tile") = 32, arg("isa") = py::none());
+    module.def("edges", &edges, arg("image"), arg("threshold") = 128.0, arg("isa") = py::none());
+    module.def("difference", &difference, arg("previous"), arg("current"), arg("threshold") = 25, arg("tile") = 32,
+               arg("isa") = py::none());
+
+    py::class_<VisionStream>(module, "VisionStream")
+        .def(py::init(&make_vision), arg("tile") = 32, arg("edge_threshold") = 128.0, arg("change_threshold") = 25,
+             arg("isa") = py::none())
+        .def("analyze", &analyze, arg("image"))
+        .def("reset", &VisionStream::reset, py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("isa", [](const VisionStream& stream) { return std::string(stream.kernels().name); });
+}
+
+}  // namespace edge_agent
