@@ -28,6 +28,11 @@ PYBIND11_MODULE(_core, module) {
         "active_isa", [] { return std::string(active_kernels().name); },
         "The one in use. ValueError where EDGE_AGENT_ISA names none that is available.");
     module.def("cpu_features", &cpu_features, "CPU features that matter here and are present.");
+#if defined(__clang__)
+    module.attr("compiler") = "clang " __clang_version__;
+#else
+    module.attr("compiler") = "gcc " __VERSION__;
+#endif
     add_vision(module);
     add_sound(module);
 }

@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+compiler: str
+"""What compiled the kernels."""
+
 def available_isas() -> list[str]:
     """Instruction sets that this machine can run, slowest first."""
 

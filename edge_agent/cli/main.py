@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import logging
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from edge_agent.config import nearest
+from edge_agent.cli.lazy import LazyGroup
 from edge_agent.errors import EdgeAgentError
 
 COMMANDS = {
@@ -24,6 +23,7 @@ COMMANDS = {
     "models": "list and verify model bundles",
     "config": "explain every setting, or show what differs from the defaults",
     "eval": "measure accuracy, latency, bytes and cost on a data set",
+    "bench": "speed of the kernels and of the decision against other libraries, on this machine",
     "service": "install as a systemd service",
 }
 EXIT_INTERRUPTED = 130
@@ -31,34 +31,12 @@ EXIT_BUG = 70
 EXIT_OUTPUT = 74
 
 
-class LazyGroup(click.Group):
-    """Looks commands up in COMMANDS; a wrong name is answered with the nearest right one."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"edge_agent.cli.{cmd_name}")
-        command = module.command
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{module.__name__}.command is no click command")
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0][:40]!r}: {nearest(args[0], list(COMMANDS))}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    package="edge_agent.cli",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="edge-agent", prog_name="edge-agent")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
 def cli(debug: bool) -> None:

@@ -1,0 +1,19 @@
+"""`edge-agent bench`: how fast the parts are on this machine, beside what others offer for the same work."""
+
+from __future__ import annotations
+
+import click
+
+from edge_agent.cli.lazy import LazyGroup
+
+SUBJECTS = {
+    "features": "statistics of pictures and motion, against other libraries",
+}
+
+
+@click.group(cls=LazyGroup, table=SUBJECTS, package="edge_agent.cli.bench")
+def command() -> None:
+    """Measure speed on this machine; ratios are the time of the other / ours.
+
+    One thread, its CPU clock, alternatives in turn. `pip install 'edge-agent[bench]'` brings those to compare with.
+    """

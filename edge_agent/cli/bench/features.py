@@ -1,0 +1,190 @@
+"""`edge-agent bench features`: the statistics of pictures and motion against other libraries, by size and input."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent import features
+from edge_agent.cli.bench.machine import last_cache_bytes
+from edge_agent.cli.bench.measure import Contender, compare
+from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.pictures import INPUTS, TEXTURE, Scene, base_frames, multiplied, parse_size, there
+from edge_agent.cli.bench.rows import Library, Report, opencv_distribution, timing_row
+from edge_agent.errors import UsageError
+from edge_agent.features.kernels import choose
+from edge_agent.types import U8
+
+CASES = ("grey", "hist_entropy", "tile32_entropy", "tile16_entropy", "edge_laplacian", "frame_diff", "all_vision")
+SIZES = ("640x480", "1280x720", "1920x1080")
+VARIANTS = ("warm", "cold")
+TILE16 = 16
+LIBRARIES: Mapping[str, tuple[Library, str]] = {
+    "numpy": (Library("numpy", "numpy", "numpy"), "arrays"),
+    "cv2": (Library("cv2", opencv_distribution(), "cv2"), "opencv"),
+}
+"""By name: the library, and the file in `peers` with what it can do."""
+
+Builder = Callable[[Scene], list[Contender]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    cases: tuple[str, ...]
+    sizes: tuple[str, ...]
+    variants: tuple[str, ...]
+    inputs: tuple[str, ...]
+    peers: tuple[str, ...]
+    rounds: int
+    data: Path | None
+
+
+@click.command()
+@click.option("--variant", "variants", metavar="NAME", multiple=True, help=f"Only these of {', '.join(VARIANTS)}.")
+@click.option("--input", "inputs", metavar="NAME", multiple=True, help=f"Only these of {', '.join(INPUTS)}.")
+@timing_options
+def command(
+    variants: tuple[str, ...],
+    inputs: tuple[str, ...],
+    rounds: int,
+    runs: int,
+    cases: tuple[str, ...],
+    sizes: tuple[str, ...],
+    peers: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Kernels for pictures and motion.
+
+    Warm: two frames in turn, each timing after an untimed call. Cold: round and round through frames that together
+    take twice the largest cache.
+    """
+    folder = data_folder(data)
+    wanted = Wanted(
+        chosen(cases, CASES, "case"),
+        chosen_sizes(sizes),
+        chosen(variants, VARIANTS, "variant"),
+        chosen(inputs, there(folder), "input"),
+        chosen_peers(peers, tuple(LIBRARIES)),
+        rounds,
+        folder,
+    )
+    report = Report(as_json)
+    report.missing(LIBRARIES[name][0] for name in wanted.peers if LIBRARIES[name][0].missing())
+    for run in range(1, runs + 1):
+        for row in rows(wanted):
+            report.row(row | ({"run": run} if runs > 1 else {}))
+
+
+def chosen_sizes(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Sizes as they were typed, or the usual ones. Raises UsageError."""
+    wanted = [part.strip() for word in words for part in word.split(",") if part.strip()]
+    for word in wanted:
+        if parse_size(word) is None:
+            raise UsageError(f"--size {word[:40]!r} is no size", "a size is WIDTHxHEIGHT, 16x16 to 8192x8192")
+    return tuple(wanted) or SIZES
+
+
+def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Measures, and gives each row as soon as it is there. Real inputs are measured warm only, unless asked for."""
+    builders = peer_builders(wanted.peers)
+    absent = {name: LIBRARIES[name][0].install for name in wanted.peers if LIBRARIES[name][0].missing()}
+    for size in wanted.sizes:
+        for name in wanted.inputs:
+            bases = base_frames(name, *(parse_size(size) or (0, 0)), wanted.data)
+            for variant in wanted.variants:
+                if variant == "cold" and name != TEXTURE and len(wanted.variants) > 1:
+                    continue
+                for case, pixels in combinations(wanted.cases):
+                    scene = make_scene(case, pixels, bases, cold=variant == "cold")
+                    extra = {"variant": variant, "input": name, "pixels": pixels, "isa": features.isa()}
+                    row = measure_scene(scene, builders, wanted.rounds, variant == "warm", size, extra)
+                    yield row | ({"missing": absent} if absent else {})
+
+
+def combinations(cases: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Each case with the kind of pixels that it takes; everything at once takes both."""
+    for case in cases:
+        if case in ("grey", "all_vision"):
+            yield case, "bgr"
+        if case != "grey":
+            yield case, "grey"
+
+
+def peer_builders(names: tuple[str, ...]) -> list[Builder]:
+    """The makers of contenders of the libraries that are there."""
+    files = dict.fromkeys(LIBRARIES[name][1] for name in names if not LIBRARIES[name][0].missing())
+    return [importlib.import_module(f"edge_agent.cli.bench.peers.{file}").contenders for file in files]
+
+
+def make_scene(case: str, pixels: str, bases: list[U8], *, cold: bool) -> Scene:
+    """The frames of one case: two for a warm cache, twice the largest cache for a cold one."""
+    frames = bases if pixels == "bgr" else [choose().grey(frame) for frame in bases]
+    frames = multiplied(frames, 2 * last_cache_bytes()) if cold else frames[:2]
+    return Scene(case, frames, tile=TILE16 if case == "tile16_entropy" else 32)
+
+
+def measure_scene(
+    scene: Scene, builders: list[Builder], rounds: int, warm: bool, size: str, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One row."""
+    peers = [contender for build in builders for contender in build(scene)]
+    ours, timings = compare(own(scene), peers, rounds, warm=warm)
+    return timing_row("features", scene.case, size, ours, list(zip(peers, timings, strict=True)), extra)
+
+
+def own(scene: Scene) -> Contender:
+    """Ours, through the Python interface."""
+    kernels, at = choose(), scene.at
+    tile, edge, change = scene.tile, scene.edge_threshold, scene.change_threshold
+    if scene.case == "grey":
+        return Contender("ours", "edge-agent", lambda i: kernels.grey(at(i)), lambda grey: {"grey": grey})
+    if scene.case == "hist_entropy":
+        return Contender("ours", "edge-agent", lambda i: kernels.entropy(at(i)), lambda bits: {"entropy": bits})
+    if scene.case in ("tile32_entropy", "tile16_entropy"):
+        return Contender("ours", "edge-agent", lambda i: kernels.tile_entropy(at(i), tile), read_tiles)
+    if scene.case == "edge_laplacian":
+        return Contender("ours", "edge-agent", lambda i: kernels.edges(at(i), edge), read_edges)
+    if scene.case == "frame_diff":
+        before = scene.before
+        return Contender(
+            "ours", "edge-agent", lambda i: kernels.difference(before(i), at(i), change, tile), read_difference
+        )
+    stream = kernels.vision_stream(tile, edge, change)
+    return Contender("ours", "edge-agent", lambda i: stream.analyze(at(i)), read_all)
+
+
+def read_tiles(result: Any) -> Mapping[str, Any]:
+    """Outputs of `tile_entropy` by name."""
+    return {"entropy": result[0], "tile_entropy": result[1]}
+
+
+def read_edges(result: Any) -> Mapping[str, Any]:
+    """Outputs of `edges` by name."""
+    return {"edge_density": result[3], "laplacian_variance": result[4]}
+
+
+def read_difference(result: Any) -> Mapping[str, Any]:
+    """Outputs of `difference` by name."""
+    return {"mean_abs_diff": result[2], "changed_share": result[3], "tile_mean_abs_diff": result[4]}
+
+
+def read_all(result: Any) -> Mapping[str, Any]:
+    """Outputs of `VisionStream.analyze` by name."""
+    entropy, tiles, density, variance, _, mean, share, tile_means = result
+    return {
+        "entropy": entropy,
+        "tile_entropy": tiles,
+        "edge_density": density,
+        "laplacian_variance": variance,
+        "mean_abs_diff": mean,
+        "changed_share": share,
+        "tile_mean_abs_diff": tile_means,
+    }
