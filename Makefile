@@ -6,13 +6,13 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test lint format check native neon sanitize clean help
+.PHONY: demo test lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
 	@echo "make test   install and run all tests"
 	@echo "make lint   ruff, mypy, clang-format"
-	@echo "make check  lint + test + kernels under sanitizers and on NEON under qemu"
+	@echo "make check  lint + test + kernels under sanitizers, on NEON under qemu, and their instructions counted"
 
 demo: $(VENV)/.installed
 	$(BIN)/edge-agent demo
@@ -24,12 +24,12 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.h csrc/tests/*.cpp csrc/tests/*.h
+	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.h csrc/tests/*.cpp csrc/tests/*.h tools/*.cpp
 
 format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h csrc/tests/*.cpp csrc/tests/*.h
+	$(BIN)/clang-format -i csrc/*.cpp csrc/*.h csrc/tests/*.cpp csrc/tests/*.h tools/*.cpp
 
 neon:
 	tools/test_neon.sh
@@ -37,7 +37,10 @@ neon:
 sanitize: $(VENV)/.installed-test
 	tools/sanitize.sh $(abspath $(BIN))/python
 
-check: lint test sanitize neon
+count: $(VENV)/.build-tools
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/count_instructions.py
+
+check: lint test sanitize neon count
 
 clean:
 	rm -rf build dist $(VENV)
