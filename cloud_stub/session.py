@@ -121,6 +121,7 @@ class Session:
             price_prompt_microusd=prices.prompt,
             price_completion_microusd=prices.completion,
             heartbeat_s=self._heartbeat_s,
+            detail_views=backend.detail_views,
         )
         await self._send(welcome.to_frame(), 0)
         self._greeted = True

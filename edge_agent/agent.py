@@ -7,7 +7,7 @@ import logging
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from edge_agent.engines.base import Engine, Query
+from edge_agent.engines.base import Detail, Engine, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
 from edge_agent.turn import TurnClock, decision_record
@@ -101,6 +101,7 @@ class Agent:
             max_new_tokens=self._parts.max_new_tokens,
             deadline_s=turn.deadline_s,
             max_cost_usd=state.max_cost_usd,
+            detail=self._detail(observation, embeddings),
         )
         draft: Generation | None = None
         if decision.route is Route.CASCADE:
@@ -126,14 +127,22 @@ class Agent:
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
         dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}
-        if not observation.frames or Modality.IMAGE in dropped:
+        local, made = self._parts.local, []
+        if observation.frames and Modality.IMAGE not in dropped:
+            frame = observation.frames[observation.key_frame]
+            made.append(await turn.within(local.encode(frame), "encoding the picture"))
+        if observation.audio is not None and Modality.AUDIO in local.encodable and Modality.AUDIO not in dropped:
+            made.append(await turn.within(local.encode_sound(observation.audio), "encoding the sound"))
+        if not made:
             words = "only sound" if observation.audio is not None else "nothing to look at"
             hint = "add --image, --video or --camera; `edge-agent features` shows what is in a sound"
             raise NoAnswerError(f"there is {words} and the model has no audio encoder", hint)
-        frame = observation.frames[observation.key_frame]
-        embeddings = await turn.within(self._parts.local.encode(frame), "encoding the picture")
         turn.stages.mark("encode")
-        return (embeddings,)
+        return tuple(made)
+
+    def _detail(self, observation: Observation, embeddings: tuple[Embeddings, ...]) -> Detail | None:
+        seen = any(one.modality is Modality.IMAGE for one in embeddings)
+        return self._parts.local.detail(observation.frames[observation.key_frame]) if seen else None
 
     async def _local(self, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None) -> Generation:
         started_s = self._parts.clock.monotonic_s()
@@ -214,6 +223,7 @@ class Agent:
                 if isinstance(event, Generation):
                     turn.stages.mark("decode" if seen else "first_token")
                     turn.stages.move("first_token", "upload", event.upload_ms)
+                    turn.stages.move("first_token", "encode", event.encode_ms)
                     return event
                 if not seen:
                     turn.stages.mark("first_token")

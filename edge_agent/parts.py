@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edge_agent.clock import Clock
-from edge_agent.engines.base import Engine
+from edge_agent.engines.base import Detail, Engine
 from edge_agent.errors import CloudError
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.types import (
     U8,
+    AudioWindow,
     Embeddings,
     Frame,
     Generation,
     ImageFeatures,
+    Modality,
     ModalityFeatures,
     MotionFeatures,
     Observation,
@@ -39,9 +41,16 @@ class Extractor(Protocol):
 
 
 class LocalModel(Engine, Protocol):
-    """The local engine also makes the embeddings that every engine reads."""
+    """The local engine also makes the embeddings that every engine reads, of what is `encodable`."""
+
+    @property
+    def encodable(self) -> tuple[Modality, ...]: ...
 
     async def encode(self, frame: Frame) -> Embeddings: ...
+
+    async def encode_sound(self, sound: AudioWindow) -> Embeddings: ...
+
+    def detail(self, frame: Frame) -> Detail | None: ...
 
 
 class Monitors(Protocol):

@@ -145,7 +145,11 @@ class ModalityFeatures:
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
-    """The device, its link and its purse at the moment of a decision. None means: not known."""
+    """The device, its link and its purse at the moment of a decision. None means: not known.
+
+    `upload_views`: as how many views a picture is expected to go up; `embedding_bytes_estimate`: bytes of all of them;
+    `sound_bytes_estimate`: of a sound.
+    """
 
     cloud_configured: bool = False
     cloud_reachable: bool | None = None
@@ -156,7 +160,9 @@ class SystemState:
     memory_available_mb: float | None = None
     private: bool = False
     encodable: tuple[Modality, ...] = (Modality.IMAGE,)
+    upload_views: int = 1
     embedding_bytes_estimate: int | None = None
+    sound_bytes_estimate: int | None = None
     deadline_ms: float | None = None
     max_cost_usd: float | None = None
     budget_left_usd: float | None = None
@@ -205,6 +211,17 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingSizes:
+    """How large the embeddings of a model are on the wire: bytes of one view, how many views a picture has at most
+    (the whole one and its tiles), and bytes of a sound, None where the model hears nothing.
+    """
+
+    view_bytes: int
+    views: int = 1
+    sound_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenEvent:
     """One generated token. `text` is what it adds to the answer; `probability` and `entropy` (normalised by
     log |V|) are 0..1 under the model that made it.
@@ -218,7 +235,10 @@ class TokenEvent:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money."""
+    """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money.
+
+    `views_up`: views of a picture that went up for it; `encode_ms`: time that making more of them took on the way.
+    """
 
     text: str
     confidence: float
@@ -228,6 +248,8 @@ class Generation:
     bytes_up: int = 0
     bytes_down: int = 0
     cost_usd: float = 0.0
+    views_up: int = 0
+    encode_ms: float = 0.0
     upload_ms: float = 0.0
     first_token_ms: float = 0.0
     decode_ms: float = 0.0

@@ -22,12 +22,14 @@ class Prompt:
 class Backend(Protocol):
     """A decoder. Everything here is called from one worker thread, never from the event loop, and may block.
 
-    `encoder_ids` are the encoders whose embeddings it reads, `hidden_size` how wide those are.
+    `encoder_ids` are the encoders whose embeddings it reads, `hidden_size` how wide those are; `detail_views` (rows,
+    columns) of the tiles that it likes to have of each picture, behind the whole one, or None.
     """
 
     model: str
     encoder_ids: tuple[str, ...]
     hidden_size: int
+    detail_views: tuple[int, int] | None
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         """How many tokens the prompt takes, embeddings included. Raises UsageError or ModelError if it does not fit."""

@@ -19,8 +19,10 @@ class OnnxBackend:
         self._generator = Generator(self._bundle, threads=threads)
         self._writer = PromptWriter(self._bundle)
         self.model = self._bundle.name
-        self.encoder_ids: tuple[str, ...] = (self._bundle.encoder_id,)
+        self.encoder_ids = tuple(i for i in (self._bundle.encoder_id, self._bundle.audio_encoder_id) if i)
         self.hidden_size = self._bundle.hidden_size
+        detail = self._bundle.layout.detail
+        self.detail_views = None if detail is None else (detail.rows, detail.columns)
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         written = self._writer.write(prompt.question, prompt.history, prompt.max_new_tokens)

@@ -14,8 +14,8 @@ from edge_agent.agent import Agent, question_state
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, FeatureSettings, PolicySettings
 from edge_agent.engines.base import Engine
-from edge_agent.engines.local import BundleModel, LocalEngine
-from edge_agent.errors import UsageError
+from edge_agent.engines.local import BundleModel, LocalEngine, embedding_sizes
+from edge_agent.errors import ModelError, UsageError
 from edge_agent.features import FeatureExtractor
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts
@@ -23,7 +23,7 @@ from edge_agent.policy import make_policy
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.store.models import find_bundle
-from edge_agent.types import Decision, ModalityFeatures, Observation, SystemState
+from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, SystemState
 from edge_agent.vlm import Bundle
 from edge_agent.vlm.manifest import read_manifest
 
@@ -140,7 +140,7 @@ async def open_agent(
     """A whole agent around an opened model; its engines are closed at the end. `journal` keeps the decision log."""
     clock = clock or SystemClock()
     cloud = make_cloud(config, clock)
-    monitors = DeviceMonitors(clock, model.embedding_bytes, config.cloud.usd_per_question)
+    monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
     ledger = open_ledger(config, clock)
     agent = Agent(
         Parts(
@@ -161,6 +161,15 @@ async def open_agent(
         await agent.close()
 
 
+def _sizes(config: Config) -> EmbeddingSizes | None:
+    """What the model's embeddings weigh, without loading it; None where there is none: a decision needs no model."""
+    try:
+        return embedding_sizes(Bundle.open(find_bundle(config.model.edge), verify=False))
+    except ModelError as error:
+        log.info("sizes of embeddings are not known: %s", error)
+        return None
+
+
 Decider = Callable[[Observation, Limits], tuple[ModalityFeatures, SystemState, Decision]]
 
 
@@ -168,7 +177,7 @@ def decider(config: Config) -> Decider:
     """Features, state and decision of an observation, without any engine: nothing is loaded and nothing can be sent."""
     clock = SystemClock()
     policy = make_policy(calibrated(config), config.cloud)
-    monitors = DeviceMonitors(clock, None, config.cloud.usd_per_question)
+    monitors = DeviceMonitors(clock, _sizes(config), config.cloud.usd_per_question)
     extractor = extractor_factory(config.features)()
 
     def decide(observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:

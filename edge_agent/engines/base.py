@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,8 +10,20 @@ from edge_agent.types import Decision, Embeddings, Generation, TokenEvent, Turn
 
 
 @dataclass(frozen=True, slots=True)
+class Detail:
+    """A grid of `rows` x `columns` tiles of a picture; `encode` makes them, row by row."""
+
+    rows: int
+    columns: int
+    encode: Callable[[], Awaitable[tuple[Embeddings, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """One question, ready for a decoder. `deadline_s` is in monotonic seconds of the agent's clock."""
+    """One question, ready for a decoder. `deadline_s` is in monotonic seconds of the agent's clock.
+
+    `detail` makes the detail views of its picture, for an engine that reads them; None where there are none.
+    """
 
     question: str
     embeddings: tuple[Embeddings, ...]
@@ -19,6 +31,7 @@ class Query:
     max_new_tokens: int = 16
     deadline_s: float | None = None
     max_cost_usd: float | None = None
+    detail: Detail | None = None
 
 
 class Engine(Protocol):

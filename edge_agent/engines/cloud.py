@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Query
 from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
-from edge_agent.transport.codecs import DEFAULT_CODEC, find_codec
-from edge_agent.transport.messages import uuid7
-from edge_agent.types import Action, Decision, Generation, TokenEvent
+from edge_agent.transport.codecs import DEFAULT_CODEC, EncodedTensor, find_codec
+from edge_agent.transport.messages import Welcome, uuid7
+from edge_agent.types import Action, Decision, Embeddings, Generation, Modality, TokenEvent
 
 DEFAULT_DEADLINE_S = 30.0
 
 
 class CloudEngine:
-    """Answers through one CloudClient. A modality whose plan names a codec is sent with it, others with `codec_id`.
+    """Answers through one CloudClient. A modality whose plan names a codec is sent with it, others with `codec_id`; one
+    whose plan keeps it on the device is not sent. The detail views of a picture follow where the cloud wants them.
 
     Raises UsageError at once for an unknown `codec_id`. Closing the engine closes the client.
     """
@@ -35,12 +36,13 @@ class CloudEngine:
 
         Raises CloudError (see CloudClient.turn); leaving early cancels the turn in the cloud within one token.
         """
-        request = self._request(query, decision)
+        upload = _Upload(query, decision, self._codec_id, self._clock)
+        request = self._request(query, upload)
         events: list[TokenEvent] = []
         async with aclosing(self._client.turn(request)) as items:
             async for item in items:
                 if isinstance(item, TurnResult):
-                    yield _generation(events, item)
+                    yield _generation(events, item, upload)
                 else:
                     events.append(item)
                     yield item
@@ -48,14 +50,8 @@ class CloudEngine:
     async def close(self) -> None:
         await self._client.close()
 
-    def _request(self, query: Query, decision: Decision) -> TurnRequest:
-        codecs = {plan.modality: plan.codec for plan in decision.plans if plan.action is Action.UPLOAD}
-        try:
-            tensors = tuple(
-                find_codec(codecs.get(one.modality) or self._codec_id).encode(one) for one in query.embeddings
-            )
-        except UsageError as error:
-            raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
+    def _request(self, query: Query, upload: _Upload) -> TurnRequest:
+        tensors = upload.coded(query.embeddings)
         left_s = DEFAULT_DEADLINE_S
         if query.deadline_s is not None:
             left_s = query.deadline_s - self._clock.monotonic_s()  # after coding: what is left to send and to answer
@@ -67,10 +63,46 @@ class CloudEngine:
             max_tokens=query.max_new_tokens,
             max_cost_usd=query.max_cost_usd,
             history=query.history,
+            detail=upload.detail if upload.has_detail else None,
         )
 
 
-def _generation(events: list[TokenEvent], result: TurnResult) -> Generation:
+class _Upload:
+    """The tensors of one question: what it has already, and the detail views if the cloud wants them."""
+
+    def __init__(self, query: Query, decision: Decision, codec_id: str, clock: Clock) -> None:
+        self._kept = {plan.modality for plan in decision.plans if plan.action is not Action.UPLOAD}
+        self._codecs = {plan.modality: plan.codec for plan in decision.plans if plan.action is Action.UPLOAD}
+        self._codec_id = codec_id
+        self._clock = clock
+        self._source = query.detail
+        self._made: tuple[EncodedTensor, ...] | None = None
+        self.has_detail = query.detail is not None and Modality.IMAGE not in self._kept
+        self.views = 0
+        self.encode_ms = 0.0
+
+    def coded(self, embeddings: Sequence[Embeddings]) -> tuple[EncodedTensor, ...]:
+        """Those that the decision sends up, each with its codec. Raises CloudError `bad_tensor`."""
+        sent = [one for one in embeddings if one.modality not in self._kept]
+        self.views += sum(one.modality is Modality.IMAGE for one in sent)
+        try:
+            return tuple(find_codec(self._codecs.get(one.modality) or self._codec_id).encode(one) for one in sent)
+        except UsageError as error:
+            raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
+
+    async def detail(self, welcome: Welcome) -> tuple[EncodedTensor, ...]:
+        """The detail views, made once, if the cloud wants the very grid that the device can make."""
+        source = self._source
+        if source is None or welcome.detail_views != (source.rows, source.columns):
+            return ()
+        if self._made is None:
+            started_s = self._clock.monotonic_s()
+            self._made = self.coded(await source.encode())
+            self.encode_ms = (self._clock.monotonic_s() - started_s) * 1000
+        return self._made
+
+
+def _generation(events: list[TokenEvent], result: TurnResult, upload: _Upload) -> Generation:
     ended = bool(events) and result.finish_reason == "stop" and not events[-1].text  # the end token has no text
     return Generation(
         text="".join(event.text for event in events).strip(),
@@ -81,7 +113,9 @@ def _generation(events: list[TokenEvent], result: TurnResult) -> Generation:
         bytes_up=result.bytes_up,
         bytes_down=result.bytes_down,
         cost_usd=result.cost_usd,
-        upload_ms=result.upload_ms,
+        views_up=upload.views,
+        encode_ms=upload.encode_ms,
+        upload_ms=max(0.0, result.upload_ms - upload.encode_ms),
         first_token_ms=result.first_token_ms,
         decode_ms=result.decode_ms,
     )

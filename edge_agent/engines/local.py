@@ -10,18 +10,35 @@ from contextlib import aclosing
 from typing import Protocol
 
 from edge_agent.clock import Clock
-from edge_agent.engines.base import Query
-from edge_agent.types import Decision, Embeddings, Frame, Generation, TokenEvent
-from edge_agent.vlm import Bundle, Generator, VisionEncoder, summarise
+from edge_agent.engines.base import Detail, Query
+from edge_agent.errors import ModelError
+from edge_agent.types import (
+    AudioWindow,
+    Decision,
+    Embeddings,
+    EmbeddingSizes,
+    Frame,
+    Generation,
+    Modality,
+    TokenEvent,
+)
+from edge_agent.vlm import AudioEncoder, Bundle, Generator, VisionEncoder, summarise
 
 
 class Model(Protocol):
-    """What the engine needs of a model: embeddings of a picture, tokens of a question, their summary."""
+    """What the engine needs of a model: embeddings of picture and sound, tokens of a question, their summary.
 
-    encoder_id: str
-    embedding_bytes: int
+    `grid` is (rows, columns) of a picture's detail views, None if it has none.
+    """
+
+    sizes: EmbeddingSizes
+    grid: tuple[int, int] | None
 
     def encode(self, frame: Frame) -> Embeddings: ...
+
+    def encode_tiles(self, frame: Frame) -> Iterator[Embeddings]: ...
+
+    def encode_sound(self, sound: AudioWindow) -> Embeddings: ...
 
     def stream(self, query: Query, cancelled: threading.Event) -> Iterator[TokenEvent]: ...
 
@@ -35,12 +52,22 @@ class BundleModel:
         self._bundle = bundle
         self._vision = VisionEncoder(bundle, threads=threads)
         self._generator = Generator(bundle, threads=threads)
-        self._room = max(1, (bundle.context - bundle.tokens_per_image) // 2)  # the other half is for the question
-        self.encoder_id = bundle.encoder_id
-        self.embedding_bytes = bundle.tokens_per_image * (bundle.hidden_size + 4)  # int8 and a float32 scale a token
+        self._audio = AudioEncoder(bundle, threads=threads) if bundle.has_audio else None
+        self._room = max(1, (bundle.context - bundle.layout.text_position) // 2)  # the other half is for the question
+        self.sizes = embedding_sizes(bundle)
+        detail = bundle.layout.detail
+        self.grid = None if detail is None else (detail.rows, detail.columns)
 
     def encode(self, frame: Frame) -> Embeddings:
         return self._vision.encode(frame.pixels)
+
+    def encode_tiles(self, frame: Frame) -> Iterator[Embeddings]:
+        return self._vision.encode_tiles(frame.pixels)
+
+    def encode_sound(self, sound: AudioWindow) -> Embeddings:
+        if self._audio is None:
+            raise ModelError(f"{self._bundle.name} has no audio encoder", "ask about a picture")
+        return self._audio.encode(sound)
 
     def stream(self, query: Query, cancelled: threading.Event) -> Iterator[TokenEvent]:
         return self._generator.stream(
@@ -53,6 +80,16 @@ class BundleModel:
 
     def summarise(self, tokens: list[TokenEvent]) -> Generation:
         return summarise(tokens, self._bundle.calibration)
+
+
+def embedding_sizes(bundle: Bundle) -> EmbeddingSizes:
+    """Bytes of a bundle's embeddings before zstd: int8 values and a float32 scale a token."""
+    sound = bundle.layout.sound if bundle.has_audio else None
+    return EmbeddingSizes(
+        view_bytes=bundle.tokens_per_image * (bundle.hidden_size + 4),
+        views=bundle.layout.views_per_image,
+        sound_bytes=None if sound is None else sound.tokens * (bundle.hidden_size + 4),
+    )
 
 
 class LocalEngine:
@@ -68,6 +105,30 @@ class LocalEngine:
     async def encode(self, frame: Frame) -> Embeddings:
         """The embeddings of one picture; the event loop stays free meanwhile. Raises ModelError."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, self.model.encode, frame)
+
+    async def encode_sound(self, sound: AudioWindow) -> Embeddings:
+        """The embeddings of one stretch of sound, likewise."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.model.encode_sound, sound)
+
+    @property
+    def encodable(self) -> tuple[Modality, ...]:
+        """What this engine can make embeddings of."""
+        hears = self.model.sizes.sound_bytes is not None
+        return (Modality.IMAGE, Modality.AUDIO) if hears else (Modality.IMAGE,)
+
+    def detail(self, frame: Frame) -> Detail | None:
+        """How to make the detail views of a picture; None if the model has none. Nothing is encoded yet."""
+        if self.model.grid is None:
+            return None
+
+        async def encode() -> tuple[Embeddings, ...]:
+            loop, made = asyncio.get_running_loop(), []
+            tiles = self.model.encode_tiles(frame)
+            while (tile := await loop.run_in_executor(self._worker, next, tiles, None)) is not None:
+                made.append(tile)  # one after the other: who gives up waits for one tile at most
+            return tuple(made)
+
+        return Detail(*self.model.grid, encode)
 
     async def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Stream the answer's tokens, then its Generation with the timings of this engine's clock."""

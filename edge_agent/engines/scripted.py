@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_agent.clock import Clock
-from edge_agent.engines.base import Query
+from edge_agent.engines.base import Detail, Query
 from edge_agent.errors import EdgeAgentError
-from edge_agent.types import Decision, Embeddings, Frame, Generation, TokenEvent
+from edge_agent.types import AudioWindow, Decision, Embeddings, Frame, Generation, Modality, TokenEvent
 
 YES = Generation("yes", confidence=0.9, max_entropy=0.05, tokens=1)
 
@@ -31,6 +31,8 @@ class ScriptedEngine:
 
     def __init__(self, name: str, clock: Clock, scripts: Sequence[Script] = (Script(),)) -> None:
         self.name = name
+        self.encodable: tuple[Modality, ...] = (Modality.IMAGE,)
+        self.grid: tuple[int, int] | None = None
         self._clock = clock
         self._scripts = list(scripts)
         self.queries: list[Query] = []
@@ -42,6 +44,23 @@ class ScriptedEngine:
         """A 1x1 embedding that says how bright the picture is."""
         self.encoded += 1
         return Embeddings(np.full((1, 1), frame.pixels.mean(), dtype=np.float32), "scripted")
+
+    async def encode_sound(self, sound: AudioWindow) -> Embeddings:
+        """A 1x1 embedding that says how loud the sound is."""
+        self.encoded += 1
+        loud = np.abs(sound.samples).max(initial=0.0)
+        return Embeddings(np.full((1, 1), loud, dtype=np.float32), "scripted-sound", Modality.AUDIO)
+
+    def detail(self, frame: Frame) -> Detail | None:
+        """The tiles of `grid`, if there is one, each as bright as the picture."""
+        if self.grid is None:
+            return None
+        rows, columns = self.grid
+
+        async def encode() -> tuple[Embeddings, ...]:
+            return tuple([await self.encode(frame) for _ in range(rows * columns)])
+
+        return Detail(rows, columns, encode)
 
     async def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """The next script's words as tokens, then its generation; or its error after the first delay."""

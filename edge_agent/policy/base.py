@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_agent.types import Decision, ModalityFeatures, Outcome, SystemState, Turn
+from edge_agent.types import Action, Decision, Modality, ModalityFeatures, ModalityPlan, Outcome, SystemState, Turn
 
 
 class OffloadPolicy(Protocol):
@@ -20,3 +20,11 @@ class OffloadPolicy(Protocol):
     def observe(self, outcome: Outcome) -> None:
         """Learn from what became of an earlier decision."""
         ...
+
+
+def upload_bytes(plans: Sequence[ModalityPlan], state: SystemState) -> int | None:
+    """Bytes of embeddings that the plans send up, pictures in all their views; None where a size is not known."""
+    sizes = {Modality.IMAGE: state.embedding_bytes_estimate, Modality.AUDIO: state.sound_bytes_estimate}
+    sent = [sizes.get(plan.modality) for plan in plans if plan.action is Action.UPLOAD]
+    known = [size for size in sent if size is not None]
+    return sum(known) if len(known) == len(sent) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edge_agent.policy.base import upload_bytes
 from edge_agent.types import (
     Action,
     Decision,
@@ -30,13 +31,14 @@ class ConstantPolicy:
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
         up = self._route is Route.CLOUD
         present = [Modality.IMAGE] * (features.image is not None) + [Modality.AUDIO] * (features.sound is not None)
+        plans = tuple(self._plan(m, m in state.encodable) for m in present)
         return Decision(
             route=self._route,
             policy=self.name,
             reason=f"always {self.name}, as asked",
-            plans=tuple(self._plan(m, m in state.encodable) for m in present),
+            plans=plans,
             predicted_latency_ms=state.cloud_latency_estimate_ms if up else state.local_latency_estimate_ms,
-            predicted_bytes=state.embedding_bytes_estimate if up else 0,
+            predicted_bytes=upload_bytes(plans, state),
             predicted_cost_usd=state.cloud_cost_estimate_usd if up else 0.0,
         )
 

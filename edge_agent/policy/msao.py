@@ -23,6 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_agent.config import PolicySettings
+from edge_agent.policy.base import upload_bytes
 from edge_agent.types import (
     Action,
     Decision,
@@ -130,7 +131,7 @@ class MsaoPolicy:
             plans=plans,
             accept_entropy=self.accept_entropy if route is Route.CASCADE else None,
             predicted_latency_ms=state.cloud_latency_estimate_ms if goes_up else state.local_latency_estimate_ms,
-            predicted_bytes=state.embedding_bytes_estimate if goes_up else 0,
+            predicted_bytes=upload_bytes(plans, state),
             predicted_cost_usd=state.cloud_cost_estimate_usd if goes_up else 0.0,
         )
 

@@ -176,7 +176,7 @@ class CloudClient:
         up, down = connection.bytes_up, connection.bytes_down
         complete = False
         try:
-            check_request(request, _welcome_of(connection).limits, _welcome_of(connection))
+            await exchange.prepare()
             async with aclosing(exchange.run(up - tally.up, down - tally.down)) as items:
                 async for item in items:
                     complete = isinstance(item, TurnResult)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage, tokens_of
 from edge_agent.transport.codecs import EncodedTensor, check_declaration
-from edge_agent.transport.connection import Connection
+from edge_agent.transport.connection import Connection, bounded
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import MICRO, TensorBegin, TurnOpening, Welcome, error_of
@@ -20,6 +20,7 @@ from edge_agent.types import TokenEvent, Turn
 class TurnRequest:
     """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
     answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
+    `detail` is asked for more tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
     """
 
     question: str
@@ -29,6 +30,7 @@ class TurnRequest:
     max_tokens: int = 16
     max_cost_usd: float | None = None
     history: tuple[Turn, ...] = ()
+    detail: Callable[[Welcome], Awaitable[tuple[EncodedTensor, ...]]] | None = None
 
     def opening(self, deadline_ms: int) -> TurnOpening:
         """The TURN of this request, with what is left of its deadline."""
@@ -97,6 +99,7 @@ class Exchange:
 
     def __init__(self, connection: Connection, welcome: Welcome, request: TurnRequest, started_s: float) -> None:
         self._connection = connection
+        self._welcome = welcome
         self._limits = welcome.limits
         self._request = request
         self._started_s = started_s
@@ -108,6 +111,15 @@ class Exchange:
         self.stream = connection.next_stream()
         self.asked = False
         self.answered = False
+
+    async def prepare(self) -> None:
+        """Make the tensors that depend on the cloud, and check the whole request. Raises CloudError."""
+        check_request(self._request, self._limits, self._welcome)
+        if self._request.detail is not None:
+            making = self._request.detail(self._welcome)
+            more = await bounded(making, self._deadline_s, "making the detail views")
+            self._request = replace(self._request, tensors=(*self._request.tensors, *more), detail=None)
+            check_request(self._request, self._limits, self._welcome)
 
     async def run(self, bytes_up_before: int, bytes_down_before: int) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         """Tokens, then one TurnResult. Raises CloudError."""

@@ -52,7 +52,9 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The server's answer to HELLO. Prices are micro-dollars per 1,000 tokens; `hidden_size` that of the embeddings."""
+    """The server's answer to HELLO. Prices are micro-dollars per 1,000 tokens; `hidden_size` that of the embeddings;
+    `detail_views` (rows, columns) of the tiles that it likes to have of each picture.
+    """
 
     version: int
     model: str
@@ -63,9 +65,10 @@ class Welcome:
     price_prompt_microusd: int = 0
     price_completion_microusd: int = 0
     heartbeat_s: int = 15
+    detail_views: tuple[int, int] | None = None
 
     def to_frame(self) -> Frame:
-        meta = {
+        meta: dict[str, Any] = {
             "version": self.version,
             "schema": SCHEMA,
             "model": self.model,
@@ -79,12 +82,14 @@ class Welcome:
             },
             "heartbeat_s": self.heartbeat_s,
         }
+        if self.detail_views is not None:
+            meta["detail_views"] = {"rows": self.detail_views[0], "columns": self.detail_views[1]}
         return Frame(FrameType.WELCOME, meta)
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Welcome:
         meta = frame.meta
-        prices = object_of(meta, "prices")
+        prices, detail = object_of(meta, "prices"), object_of(meta, "detail_views")
         return cls(
             version=int_of(meta, "version", 1, 255),
             model=text_of(meta, "model", ""),
@@ -95,6 +100,7 @@ class Welcome:
             price_prompt_microusd=int_of(prices, "prompt_per_1k", 0, 10**12, 0),
             price_completion_microusd=int_of(prices, "completion_per_1k", 0, 10**12, 0),
             heartbeat_s=int_of(meta, "heartbeat_s", 1, 3600, 15),
+            detail_views=(int_of(detail, "rows", 1, 8), int_of(detail, "columns", 1, 8)) if detail else None,
         )
 
 

@@ -1,7 +1,8 @@
-"""The ONNX vision-language model runtime: bundles, vision encoder, decode loop, confidence. Needs no torch."""
+"""The vision-language model runtime: bundles, encoders of picture and sound, decode loop, confidence; without torch."""
 
 from __future__ import annotations
 
+from edge_agent.vlm.audio import AudioEncoder
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.confidence import confidence, summarise
 from edge_agent.vlm.generate import Generator
@@ -12,6 +13,7 @@ from edge_agent.vlm.selftest import self_test
 from edge_agent.vlm.vision import VisionEncoder
 
 __all__ = [
+    "AudioEncoder",
     "Bundle",
     "BundleInfo",
     "Calibration",

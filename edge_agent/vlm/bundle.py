@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import ModelError
+from edge_agent.vlm.layout import Layout
 from edge_agent.vlm.manifest import VERIFY, Calibration, Manifest, file_problems, read_json, read_manifest
 from edge_agent.vlm.session import check_memory
 
 VISION = "onnx/vision_encoder.onnx"
+AUDIO = "onnx/audio_encoder.onnx"
 EMBED = "onnx/embed_tokens.onnx"
 DECODER = "onnx/decoder_model_merged.onnx"
 
@@ -19,14 +21,16 @@ DECODER = "onnx/decoder_model_merged.onnx"
 class Bundle:
     """An opened bundle. Nothing is loaded yet: VisionEncoder and Generator load the graphs that they need.
 
-    `context` is the largest number of tokens, picture and answer included; `max_images` how many pictures one question
-    may have.
+    `context` is the largest number of tokens, picture and answer included; `layout` says where each of them stands.
+    `has_vision` and `has_audio`: it can make embeddings of pictures and of sounds, not only read them.
     """
 
     path: Path
     manifest: Manifest
     config: dict[str, Any]
+    layout: Layout
     has_vision: bool
+    has_audio: bool
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = True) -> Bundle:
@@ -44,10 +48,11 @@ class Bundle:
         for name in (EMBED, DECODER, "tokenizer.json", "config.json"):
             if name not in listed:
                 raise ModelError(f"{path / 'manifest.json'} does not list {name}", VERIFY)
-        bundle = cls(path, manifest, read_json(path / "config.json"), VISION in listed)
-        if not 0 < bundle.tokens_per_image < bundle.context:
-            raise ModelError(f"{path / 'config.json'}: the context of {bundle.context} tokens holds no picture", VERIFY)
-        return bundle
+        config = read_json(path / "config.json")
+        layout = Layout.from_config(config, manifest.tokens_per_image, _context(config, path), path / "config.json")
+        if (layout.sound is None) == bool(manifest.audio_encoder_id):
+            raise ModelError(f"{path}: audio in config.json and audio_encoder_id in manifest.json go together", VERIFY)
+        return cls(path, manifest, config, layout, VISION in listed, AUDIO in listed)
 
     @property
     def name(self) -> str:
@@ -56,6 +61,10 @@ class Bundle:
     @property
     def encoder_id(self) -> str:
         return self.manifest.encoder_id
+
+    @property
+    def audio_encoder_id(self) -> str:
+        return self.manifest.audio_encoder_id
 
     @property
     def hidden_size(self) -> int:
@@ -71,14 +80,15 @@ class Bundle:
 
     @property
     def context(self) -> int:
-        return int(self._text_config("max_position_embeddings"))
+        return _context(self.config, self.path)
 
     @property
     def max_images(self) -> int:
-        return int(self.config.get("max_images", 1))
+        return self.layout.max_images
 
-    def _text_config(self, key: str) -> Any:
-        try:
-            return self.config["text_config"][key]
-        except (KeyError, TypeError) as error:
-            raise ModelError(f"{self.path / 'config.json'} lacks text_config.{key}", VERIFY) from error
+
+def _context(config: dict[str, Any], path: Path) -> int:
+    try:
+        return int(config["text_config"]["max_position_embeddings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path / 'config.json'} lacks text_config.max_position_embeddings", VERIFY) from error

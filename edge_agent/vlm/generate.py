@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from edge_agent.errors import ModelError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.types import F32, Embeddings, TokenEvent, Turn
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.confidence import token_statistics
 from edge_agent.vlm.decoder import Decoder
+from edge_agent.vlm.evidence import Evidence
 from edge_agent.vlm.prompt import PromptWriter
 
 MAX_REPEATS = 3
@@ -45,18 +44,18 @@ class Generator:
     ) -> Iterator[TokenEvent]:
         """Yields each token as it is made; the end token comes last, with empty text.
 
-        `embeddings` are pictures of [tokens, hidden], at most `bundle.max_images`; none means a question without one.
+        `embeddings` are views of pictures and sounds of [tokens, hidden], see Evidence; none means a question without.
         It also ends before a token comes MAX_REPEATS times in a row. `cancelled` is asked before every token. What is
         wrong with the request is raised at the call, not at the first token: UsageError (empty or too long a question),
-        ModelError (embeddings of another encoder or shape, too many pictures).
+        ModelError (embeddings of another encoder or shape, too many of them).
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", "ask for at least one token")
-        picture = self._picture(embeddings)
+        evidence = Evidence.of(self._bundle, embeddings)
         prompt = self._writer.write(question, history, max_new_tokens)
         text = self._decoder.embed(prompt.ids)  # [t, hidden]
-        embeds = np.concatenate([picture, text]) if len(picture) else text  # [image + t, hidden]
-        positions = [*range(len(picture)), *range(prompt.start, prompt.start + len(prompt.ids))]
+        embeds = evidence.before(text)  # [views + sound + t, hidden]
+        positions = [*evidence.positions, *range(prompt.start, prompt.start + len(prompt.ids))]
         return self._decode(embeds, positions, max_new_tokens, cancelled)
 
     def _decode(
@@ -79,26 +78,3 @@ class Generator:
             yield TokenEvent(token, whole[len(told) :], probability, entropy)
             told = whole
             embeds, positions = self._decoder.embed([token]), [positions[-1] + 1]
-
-    def _picture(self, embeddings: Sequence[Embeddings]) -> F32:
-        """[n * tokens, hidden] float32 of all pictures, checked."""
-        if len(embeddings) > self._bundle.max_images:
-            raise ModelError(
-                f"{self._bundle.name} takes {self._bundle.max_images} picture(s) a question, got {len(embeddings)}",
-                "send the newest one",
-            )
-        wanted = (self._bundle.tokens_per_image, self._bundle.hidden_size)
-        for one in embeddings:
-            if one.encoder_id != self._bundle.encoder_id:
-                raise ModelError(
-                    f"{self._bundle.name} reads embeddings of {self._bundle.encoder_id}, these are of {one.encoder_id}",
-                    "use an edge and a cloud bundle of the same release",
-                )
-            if one.data.shape != wanted or not np.isfinite(one.data).all():
-                raise ModelError(
-                    f"embeddings must be {list(wanted)} finite numbers, got {list(one.data.shape)}",
-                    "encode the picture again",
-                )
-        if not embeddings:
-            return np.zeros((0, self._bundle.hidden_size), dtype=np.float32)
-        return np.concatenate([one.data for one in embeddings]).astype(np.float32, copy=False)

@@ -53,14 +53,8 @@ class ImageProcessor:
 
         The aspect ratio is not kept: every part of the picture is seen. Raises InputError on another shape or dtype.
         """
-        if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3 or not bgr.size:
-            raise InputError(
-                f"a picture must be [height, width, 3] uint8, got {list(bgr.shape)} {bgr.dtype}",
-                "convert it to BGR first",
-            )
+        check_picture(bgr)
         rows, cols = int(bgr.shape[0]), int(bgr.shape[1])
-        if rows * cols > MAX_PIXELS:
-            raise InputError(f"a picture of {cols}x{rows} is over {MAX_PIXELS} pixels", "scale it down first")
         if (rows, cols) == (self.height, self.width):
             return bgr
         import cv2
@@ -78,3 +72,16 @@ class ImageProcessor:
         values = rgb.astype(np.float32) * scale - shift  # [height, width, 3] float32
         pixels: F32 = np.ascontiguousarray(values.transpose(2, 0, 1)[None, None])  # [1, 1, 3, height, width]
         return pixels
+
+
+def check_picture(bgr: U8) -> U8:
+    """The same picture. Raises InputError where it is not [H, W, 3] uint8 or is over MAX_PIXELS."""
+    if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3 or not bgr.size:
+        raise InputError(
+            f"a picture must be [height, width, 3] uint8, got {list(bgr.shape)} {bgr.dtype}",
+            "convert it to BGR first",
+        )
+    rows, cols = int(bgr.shape[0]), int(bgr.shape[1])
+    if rows * cols > MAX_PIXELS:
+        raise InputError(f"a picture of {cols}x{rows} is over {MAX_PIXELS} pixels", "scale it down first")
+    return bgr

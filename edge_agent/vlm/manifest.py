@@ -54,7 +54,7 @@ class Golden:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The manifest of one bundle. `encoder_id` names encoder, connector and preprocessing: only embeddings with the
-    same one can be read by this bundle's decoder.
+    same one can be read by this bundle's decoder. `audio_encoder_id` is that of sounds, "" where it reads none.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Manifest:
     files: tuple[FileEntry, ...]
     calibration: Calibration
     golden: Golden | None = None
+    audio_encoder_id: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -107,6 +108,7 @@ def read_manifest(folder: Path) -> Manifest:
             files=files,
             calibration=_calibration(raw["calibration"]),
             golden=_golden(raw["golden"]) if "golden" in raw else None,
+            audio_encoder_id=str(raw.get("audio_encoder_id", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a manifest ({error!r})", VERIFY) from error

@@ -17,7 +17,7 @@ MAX_QUESTION_CHARS = 4000
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`ids` of the text after the picture; the first of them stands at position `start`."""
+    """`ids` of the text after pictures and sound; the first of them stands at position `start`."""
 
     ids: list[int]
     start: int
@@ -29,7 +29,7 @@ class PromptWriter:
     def __init__(self, bundle: Bundle) -> None:
         self._tokenizer = load_tokenizer(bundle.path / "tokenizer.json")
         self._room = bundle.context
-        self._start = bundle.tokens_per_image
+        self._start = bundle.layout.text_position
         rules = bundle.config.get("prompt", {})
         made = [self._tokenizer.token_to_id(str(rules.get(key, ""))) for key in ("ask_token", "reply_token")]
         if None in made:

@@ -12,7 +12,7 @@ from agents import CLOUD, LIMITS, SURE, UNSURE, Bench, FixedPolicy, frame, photo
 from edge_agent.engines.scripted import Script
 from edge_agent.errors import CloudError, NoAnswerError, UsageError
 from edge_agent.parts import Limits
-from edge_agent.types import Answer, Route, SystemState, TokenEvent
+from edge_agent.types import Answer, Modality, Route, SystemState, TokenEvent
 
 T = TypeVar("T")
 
@@ -185,6 +185,33 @@ def test_without_a_cloud_the_guard_answers_here() -> None:
     answer = ask(Bench(FixedPolicy(Route.CLOUD), cloud_scripts=None))
     assert answer.route is Route.LOCAL
     assert answer.reason.startswith("offline:")
+
+
+def test_sound_alone_is_answered_by_a_model_that_hears() -> None:
+    bench = Bench(FixedPolicy(Route.LOCAL))
+    bench.local.encodable = (Modality.IMAGE, Modality.AUDIO)
+    assert ask(bench, frames=(), audio=tone(0.5)).text == "cup"
+    (heard,) = bench.local.queries[0].embeddings
+    assert heard.modality is Modality.AUDIO
+    assert bench.local.queries[0].detail is None
+
+
+def test_picture_and_sound_are_both_encoded_picture_first() -> None:
+    bench = Bench(FixedPolicy(Route.LOCAL))
+    bench.local.encodable = (Modality.IMAGE, Modality.AUDIO)
+    ask(bench, audio=tone(0.5))
+    assert [e.modality for e in bench.local.queries[0].embeddings] == [Modality.IMAGE, Modality.AUDIO]
+
+
+def test_detail_views_are_offered_to_the_engines_and_not_made_before_one_wants_them() -> None:
+    bench = Bench(FixedPolicy(Route.CLOUD))
+    bench.local.grid = (2, 2)
+    ask(bench)
+    assert bench.cloud is not None
+    detail = bench.cloud.queries[0].detail
+    assert detail is not None
+    assert ((detail.rows, detail.columns), bench.local.encoded) == ((2, 2), 1)
+    assert len(run(detail.encode())) == 4
 
 
 def test_sound_alone_is_refused_in_words() -> None:

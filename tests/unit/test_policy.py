@@ -84,6 +84,21 @@ def test_sound_is_dropped_while_no_encoder_reads_it() -> None:
     assert "no encoder" in plans[Modality.AUDIO].reason
 
 
+@pytest.mark.parametrize(("views", "heard", "wanted"), [(1, False, 9604), (5, False, 48020), (5, True, 49980)])
+def test_the_predicted_bytes_are_those_of_all_views_and_of_the_sound(views: int, heard: bool, wanted: int) -> None:
+    state = replace(
+        ONLINE,
+        encodable=(Modality.IMAGE, Modality.AUDIO),
+        upload_views=views,
+        embedding_bytes_estimate=9604 * views,
+        sound_bytes_estimate=1960,
+    )
+    settings = PolicySettings(name="cloud")
+    policy = make_policy(settings, CloudSettings())
+    decision = policy.decide(features("what?", sound=sound(0.1) if heard else None), state, ())
+    assert decision.predicted_bytes == wanted
+
+
 def test_a_question_about_sound_weighs_sound_more() -> None:
     hear = relevance(features("what do you hear?", sound=sound(0.1)))
     see = relevance(features("what colour is it?", sound=sound(0.1)))
