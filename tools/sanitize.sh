@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the kernels with AddressSanitizer and UndefinedBehaviorSanitizer and runs their native tests; with a PYTHON (that
+# Builds the kernels with AddressSanitizer and UndefinedBehaviorSanitizer and runs their native tests and the differential fuzzer; with a PYTHON (that
 # has pytest, hypothesis, numpy and pybind11), builds the Python module so too and runs the tests of the features.
 # usage: tools/sanitize.sh [PYTHON]       exit status 3: something is not installed, with what to type
 set -eu
@@ -20,6 +20,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 build_with -B "$build" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON
 cmake --build "$build" -j 1 >/dev/null
 ASAN_OPTIONS=detect_stack_use_after_return=1 "$build/kernel_tests"
+"$root/tools/fuzz.sh"
 [ $# -ge 1 ] || exit 0
 
 python=$1

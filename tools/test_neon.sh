@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cross-compiles the kernels for aarch64 and runs their tests under qemu: right or wrong, never how fast.
+# Cross-compiles the kernels for aarch64 and runs their tests and the differential fuzzer under qemu: right or wrong, never how fast.
 # usage: tools/test_neon.sh [BUILD_DIR]      exit status 3: something is not installed, with what to type
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,4 +17,5 @@ if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makef
 cmake -G "$generator" -S "$root" -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER="$compiler" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON >/dev/null
 cmake --build "$build" -j 1 >/dev/null
-exec qemu-aarch64 -L "$sysroot" "$build/kernel_tests" neon
+qemu-aarch64 -L "$sysroot" "$build/kernel_tests" neon
+exec qemu-aarch64 -L "$sysroot" "$build/fuzz" --runs 2000

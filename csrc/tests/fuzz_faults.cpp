@@ -1,0 +1,85 @@
+// Kernels with one deliberate fault each: what the fuzzer must find, or it looks at nothing.
+
+#include "fuzz.h"
+
+namespace edge_agent {
+namespace {
+
+// Rounds to nearest as the others do, but one level lower where blue is 255 and red 0.
+void grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
+    vision_scalar()->grey_row(bgr, grey, pixels);
+    for (std::size_t i = 0; i < pixels; ++i) {
+        grey[i] = static_cast<std::uint8_t>(grey[i] - (bgr[3 * i] == 255 && bgr[3 * i + 2] == 0 ? 1 : 0));
+    }
+}
+
+// Writes one pixel more than there is.
+void overwriting_grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
+    vision_scalar()->grey_row(bgr, grey, pixels);
+    grey[pixels] = 0;
+}
+
+// Reads one pixel more than there is: only AddressSanitizer can see it.
+void overreading_grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
+    const volatile std::uint8_t beyond = bgr[3 * pixels];
+    static_cast<void>(beyond);
+    vision_scalar()->grey_row(bgr, grey, pixels);
+}
+
+// Counts the first pixel of a block of odd width twice.
+void histogram_block(const std::uint8_t* pixels, std::ptrdiff_t stride, std::size_t width, std::size_t height,
+                     std::uint32_t* counts) {
+    vision_scalar()->histogram_block(pixels, stride, width, height, counts);
+    counts[pixels[0]] += width % 2 != 0 ? 1U : 0U;
+}
+
+// "At" the threshold counts as above.
+void edge_row(const std::uint8_t* above, const std::uint8_t* here, const std::uint8_t* below, std::size_t width,
+              std::int32_t threshold_squared, EdgeSums* sums) {
+    vision_scalar()->edge_row(above, here, below, width, threshold_squared - 1, sums);
+}
+
+// Likewise.
+void difference_block(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b, std::ptrdiff_t b_stride,
+                      std::size_t width, std::size_t height, std::uint8_t threshold, DifferenceSums* sums) {
+    const auto lower = static_cast<std::uint8_t>(threshold == 0 ? 0 : threshold - 1);
+    vision_scalar()->difference_block(a, a_stride, b, b_stride, width, height, lower, sums);
+}
+
+// The flux of the first frame of a batch is 1 % too large.
+void frames(const SoundPlan& plan, const float* samples, std::size_t hop, std::size_t count, float* work,
+            float* previous, SoundSums* sums) {
+    sound_scalar()->frames(plan, samples, hop, count, work, previous, sums);
+    sums->flux[0] *= 1.01F;
+}
+
+}  // namespace
+
+std::vector<const KernelTable*> faulty_kernels() {
+    static std::vector<VisionKernels> vision(6, *vision_scalar());
+    static const SoundKernels sound{sound_scalar()->lanes, frames};
+    vision[0].grey_row = grey_row;
+    vision[1].grey_row = overwriting_grey_row;
+    vision[2].grey_row = overreading_grey_row;
+    vision[3].histogram_block = histogram_block;
+    vision[4].edge_row = edge_row;
+    vision[5].difference_block = difference_block;
+    static const KernelTable tables[] = {
+        {"grey", vision[0], *sound_scalar()},
+        {"overwrite", vision[1], *sound_scalar()},
+        {"histogram", vision[3], *sound_scalar()},
+        {"edge_threshold", vision[4], *sound_scalar()},
+        {"change_threshold", vision[5], *sound_scalar()},
+        {"flux", *vision_scalar(), sound},
+#if defined(__SANITIZE_ADDRESS__)
+        {"overread", vision[2], *sound_scalar()},
+#endif
+    };
+    std::vector<const KernelTable*> all;
+    for (const KernelTable& table : tables) {
+        all.push_back(&table);
+    }
+    return all;
+}
+
+}  // namespace edge_agent
