@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edge_agent.cli.m4a1 import m4a1
 from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import emit
 from edge_agent.cli.running import run
@@ -26,6 +27,9 @@ PHOTOS_KEPT = 8  # the rows of a photo stand together
 @click.group()
 def command() -> None:
     """Measure on a data set."""
+
+
+command.add_command(m4a1)
 
 
 @command.command()

@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "vlm": {"types", "errors"},
     "store": {"types", "errors", "config", "clock", "values", "vlm"},
     "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
+    "sim": {"types", "errors", "config", "values", "policy"},
     "turn": {"types", "errors", "clock"},
     "triggers": {"types", "config"},
     "parts": {"types", "errors", "clock", "engines", "policy"},

@@ -1,0 +1,1 @@
+"""Settings in which offloading is measured without a device: conversations with recorded responses."""
