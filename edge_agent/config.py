@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-POLICY_NAMES = ("msao", "local", "cloud")
+POLICY_NAMES = ("msao", "moa-off", "local", "cloud")
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -103,6 +103,9 @@ class PolicySettings:
     accept_decay: float = setting(
         0.95, "factor on accept_entropy after a draft that the cloud did not confirm", low=0.5, high=1
     )
+    image_complexity: float = setting(0.65, "moa-off: a picture above this complexity goes up (theta)", low=0, high=1)
+    sound_complexity: float = setting(0.65, "moa-off: a sound above this complexity goes up (theta)", low=0, high=1)
+    text_complexity: float = setting(0.70, "moa-off: a question above this complexity goes up (theta)", low=0, high=1)
 
 
 @dataclass(frozen=True, slots=True)

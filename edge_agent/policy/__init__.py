@@ -6,14 +6,25 @@ from edge_agent.config import POLICY_NAMES, CloudSettings, PolicySettings
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.policy.baselines import ConstantPolicy
 from edge_agent.policy.guards import GuardedPolicy
+from edge_agent.policy.moa_off import MoaOffPolicy
 from edge_agent.policy.msao import MsaoPolicy
 from edge_agent.types import Route
 
-__all__ = ["POLICY_NAMES", "ConstantPolicy", "GuardedPolicy", "MsaoPolicy", "OffloadPolicy", "make_policy"]
+__all__ = [
+    "POLICY_NAMES",
+    "ConstantPolicy",
+    "GuardedPolicy",
+    "MoaOffPolicy",
+    "MsaoPolicy",
+    "OffloadPolicy",
+    "make_policy",
+]
 
 
 def make_policy(settings: PolicySettings, cloud: CloudSettings) -> GuardedPolicy:
     """The policy that the settings name, inside the guards. The settings have been checked: the name is known."""
     if settings.name == "msao":
         return GuardedPolicy(MsaoPolicy(settings, cloud.codec))
+    if settings.name == "moa-off":
+        return GuardedPolicy(MoaOffPolicy(settings, cloud.codec))
     return GuardedPolicy(ConstantPolicy(Route(settings.name), cloud.codec))
