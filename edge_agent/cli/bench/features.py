@@ -27,6 +27,11 @@ TILE16 = 16
 LIBRARIES: Mapping[str, tuple[Library, str]] = {
     "numpy": (Library("numpy", "numpy", "numpy"), "arrays"),
     "cv2": (Library("cv2", opencv_distribution(), "cv2"), "opencv"),
+    "numba": (Library("numba", "numba", "numba"), "compiled"),
+    "pillow": (Library("pillow", "pillow", "PIL"), "pillow"),
+    "scipy": (Library("scipy", "scipy", "scipy"), "ndimage"),
+    "skimage": (Library("skimage", "scikit-image", "skimage"), "scikit"),
+    "av": (Library("av", "av", "av"), "ffmpeg"),
 }
 """By name: the library, and the file in `peers` with what it can do."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -191,26 +192,29 @@ def _norm(scene: Scene) -> Contender:
 
 
 def _all(scene: Scene, *, tiles: bool) -> Contender:
-    """One after the other, on a grey picture that is kept for the next frame."""
-    frames = [np.empty(scene.shape, np.uint8) for _ in range(2)]
+    if tiles:
+        call = chain(scene, lambda grey: tile_loop(grey, scene.tile))
+        return Contender("cv2_tiles", DISTRIBUTION, call, lambda result: result, L1)
+    work = "less: no entropy of tiles; edges by |gx| + |gy|"
+    return Contender("cv2", DISTRIBUTION, chain(scene, None), lambda result: result, work)
+
+
+def chain(scene: Scene, tiles: Callable[[U8], tuple[float, Any]] | None) -> Callable[[int], dict[str, Any]]:
+    """Everything one after the other, on a grey picture that is kept for the next frame; `tiles` has the entropies."""
+    frames = [np.zeros(scene.shape, np.uint8) for _ in range(2)]
     colour = scene.frames[0].ndim == 3
-    calls = 0
-    previous = frames[0]
+    calls, previous = 0, frames[0]
 
     def call(index: int) -> dict[str, Any]:
         nonlocal previous, calls
         frame = scene.at(index)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY, dst=frames[calls % 2]) if colour else frame
-        if tiles:
-            entropy, tile_map = tile_loop(grey, scene.tile)
-            result = {"entropy": entropy, "tile_entropy": tile_map}
-        else:
-            result = {"entropy": bits(_counts(grey))}
+        entropies = tiles(grey) if tiles else (bits(_counts(grey)),)
         density, variance = edges_l1(grey, scene.edge_threshold)
         moved = difference(previous, grey, scene.change_threshold, scene.tile)
         previous, calls = grey, calls + 1
         edges = {"edge_density_l1": density, "laplacian_variance": variance}
-        return result | edges | dict(zip(DIFFERENCE, moved, strict=True))
+        tiled = dict(zip(("entropy", "tile_entropy"), entropies, strict=False))
+        return tiled | edges | dict(zip(DIFFERENCE, moved, strict=True))
 
-    work = L1 if tiles else "less: no entropy of tiles; edges by |gx| + |gy|"
-    return Contender("cv2_tiles" if tiles else "cv2", DISTRIBUTION, call, lambda result: result, work)
+    return call
