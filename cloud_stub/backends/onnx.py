@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cloud_stub.backends.base import Prompt
-from edge_agent.types import Embeddings, Generation, TokenEvent
+from edge_agent.types import Generation, TokenEvent
 from edge_agent.vlm import Bundle, Generator, summarise
-from edge_agent.vlm.prompt import PromptWriter
 
 
 class OnnxBackend:
@@ -17,7 +16,6 @@ class OnnxBackend:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._bundle = Bundle.open(path)
         self._generator = Generator(self._bundle, threads=threads)
-        self._writer = PromptWriter(self._bundle)
         self.model = self._bundle.name
         self.encoder_ids = tuple(i for i in (self._bundle.encoder_id, self._bundle.audio_encoder_id) if i)
         self.hidden_size = self._bundle.hidden_size
@@ -25,8 +23,8 @@ class OnnxBackend:
         self.detail_views = None if detail is None else (detail.rows, detail.columns)
 
     def prompt_tokens(self, prompt: Prompt) -> int:
-        written = self._writer.write(prompt.question, prompt.history, prompt.max_new_tokens)
-        return len(written.ids) + sum(_rows(one) for one in prompt.embeddings)
+        made = self._generator.prompt(prompt.embeddings, prompt.question, prompt.history, prompt.max_new_tokens)
+        return made.rows
 
     def stream(self, prompt: Prompt, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
         return self._generator.stream(
@@ -39,7 +37,3 @@ class OnnxBackend:
 
     def summarise(self, events: Sequence[TokenEvent]) -> Generation:
         return summarise(events, self._bundle.calibration)
-
-
-def _rows(embeddings: Embeddings) -> int:
-    return int(embeddings.data.shape[0])

@@ -83,6 +83,15 @@ class Bundle:
         return _context(self.config, self.path)
 
     @property
+    def stops_loops(self) -> bool:
+        """Whether an answer ends where it repeats one token: our own small models may never stop."""
+        return True
+
+    def graph(self, name: str) -> Path:
+        """Where the graph `name` lies."""
+        return self.path / name
+
+    @property
     def max_images(self) -> int:
         return self.layout.max_images
 

@@ -1,18 +1,24 @@
-"""The decode loop: embeddings and a question in, one token at a time out, greedy, cancellable before each token."""
+"""The decode loop: embeddings and a question in, one token at a time out, cancellable before each token."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from edge_agent.errors import UsageError
 from edge_agent.types import F32, Embeddings, TokenEvent, Turn
+from edge_agent.vlm.answering import Answering, Rules, looping
+from edge_agent.vlm.batch import Lane, run_lanes
 from edge_agent.vlm.bundle import Bundle
-from edge_agent.vlm.confidence import token_statistics
-from edge_agent.vlm.decoder import Decoder
-from edge_agent.vlm.evidence import Evidence
-from edge_agent.vlm.prompt import PromptWriter
+from edge_agent.vlm.choice import GREEDY, Choice, Picker
+from edge_agent.vlm.decoder import Decoder, KeyValueCache
+from edge_agent.vlm.prefix import Prefix
+from edge_agent.vlm.prompt import Chunk, Prompt
+from edge_agent.vlm.words import Words
+from edge_agent.vlm.writers import writer_of
 
-MAX_REPEATS = 3
+__all__ = ["Generator", "looping", "never"]
 
 
 def never() -> bool:
@@ -20,18 +26,18 @@ def never() -> bool:
     return False
 
 
-def looping(ids: Sequence[int]) -> bool:
-    """Whether the last MAX_REPEATS tokens are one and the same: a small model that does not know may never stop."""
-    return len(ids) >= MAX_REPEATS and len(set(ids[-MAX_REPEATS:])) == 1
-
-
 class Generator:
-    """Answers questions about embeddings. One question at a time; calls from several threads must be serialised."""
+    """Answers questions about embeddings. One question at a time; calls from several threads must be serialised.
+
+    What was read of the last question's evidence and history is kept, so that the next question about the same is
+    answered at once. Each chunk of a prompt is always read in one go, kept or not: the numbers are the same either way.
+    """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self._bundle = bundle
         self._decoder = Decoder(bundle, threads)
-        self._writer = PromptWriter(bundle)
+        self._writer = writer_of(bundle)
+        self._prefix = Prefix()
 
     def stream(
         self,
@@ -40,41 +46,89 @@ class Generator:
         *,
         history: Sequence[Turn] = (),
         max_new_tokens: int = 16,
+        choice: Choice = GREEDY,
+        stop: Sequence[str] = (),
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[TokenEvent]:
         """Yields each token as it is made; the end token comes last, with empty text.
 
-        `embeddings` are views of pictures and sounds of [tokens, hidden], see Evidence; none means a question without.
-        It also ends before a token comes MAX_REPEATS times in a row. `cancelled` is asked before every token. What is
-        wrong with the request is raised at the call, not at the first token: UsageError (empty or too long a question),
-        ModelError (embeddings of another encoder or shape, too many of them).
+        `embeddings` are views of pictures and sounds of [tokens, hidden]; none means a question without. `stop` strings
+        end the answer before themselves. `cancelled` is asked before every token. With our own bundles it also ends
+        before a token repeats, see `looping`. What is wrong with the request is raised at the call, not at
+        the first token: UsageError (empty or too long a question), ModelError (embeddings of another encoder or shape,
+        too many of them).
         """
+        prompt = self.prompt(embeddings, question, history, max_new_tokens)
+        return self._tokens(prompt, self._answer(max_new_tokens, Picker(choice), stop), cancelled)
+
+    def batch(
+        self,
+        embeddings: Sequence[Embeddings],
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int = 16,
+        cancelled: Callable[[], bool] = never,
+    ) -> list[list[TokenEvent]]:
+        """The tokens of each question's answer, likeliest first, all questions about `embeddings` read side by side.
+
+        Raises what `stream` raises. `cancelled` is asked before each token of all.
+        """
+        prompts = [self.prompt(embeddings, question, (), max_new_tokens) for question in questions]
+        answers = [self._answer(max_new_tokens, Picker(GREEDY), ()) for _ in prompts]
+        if prompts and not cancelled():
+            last = [prompt.chunks[-1] for prompt in prompts]
+            rows = [self._rows(chunk)[0] for chunk in last]
+            lanes = [Lane(r, c[0].start, a.take) for r, c, a in zip(rows, last, answers, strict=True)]
+            run_lanes(self._decoder, self._behind(prompts[0].chunks), lanes, cancelled)
+        return [answer.events for answer in answers]
+
+    def prompt(
+        self, embeddings: Sequence[Embeddings], question: str, history: Sequence[Turn] = (), max_new_tokens: int = 16
+    ) -> Prompt:
+        """What the decoder would read; raises what `stream` raises."""
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", "ask for at least one token")
-        evidence = Evidence.of(self._bundle, embeddings)
-        prompt = self._writer.write(question, history, max_new_tokens)
-        text = self._decoder.embed(prompt.ids)  # [t, hidden]
-        embeds = evidence.before(text)  # [views + sound + t, hidden]
-        positions = [*evidence.positions, *range(prompt.start, prompt.start + len(prompt.ids))]
-        return self._decode(embeds, positions, max_new_tokens, cancelled)
+        return self._writer.write(embeddings, question, history, max_new_tokens)
 
-    def _decode(
-        self, embeds: F32, positions: list[int], limit: int, cancelled: Callable[[], bool]
-    ) -> Iterator[TokenEvent]:
-        cache = self._decoder.start()
-        made: list[int] = []
-        told = ""
-        while len(made) < limit and not cancelled():
-            logits = self._decoder.step(embeds, positions, cache)  # [vocab]
-            token = int(logits.argmax())
-            probability, entropy = token_statistics(logits, token, self._bundle.calibration.temperature)
-            if token in self._writer.ends:
-                yield TokenEvent(token, "", probability, entropy)
+    def forget(self) -> None:
+        """Give back the memory of what was kept for the next question."""
+        self._prefix.forget()
+
+    def _tokens(self, prompt: Prompt, answer: Answering, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
+        if cancelled():
+            return
+        logits, cache = self._decoder.step(*self._rows(prompt.chunks[-1]), self._behind(prompt.chunks))
+        position, told = prompt.next_position, 0
+        while True:
+            token = answer.take(logits)
+            yield from answer.events[told:]
+            told = len(answer.events)
+            if token is None or cancelled():
                 return
-            made.append(token)
-            if looping(made):
-                return
-            whole = self._writer.decode(made)
-            yield TokenEvent(token, whole[len(told) :], probability, entropy)
-            told = whole
-            embeds, positions = self._decoder.embed([token]), [positions[-1] + 1]
+            logits, cache = self._decoder.step(self._decoder.embed([token]), [position], cache)
+            position += 1
+
+    def _behind(self, chunks: tuple[Chunk, ...]) -> KeyValueCache:
+        """The cache behind all chunks but the question; what is kept of them already is not read again."""
+        count, kept = self._prefix.find(chunks)
+        behind = self._decoder.start() if kept is None else kept
+        fresh: dict[int, KeyValueCache] = {}
+        for at, chunk in enumerate(chunks[count:-1], count + 1):
+            _, behind = self._decoder.step(*self._rows(chunk), behind)
+            fresh[at] = behind
+        self._prefix.keep(chunks, fresh)
+        return behind
+
+    def _answer(self, limit: int, picker: Picker, stop: Sequence[str]) -> Answering:
+        bundle = self._bundle
+        rules = Rules(limit, self._writer.ends, bundle.stops_loops, bundle.calibration.temperature)
+        return Answering(rules, picker, Words(self._decode, stop))
+
+    def _rows(self, chunk: Chunk) -> tuple[F32, list[int]]:
+        """[t, hidden] float32 of a chunk, and the positions of its rows."""
+        parts = [self._decoder.embed(list(one.ids)) if one.data is None else one.data for one in chunk]
+        positions = [position for one in chunk for position in one.positions]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0], positions
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._writer.tokenizer.decode(ids))

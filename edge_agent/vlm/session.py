@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,20 +16,40 @@ from edge_agent.vlm.manifest import VERIFY
 log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'onnxruntime>=1.20' (on a Jetson: the onnxruntime-gpu wheel of its JetPack)"
+ON_GPU = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
+_DTYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MEMINFO = Path("/proc/meminfo")
 _OVERHEAD = 6.0
 
 
 class Node(Protocol):
-    """Name and shape of one input or output of a session."""
+    """Name, element type ("tensor(float)") and shape of one input or output of a session."""
 
     name: str
+    type: str
     shape: list[Any]
+
+
+class Value(Protocol):
+    """What we use of onnxruntime.OrtValue: a tensor that may lie on another device."""
+
+    def numpy(self) -> NDArray[Any]: ...
+
+
+class Binding(Protocol):
+    """What we use of onnxruntime.IOBinding."""
+
+    def bind_cpu_input(self, name: str, arr_on_cpu: NDArray[Any]) -> None: ...
+    def bind_ortvalue_input(self, name: str, ortvalue: Value) -> None: ...
+    def bind_output(self, name: str, device_type: str) -> None: ...
+    def get_outputs(self) -> list[Value]: ...
 
 
 class Session(Protocol):
     """What we use of onnxruntime.InferenceSession."""
 
+    def io_binding(self) -> Binding: ...
+    def run_with_iobinding(self, iobinding: Binding) -> None: ...
     def run(self, names: list[str] | None, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]: ...
     def get_inputs(self) -> list[Node]: ...
     def get_outputs(self) -> list[Node]: ...
@@ -93,5 +114,41 @@ def run(session: Session, names: list[str] | None, feeds: dict[str, NDArray[Any]
     """Runs the graph; an error of the runtime becomes a ModelError about `what`."""
     try:
         return [np.asarray(out) for out in session.run(names, feeds)]
+    except Exception as error:
+        raise ModelError(f"{what} failed ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
+
+
+def dtype_of(node: Node) -> type[np.generic]:
+    """The NumPy type of a node's elements. Raises ModelError for one that no decoder has."""
+    if node.type not in _DTYPES:
+        raise ModelError(f"{node.name} is a {node.type}, which cannot be fed", VERIFY)
+    return _DTYPES[node.type]
+
+
+def values_of(arrays: Sequence[NDArray[Any]]) -> list[Value]:
+    """Contiguous arrays as tensors that can be bound; their memory is shared, not copied."""
+    import onnxruntime
+
+    return [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in arrays]
+
+
+def bound_run(
+    session: Session, outputs: list[str], feeds: dict[str, NDArray[Any]], past: dict[str, Value], what: str
+) -> list[Value]:
+    """Runs the graph on `feeds` and on `past` where it lies, which is not copied. The first of `outputs` comes to the
+    CPU, the others stay on the device of the session. An error of the runtime becomes a ModelError about `what`.
+    """
+    try:
+        binding = session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, array)
+        for name, value in past.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output(outputs[0], "cpu")
+        device = "cuda" if session.get_providers()[0] in ON_GPU else "cpu"
+        for name in outputs[1:]:
+            binding.bind_output(name, device)
+        session.run_with_iobinding(binding)
+        return binding.get_outputs()
     except Exception as error:
         raise ModelError(f"{what} failed ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error

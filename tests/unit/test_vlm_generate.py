@@ -91,11 +91,10 @@ def test_the_cache_gives_what_reading_everything_again_gives(edge: Bundle, seen:
     decoder, count = Decoder(edge), edge.tokens_per_image
     ids = [1, 20, 30, 40, 2, 50]
     text = decoder.embed(ids)
-    whole = decoder.step(np.concatenate([seen.data, text]), [*range(count + len(ids))], decoder.start())
-    cache = decoder.start()
-    decoder.step(np.concatenate([seen.data, text[:2]]), [*range(count + 2)], cache)
+    whole, _ = decoder.step(np.concatenate([seen.data, text]), [*range(count + len(ids))], decoder.start())
+    _, cache = decoder.step(np.concatenate([seen.data, text[:2]]), [*range(count + 2)], decoder.start())
     for i in range(2, len(ids)):
-        stepped = decoder.step(text[i : i + 1], [count + i], cache)
+        stepped, cache = decoder.step(text[i : i + 1], [count + i], cache)
     assert cache.length == count + len(ids)
     np.testing.assert_allclose(stepped, whole, atol=2e-3)
 
@@ -189,7 +188,7 @@ def test_an_answer_that_repeats_one_word_is_cut(
 ) -> None:
     logits = np.zeros(100, dtype=np.float32)
     logits[50] = 9.0
-    monkeypatch.setattr(Decoder, "step", lambda *_: logits)
+    monkeypatch.setattr(Decoder, "step", lambda *given: (logits, given[-1]))
     events = list(generator.stream([seen], QUESTION))
     assert [event.token_id for event in events] == [50] * 2
     assert summarise(events, edge.calibration).finish_reason == "length"

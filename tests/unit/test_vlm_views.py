@@ -10,7 +10,8 @@ import pytest
 from edge_agent.errors import InputError, ModelError
 from edge_agent.types import Embeddings, Modality
 from edge_agent.vlm import Bundle, VisionEncoder, find_bundle
-from edge_agent.vlm.evidence import Evidence
+from edge_agent.vlm.ask_reply import AskReplyWriter
+from edge_agent.vlm.evidence import evidence
 from edge_agent.vlm.layout import Layout, SoundInput
 from edge_agent.vlm.selftest import picture
 from edge_agent.vlm.tiling import DetailViews, spans
@@ -94,31 +95,31 @@ def sound(bundle: Bundle) -> Embeddings:
 
 
 def test_views_follow_each_other_then_sound_then_text(bundle: Bundle) -> None:
-    made = Evidence.of(bundle, [sound(bundle), *(view(bundle, v) for v in range(5))])
-    assert made.positions == (*range(35), 40, 41, 42)
-    rows = made.before(np.full((2, bundle.hidden_size), 9, np.float32))
-    assert rows[::7, 0].tolist() == [0, 1, 2, 3, 4, 1]
-    assert rows[-3:, 0].tolist() == [1, 9, 9]
+    made = evidence(bundle, [sound(bundle), *(view(bundle, v) for v in range(5))])
+    assert [piece.positions for piece in made] == [*(range(at, at + 7) for at in range(0, 35, 7)), range(40, 43)]
+    assert [piece.data[0, 0] for piece in made if piece.data is not None] == [0, 1, 2, 3, 4, 1]
+    prompt = AskReplyWriter(bundle).write([view(bundle), sound(bundle)], "is there a dog?", (), 4)
+    assert [chunk[0].start for chunk in prompt.chunks] == [0, 50]
 
 
 def test_a_part_that_is_absent_moves_no_other(bundle: Bundle) -> None:
-    assert Evidence.of(bundle, [view(bundle)]).positions == tuple(range(7))
-    assert Evidence.of(bundle, [sound(bundle)]).positions == (40, 41, 42)
+    assert [piece.positions for piece in evidence(bundle, [view(bundle)])] == [range(7)]
+    assert [piece.positions for piece in evidence(bundle, [sound(bundle)])] == [range(40, 43)]
     assert bundle.layout.text_position == 50
 
 
 def test_more_views_or_sounds_than_the_model_takes_are_refused(bundle: Bundle) -> None:
     with pytest.raises(ModelError, match="got 6 views"):
-        Evidence.of(bundle, [view(bundle)] * 6)
+        evidence(bundle, [view(bundle)] * 6)
     with pytest.raises(ModelError, match="takes one sound"):
-        Evidence.of(bundle, [sound(bundle)] * 2)
+        evidence(bundle, [sound(bundle)] * 2)
     with pytest.raises(ModelError, match="takes no sound"):
-        Evidence.of(dataclasses.replace(bundle, layout=dataclasses.replace(bundle.layout, sound=None)), [sound(bundle)])
+        evidence(dataclasses.replace(bundle, layout=dataclasses.replace(bundle.layout, sound=None)), [sound(bundle)])
 
 
 def test_a_sound_is_not_taken_for_a_picture(bundle: Bundle) -> None:
     with pytest.raises(ModelError, match="reads embeddings of ears"):
-        Evidence.of(bundle, [dataclasses.replace(view(bundle), modality=Modality.AUDIO)])
+        evidence(bundle, [dataclasses.replace(view(bundle), modality=Modality.AUDIO)])
 
 
 def test_the_encoder_gives_the_whole_picture_and_each_tile(bundle: Bundle) -> None:

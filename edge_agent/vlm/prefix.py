@@ -1,0 +1,43 @@
+"""What was read for the last question and can be read on from: a picture is prefilled once, however much is asked."""
+
+from __future__ import annotations
+
+from edge_agent.vlm.decoder import KeyValueCache
+from edge_agent.vlm.prompt import Chunk, same_chunk
+
+
+class Prefix:
+    """The caches behind each chunk of the last prompt but its question. A cache is never written to, so keeping one
+    copies nothing. Only the first (the evidence) and the last are kept: memory does not grow with the conversation.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: tuple[Chunk, ...] = ()
+        self._caches: dict[int, KeyValueCache] = {}
+
+    def find(self, chunks: tuple[Chunk, ...]) -> tuple[int, KeyValueCache | None]:
+        """How many of the first `chunks` need not be read, and the cache behind them; (0, None) for none."""
+        same = 0
+        while same < min(len(self._chunks), len(chunks) - 1) and same_chunk(self._chunks[same], chunks[same]):
+            same += 1
+        for count in range(same, 0, -1):
+            if count in self._caches:
+                return count, self._caches[count]
+        return 0, None
+
+    def keep(self, chunks: tuple[Chunk, ...], caches: dict[int, KeyValueCache]) -> None:
+        """Remember `caches`, by how many of the `chunks` each has read."""
+        known = {count for count in self._caches if self._same(chunks, count)}
+        held = {count: self._caches[count] for count in known} | caches
+        most = max(held, default=0)
+        self._caches = {count: cache for count, cache in held.items() if count in (1, most)}
+        self._chunks = chunks[:most]
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._chunks, self._caches = (), {}
+
+    def _same(self, chunks: tuple[Chunk, ...], count: int) -> bool:
+        return count < len(chunks) and all(
+            same_chunk(a, b) for a, b in zip(self._chunks[:count], chunks[:count], strict=True)
+        )
