@@ -1,10 +1,9 @@
 // Sound in Python: SoundStream.
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "bindings.h"
 #include "sound.h"
@@ -24,16 +23,6 @@ std::unique_ptr<SoundStream> make_sound(py::ssize_t window, py::ssize_t hop, con
     return std::make_unique<SoundStream>(choose(isa), static_cast<std::size_t>(window), static_cast<std::size_t>(hop));
 }
 
-// Hands the memory of `features` [kSoundFeatures, frames] to a NumPy array.
-py::array_t<float> owned_array(std::vector<float>&& features) {
-    auto owner = std::make_unique<std::vector<float>>(std::move(features));
-    const std::size_t frames = owner->size() / kSoundFeatures;
-    const float* const data = owner->data();
-    py::capsule base(owner.get(), [](void* vector) { delete static_cast<std::vector<float>*>(vector); });
-    owner.release();
-    return py::array_t<float>({kSoundFeatures, frames}, data, base);
-}
-
 py::array_t<float> feed(SoundStream& stream, const py::object& samples) {
     const Buffer buffer(samples, "samples");
     const bool is_float = buffer.has_format("f");
@@ -47,13 +36,15 @@ py::array_t<float> feed(SoundStream& stream, const py::object& samples) {
     if (count > 1 && buffer.stride(0) != (is_float ? 4 : 2)) {
         buffer.wrong_shape("must be contiguous; use numpy.ascontiguousarray");
     }
-    std::vector<float> features;
-    {
+    const auto fed = [&] {
         const py::gil_scoped_release release;
-        features = is_float ? stream.feed(static_cast<const float*>(buffer.data()), count)
-                            : stream.feed(static_cast<const std::int16_t*>(buffer.data()), count);
-    }
-    return owned_array(std::move(features));
+        return is_float ? stream.feed(static_cast<const float*>(buffer.data()), count)
+                        : stream.feed(static_cast<const std::int16_t*>(buffer.data()), count);
+    };
+    const SoundRows rows = fed();
+    py::array_t<float> features({kSoundFeatures, rows.frames()});
+    std::memcpy(features.mutable_data(), rows.data(), rows.floats() * sizeof(float));
+    return features;
 }
 
 }  // namespace

@@ -13,9 +13,6 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 constexpr std::size_t kAlignment = 64;
 
-float to_float(float sample) { return sample; }
-float to_float(std::int16_t sample) { return static_cast<float>(sample) * (1.0F / 32768.0F); }
-
 float* aligned(float* at) {
     const auto address = reinterpret_cast<std::uintptr_t>(at);
     return at + (kAlignment - address % kAlignment) % kAlignment / sizeof(float);
@@ -23,171 +20,183 @@ float* aligned(float* at) {
 
 float unit_interval(double x) { return static_cast<float>(std::min(1.0, std::max(0.0, x))); }
 
-std::vector<std::uint32_t> bit_reversed(std::size_t size) {
+// 0 .. size - 1, a power of four, with the digits in base four in reversed order.
+std::vector<std::uint32_t> digit_reversed(std::size_t size) {
     std::vector<std::uint32_t> order(size);
     for (std::size_t i = 1; i < size; ++i) {
-        order[i] = order[i / 2] / 2 + (i % 2 != 0 ? static_cast<std::uint32_t>(size / 2) : 0U);
+        order[i] = order[i / 4] / 4 + static_cast<std::uint32_t>(i % 4 * (size / 4));
     }
     return order;
 }
 
-void push_angle(std::vector<float>* table, double angle) {
-    table->push_back(static_cast<float>(std::cos(angle)));
-    table->push_back(static_cast<float>(std::sin(angle)));
+// `lanes` cosines, then as many sines, of angle, angle + step, ...
+void push_angles(std::vector<float>* table, double angle, double step = 0.0, std::size_t lanes = 1) {
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+        table->push_back(static_cast<float>(std::cos(angle + step * static_cast<double>(lane))));
+    }
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+        table->push_back(static_cast<float>(std::sin(angle + step * static_cast<double>(lane))));
+    }
 }
 
 }  // namespace
 
-bool samples_are_usable(const float* samples, std::size_t count) {
-    std::int32_t limit;
-    std::memcpy(&limit, &kMaxSample, sizeof limit);
-    std::int32_t too_large = 0;
-    for (std::size_t i = 0; i < count; ++i) {  // without its sign, a float has the order of its bits; NaN comes last
-        std::int32_t bits;
-        std::memcpy(&bits, samples + i, sizeof bits);
-        too_large |= (bits & 0x7fffffff) > limit ? 1 : 0;
-    }
-    return too_large == 0;
-}
-
 SoundStream::SoundStream(const KernelTable& kernels, std::size_t window, std::size_t hop)
-    : kernels_(kernels), window_(window), hop_(hop), bins_(window / 2 + 1) {
+    : kernels_(kernels), window_(window), hop_(hop) {
     make_tables();
-    work_.resize(kernels.sound.lanes * window + kAlignment / sizeof(float));
-    previous_.resize(bins_);
-    // Room for a full batch of frames: a hop longer than the window only ever needs the window, since the rest is
-    // skipped.
-    buffer_.resize(window + (kernels.sound.lanes - 1) * std::min(hop, window));
+    const double bins = static_cast<double>(window / 2 + 1);
+    inverse_bins_ = 1.0 / bins;
+    inverse_log_bins_ = 1.0 / std::log2(bins);
+    work_.resize(plan_.work_floats() + 2 * plan_.spectrum_floats() + kAlignment / sizeof(float));
+    previous_.resize(window / 2 + kLanes);
+    // Little enough to stay in the cache, enough that moving what is left to the front is rare.
+    buffer_.resize(1 + 2 * window + 2048);
 }
 
 void SoundStream::make_tables() {
+    const auto hann = [this](std::size_t n) {
+        return 0.5 - 0.5 * std::cos(2.0 * kPi * static_cast<double>(n) / static_cast<double>(window_));
+    };
     double sum = 0.0;
     for (std::size_t n = 0; n < window_; ++n) {
-        sum += 0.5 - 0.5 * std::cos(2.0 * kPi * static_cast<double>(n) / static_cast<double>(window_));
+        sum += hann(n);
     }
-    // 2 / sum makes the peak of a full-scale sine 1; the real FFT wants half of that.
-    const double scale = 1.0 / sum;
-    for (std::size_t n = 0; n < window_; ++n) {
-        const double hann = 0.5 - 0.5 * std::cos(2.0 * kPi * static_cast<double>(n) / static_cast<double>(window_));
-        weights_.push_back(static_cast<float>(hann * scale));
+    for (std::size_t n = 0; n < window_;
+         ++n) {  // 2 / sum makes the peak of a full-scale sine 1; the real FFT wants half
+        weights_.push_back(static_cast<float>(hann(n) / sum));
     }
-    energy_scale_ = 1.0 / (scale * scale * static_cast<double>(window_));
-    const std::size_t half = window_ / 2;
-    bit_reversal_ = bit_reversed(half);
-    std::size_t log2_half = 0;
-    while ((std::size_t{1} << log2_half) < half) {
-        ++log2_half;
+    // By Parseval's theorem: of the N bins of |FFT|^2 = P / 4, all but the first and the last of ours stand twice.
+    energy_scale_ = sum * sum / (4.0 * static_cast<double>(window_) * static_cast<double>(window_));
+
+    const std::size_t rows = window_ / (2 * kLanes);
+    std::size_t radix = rows;
+    while (radix > 8) {
+        radix /= 4;
     }
-    for (std::size_t size = log2_half % 2 != 0 ? 2 : 1; size < half; size *= 4) {
-        for (std::size_t k = 0; k < size; ++k) {
-            const double angle = 2.0 * kPi * static_cast<double>(k) / static_cast<double>(4 * size);
-            push_angle(&twiddles_, angle);
-            push_angle(&twiddles_, 2.0 * angle);
-            push_angle(&twiddles_, 3.0 * angle);
+    row_order_ = digit_reversed(rows / radix);
+    for (std::size_t done = radix; done < rows; done *= 4) {
+        for (std::size_t k = 0; k < done; ++k) {
+            const double angle = 2.0 * kPi * static_cast<double>(k) / static_cast<double>(4 * done);
+            push_angles(&row_angles_, angle);
+            push_angles(&row_angles_, 2.0 * angle);
+            push_angles(&row_angles_, 3.0 * angle);
         }
     }
-    for (std::size_t k = 0; k < half / 2; ++k) {
-        push_angle(&split_twiddles_, 2.0 * kPi * static_cast<double>(k) / static_cast<double>(window_));
+    const double turn = 2.0 * kPi / static_cast<double>(window_);
+    for (std::size_t row = 0; row < rows; row += kLanes) {
+        for (std::size_t column = 1; column < kLanes; ++column) {
+            const double step = 2.0 * turn * static_cast<double>(column);
+            push_angles(&column_angles_, step * static_cast<double>(row), step, kLanes);
+        }
     }
-    plan_ = SoundPlan{window_, weights_.data(), bit_reversal_.data(), twiddles_.data(), split_twiddles_.data()};
+    for (std::size_t k = 0; k < window_ / 4; k += kLanes) {
+        push_angles(&split_angles_, turn * static_cast<double>(k), turn, kLanes);
+    }
+    plan_ = SoundPlan{window_,
+                      rows,
+                      radix,
+                      weights_.data(),
+                      row_order_.data(),
+                      row_angles_.data(),
+                      column_angles_.data(),
+                      split_angles_.data()};
 }
 
 std::size_t SoundStream::frames_after(std::size_t count) const {
     if (count < skip_) {
         return 0;
     }
-    const std::size_t have = filled_ + (count - skip_);
+    const std::size_t have = end_ - start_ + (count - skip_);
     return have < window_ ? 0 : (have - window_) / hop_ + 1;
 }
 
-std::vector<float> SoundStream::feed(const float* samples, std::size_t count) {
-    if (!samples_are_usable(samples, count)) {
+SoundRows SoundStream::feed(const float* samples, std::size_t count) {
+    if (!kernels_.sound.usable(samples, count)) {
         throw std::invalid_argument("samples must be finite and within +-1048576; nothing of this chunk was taken in");
     }
     return feed_any(samples, count);
 }
 
-std::vector<float> SoundStream::feed(const std::int16_t* samples, std::size_t count) {
-    return feed_any(samples, count);
-}
+SoundRows SoundStream::feed(const std::int16_t* samples, std::size_t count) { return feed_any(samples, count); }
 
 template <class Sample>
-std::vector<float> SoundStream::feed_any(const Sample* samples, std::size_t count) {
+SoundRows SoundStream::feed_any(const Sample* samples, std::size_t count) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const std::size_t frames = frames_after(count);
-    std::vector<float> features(kSoundFeatures * frames);
-    float* row = features.data();
-    take(samples, count, SoundOutput{row, row + frames, row + 2 * frames, row + 3 * frames, row + 4 * frames});
-    return features;
-}
-
-template <class Sample>
-void SoundStream::take(const Sample* samples, std::size_t count, const SoundOutput& out) {
+    SoundRows rows(frames_after(count));
     std::size_t frame = 0;
     while (count > 0) {
         const std::size_t passed = std::min(skip_, count);
         skip_ -= passed;
         samples += passed;
         count -= passed;
-        const std::size_t taken = std::min(buffer_.size() - filled_, count);
-        for (std::size_t i = 0; i < taken; ++i) {
-            buffer_[filled_ + i] = to_float(samples[i]);
+        const std::size_t taken = std::min(make_room(), count);
+        if constexpr (sizeof(Sample) == sizeof(float)) {
+            kernels_.sound.take_float(samples, taken, buffer_.data() + end_);
+        } else {
+            kernels_.sound.take_int16(samples, taken, buffer_.data() + end_);
         }
-        filled_ += taken;
+        end_ += taken;
         samples += taken;
         count -= taken;
-        if (filled_ == buffer_.size() || count == 0) {
-            frame = analyze(out, frame);
-        }
+        frame = analyze(&rows, frame);
     }
+    return rows;
 }
 
-// Computes every whole frame in the buffer and keeps what the next one needs; returns the index of the next frame.
-std::size_t SoundStream::analyze(const SoundOutput& out, std::size_t frame) {
-    std::size_t start = 0;
-    while (start + window_ <= filled_) {
-        const std::size_t whole = (filled_ - start - window_) / hop_ + 1;
-        const std::size_t count = std::min(whole, kernels_.sound.lanes);
-        SoundSums sums;
-        kernels_.sound.frames(plan_, buffer_.data() + start, hop_, count, aligned(work_.data()), previous_.data(),
-                              &sums);
+// Moves what the next frame needs to the front where the buffer is full; returns how many samples fit in.
+std::size_t SoundStream::make_room() {
+    if (end_ == buffer_.size()) {
+        const std::size_t kept = end_ - start_ + 1;
+        std::memmove(buffer_.data(), buffer_.data() + start_ - 1, kept * sizeof(float));
+        start_ = 1;
+        end_ = kept;
+    }
+    return buffer_.size() - end_;
+}
+
+// Computes every whole frame in the buffer; returns the index of the next frame.
+std::size_t SoundStream::analyze(SoundRows* rows, std::size_t frame) {
+    while (start_ + window_ <= end_) {
+        const std::size_t count = std::min((end_ - start_ - window_) / hop_ + 1, kFramesAtOnce);
+        SoundSums sums[kFramesAtOnce];
+        kernels_.sound.frames(plan_, buffer_.data() + start_, hop_, count, aligned(work_.data()), previous_.data(),
+                              sums);
         if (!has_previous_) {
-            sums.flux[0] = 0.0F;
+            sums[0].flux = 0.0F;
             has_previous_ = true;
         }
-        finish(sums, count, out, frame);
+        finish(sums, count, rows, frame);
         frame += count;
-        start += count * hop_;
-        if (start > filled_) {
-            skip_ = start - filled_;
-            start = filled_;
+        start_ += count * hop_;
+        if (start_ > end_) {
+            skip_ = start_ - end_;
+            start_ = end_;
         }
     }
-    std::memmove(buffer_.data(), buffer_.data() + start, (filled_ - start) * sizeof(float));
-    filled_ -= start;
     return frame;
 }
 
-void SoundStream::finish(const SoundSums& sums, std::size_t count, const SoundOutput& out, std::size_t frame) {
-    const double bins = static_cast<double>(bins_);
-    for (std::size_t lane = 0; lane < count; ++lane, ++frame) {
-        const double power = sums.power[lane];
-        const double floored = sums.floored[lane];
-        const bool silent = power <= bins * static_cast<double>(kPowerFloor);
-        const double entropy = (std::log(floored) - sums.floored_log[lane] / floored) / std::log(bins);
-        const double flatness = std::exp(sums.log_floored[lane] / bins) / (floored / bins);
-        out.flux[frame] = sums.flux[lane];
-        out.spectral_entropy[frame] = silent ? 0.0F : unit_interval(entropy);
-        out.flatness[frame] = silent ? 0.0F : unit_interval(flatness);
-        out.energy[frame] = static_cast<float>(sums.energy[lane] * energy_scale_);
-        out.zero_crossing_rate[frame] = static_cast<float>(sums.crossings[lane] / static_cast<double>(window_ - 1));
+void SoundStream::finish(const SoundSums* sums, std::size_t count, SoundRows* rows, std::size_t frame) {
+    const double silence = static_cast<double>(window_ / 2 + 1) * static_cast<double>(kPowerFloor);
+    for (std::size_t i = 0; i < count; ++i, ++frame) {
+        const double power = sums[i].power;
+        const double floored = sums[i].floored;
+        const bool silent = power <= silence;
+        const double entropy = (std::log2(floored) - sums[i].floored_log / floored) * inverse_log_bins_;
+        const double flatness = std::exp2(sums[i].log_floored * inverse_bins_) / (floored * inverse_bins_);
+        rows->row(0)[frame] = sums[i].flux;
+        rows->row(1)[frame] = silent ? 0.0F : unit_interval(entropy);
+        rows->row(2)[frame] = silent ? 0.0F : unit_interval(flatness);
+        rows->row(3)[frame] = static_cast<float>((2.0 * power - sums[i].edge_power) * energy_scale_);
+        rows->row(4)[frame] = static_cast<float>(sums[i].crossings / static_cast<double>(window_ - 1));
     }
 }
 
 void SoundStream::reset() {
     const std::lock_guard<std::mutex> lock(mutex_);
     has_previous_ = false;
-    filled_ = 0;
+    start_ = 1;
+    end_ = 1;
     skip_ = 0;
 }
 

@@ -7,41 +7,57 @@
 
 namespace edge_agent {
 
-// Largest number of STFT frames that one call of `frames` takes, on any instruction set.
-constexpr std::size_t kMaxLanes = 8;
+// Floats in a vector of these kernels, on every instruction set.
+constexpr std::size_t kLanes = 8;
 
 // Powers below this (of a spectrum in which a full-scale sine has magnitude 1) count as this: -120 dB.
 constexpr float kPowerFloor = 1e-12F;
 
-// Constant tables of one STFT size; made once by sound.cpp, read by every instruction set.
+// Samples beyond this magnitude are refused, as NaN and infinity are: nothing computed from them can overflow.
+constexpr float kMaxSample = 1048576.0F;
+
+// Constant tables of one STFT size; made once by sound.cpp, read by every instruction set. Angles are pairs (cos, sin).
 struct SoundPlan {
-    std::size_t window = 0;                       // N, a power of two from 32 to 8192
-    const float* weights = nullptr;               // [N] Hann window over its own sum
-    const std::uint32_t* bit_reversal = nullptr;  // [N/2]
-    const float* twiddles = nullptr;              // radix-4 passes in order: cos and sin of k, 2k, 3k for each k
-    const float* split_twiddles = nullptr;        // [N/4] pairs (cos, sin) of 2 pi k / N
+    std::size_t window = 0;                    // N, a power of two from 32 to 8192
+    std::size_t rows = 0;                      // N / 16: fft.h has the half-size FFT as rows of eight points
+    std::size_t first_radix = 0;               // 2, 4 or 8; rows is first_radix times a power of four
+    const float* weights = nullptr;            // [N] Hann window over its own sum
+    const std::uint32_t* row_order = nullptr;  // [rows / first_radix] digits reversed in base four
+    const float* row_angles = nullptr;         // radix-4 passes in order: 2 pi / (4 done) times k, 2k, 3k for each k
+    const float* column_angles = nullptr;      // [rows / 8][7][2][8] 2 pi 2 / N times column 1..7 times row
+    const float* split_angles = nullptr;       // [N/4 / 8][2][8] 2 pi k / N
+
+    // Floats that the rows need, and each of the real and the imaginary part of the result.
+    std::size_t work_floats() const { return 2 * kLanes * (rows < kLanes ? kLanes : rows); }
+    std::size_t spectrum_floats() const { return window / 2 + 2 * kLanes; }
 };
 
-// What one STFT frame sums to; sound.cpp turns it into features by one shared path. Each array is [kMaxLanes].
+// What one STFT frame sums to; sound.cpp turns it into features by one shared path.
 struct SoundSums {
-    float power[kMaxLanes];        // sum over the N/2+1 bins of P = |X|^2
-    float floored[kMaxLanes];      // sum of Q = max(P, kPowerFloor)
-    float log_floored[kMaxLanes];  // sum of ln Q
-    float floored_log[kMaxLanes];  // sum of Q ln Q
-    float flux[kMaxLanes];         // sum of max(0, |X| - |X of the frame before|)
-    float energy[kMaxLanes];       // sum of (weight * sample)^2
-    float crossings[kMaxLanes];    // neighbours in the frame of which one is below zero and the other is not
+    float power;             // sum over the N/2+1 bins of P = |X|^2
+    float edge_power;        // P of the first and the last bin
+    float floored;           // sum of Q = max(P, kPowerFloor)
+    float log_floored;       // sum of log2 Q
+    float floored_log;       // sum of Q log2 Q
+    float flux;              // sum of max(0, |X| - |X of the frame before|)
+    std::int32_t crossings;  // neighbours in the frame of which one is below zero and the other is not
 };
 
 struct SoundKernels {
-    // Frames that `frames` computes at once, 1 to kMaxLanes.
-    std::size_t lanes;
-
-    // `count` (1..lanes) STFT frames, the f-th starting at samples + f * hop; lane f of `sums` is written for
-    // f < count. `previous` [N/2+1] holds the magnitudes of the frame before and receives those of the last one.
-    // `work` is 64-byte aligned, lanes * N floats.
+    // `count` STFT frames, the f-th starting at samples + f * hop; `sums` is [count]. samples[-1] must be readable, and
+    // no sample -0.0. `previous` [N/2 + 8] holds the magnitudes of the frame before and receives those of the last one.
+    // `work` is 64-byte aligned, plan.work_floats() + 2 plan.spectrum_floats(), and once set to zero.
     void (*frames)(const SoundPlan& plan, const float* samples, std::size_t hop, std::size_t count, float* work,
                    float* previous, SoundSums* sums);
+
+    // True where all samples are finite and at most kMaxSample in magnitude.
+    bool (*usable)(const float* samples, std::size_t count);
+
+    // Copies samples; -0.0 becomes 0.0.
+    void (*take_float)(const float* samples, std::size_t count, float* to);
+
+    // Samples over 32768.
+    void (*take_int16)(const std::int16_t* samples, std::size_t count, float* to);
 };
 
 // One per file; nullptr where the file was compiled for another architecture.

@@ -1,4 +1,4 @@
-// The sound kernels for aarch64 with Advanced SIMD (NEON), which every 64-bit ARM has: 4 STFT frames at a time.
+// The sound kernels for aarch64 with Advanced SIMD (NEON), which every 64-bit ARM has.
 
 #include "sound_kernels.h"
 
@@ -6,58 +6,102 @@
 
 #include <arm_neon.h>
 
-#include "fft.h"
+#include "sound_lanes.h"
 
 namespace edge_agent {
 namespace {
 
-// A vector of four lanes.
-struct Four {
-    using Reg = float32x4_t;
-    static constexpr std::size_t lanes = 4;
-    static Reg load(const float* at) { return vld1q_f32(at); }
-    static void store(float* at, Reg x) { vst1q_f32(at, x); }
-    static Reg broadcast(const float* at) { return vld1q_dup_f32(at); }
-    static Reg set(float x) { return vdupq_n_f32(x); }
-    static Reg add(Reg a, Reg b) { return vaddq_f32(a, b); }
-    static Reg sub(Reg a, Reg b) { return vsubq_f32(a, b); }
-    static Reg mul(Reg a, Reg b) { return vmulq_f32(a, b); }
-    static Reg div(Reg a, Reg b) { return vdivq_f32(a, b); }
-    static Reg max(Reg a, Reg b) { return vmaxq_f32(a, b); }
-    static Reg sqrt(Reg a) { return vsqrtq_f32(a); }
-
-    static Reg sign_change(Reg a, Reg b) {
-        const uint32x4_t differ = veorq_u32(vcltzq_f32(a), vcltzq_f32(b));
-        return vreinterpretq_f32_u32(vandq_u32(differ, vreinterpretq_u32_f32(vdupq_n_f32(1.0F))));
+// Eight lanes in two registers.
+struct Neon {
+    struct Reg {
+        float32x4_t low;
+        float32x4_t high;
+    };
+    struct Count {
+        uint32x4_t low;
+        uint32x4_t high;
+    };
+    static Reg load(const float* at) { return {vld1q_f32(at), vld1q_f32(at + 4)}; }
+    static void store(float* at, Reg x) {
+        vst1q_f32(at, x.low);
+        vst1q_f32(at + 4, x.high);
     }
+    static Reg broadcast(const float* at) { return set(*at); }
+    static Reg set(float x) { return {vdupq_n_f32(x), vdupq_n_f32(x)}; }
+    static Reg add(Reg a, Reg b) { return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)}; }
+    static Reg sub(Reg a, Reg b) { return {vsubq_f32(a.low, b.low), vsubq_f32(a.high, b.high)}; }
+    static Reg mul(Reg a, Reg b) { return {vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)}; }
+    static Reg max(Reg a, Reg b) { return {vmaxq_f32(a.low, b.low), vmaxq_f32(a.high, b.high)}; }
+    static Reg sqrt(Reg a) { return {vsqrtq_f32(a.low), vsqrtq_f32(a.high)}; }
 
-    static Reg shift_in(Reg x, const float* first) { return vextq_f32(vld1q_dup_f32(first), x, 3); }
-
-    // out[i] lane l = rows[l][i], for 4 x 4 values.
-    static void load_transposed(const float* const* rows, Reg* out) {
-        const float32x4x2_t top = vtrnq_f32(vld1q_f32(rows[0]), vld1q_f32(rows[1]));
-        const float32x4x2_t bottom = vtrnq_f32(vld1q_f32(rows[2]), vld1q_f32(rows[3]));
-        for (int i = 0; i < 2; ++i) {
-            out[i] = vcombine_f32(vget_low_f32(top.val[i]), vget_low_f32(bottom.val[i]));
-            out[2 + i] = vcombine_f32(vget_high_f32(top.val[i]), vget_high_f32(bottom.val[i]));
+    static Reg evens(Reg a, Reg b) { return {vuzp1q_f32(a.low, a.high), vuzp1q_f32(b.low, b.high)}; }
+    static Reg odds(Reg a, Reg b) { return {vuzp2q_f32(a.low, a.high), vuzp2q_f32(b.low, b.high)}; }
+    static void columns(const float* rows, Reg* out) {
+        for (std::size_t half = 0; half < kLanes; half += 4) {
+            four_columns(rows + half, &out[half].low, &out[half + 1].low, &out[half + 2].low, &out[half + 3].low);
+            four_columns(rows + half + 8 * kLanes, &out[half].high, &out[half + 1].high, &out[half + 2].high,
+                         &out[half + 3].high);
         }
     }
+    static void four_columns(const float* rows, float32x4_t* a, float32x4_t* b, float32x4_t* c, float32x4_t* d) {
+        const float32x4x2_t top = vtrnq_f32(vld1q_f32(rows), vld1q_f32(rows + 2 * kLanes));
+        const float32x4x2_t bottom = vtrnq_f32(vld1q_f32(rows + 4 * kLanes), vld1q_f32(rows + 6 * kLanes));
+        *a = vcombine_f32(vget_low_f32(top.val[0]), vget_low_f32(bottom.val[0]));
+        *b = vcombine_f32(vget_low_f32(top.val[1]), vget_low_f32(bottom.val[1]));
+        *c = vcombine_f32(vget_high_f32(top.val[0]), vget_high_f32(bottom.val[0]));
+        *d = vcombine_f32(vget_high_f32(top.val[1]), vget_high_f32(bottom.val[1]));
+    }
 
-    // As One::log_parts.
-    static void log_parts(Reg x, Reg* mantissa, Reg* exponent) {
-        const int32x4_t half_root = vdupq_n_s32(0x3f3504f3);
-        const int32x4_t bits = vsubq_s32(vreinterpretq_s32_f32(x), half_root);
+    static float32x4_t four_reversed(float32x4_t a) {
+        const float32x4_t swapped = vrev64q_f32(a);
+        return vextq_f32(swapped, swapped, 2);
+    }
+    static Reg reversed(Reg a) { return {four_reversed(a.high), four_reversed(a.low)}; }
+    static Reg first(Reg a) {
+        const float32x4_t zero = vdupq_n_f32(0.0F);
+        return {vsetq_lane_f32(vgetq_lane_f32(a.low, 0), zero, 0), zero};
+    }
+    static float sum(Reg a) {
+        const float32x4_t fours = vaddq_f32(a.low, a.high);
+        const float32x2_t twos = vadd_f32(vget_low_f32(fours), vget_high_f32(fours));
+        return vget_lane_f32(twos, 0) + vget_lane_f32(twos, 1);
+    }
+
+    static void four_log_parts(float32x4_t x, float32x4_t* mantissa, float32x4_t* exponent) {
+        const int32x4_t two_thirds = vdupq_n_s32(0x3f2aaaab);
+        const int32x4_t bits = vsubq_s32(vreinterpretq_s32_f32(x), two_thirds);
         *exponent = vcvtq_f32_s32(vshrq_n_s32(bits, 23));
         const int32x4_t fraction = vandq_s32(bits, vdupq_n_s32(0x007fffff));
-        *mantissa = vreinterpretq_f32_s32(vaddq_s32(fraction, half_root));
+        *mantissa = vreinterpretq_f32_s32(vaddq_s32(fraction, two_thirds));
+    }
+    static void log_parts(Reg x, Reg* mantissa, Reg* exponent) {
+        four_log_parts(x.low, &mantissa->low, &exponent->low);
+        four_log_parts(x.high, &mantissa->high, &exponent->high);
+    }
+
+    static Reg from_int16(const std::int16_t* at) {
+        const int16x8_t samples = vld1q_s16(at);
+        return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(samples))), vcvtq_f32_s32(vmovl_high_s16(samples))};
+    }
+
+    static Count none() { return {vdupq_n_u32(0), vdupq_n_u32(0)}; }
+    static uint32x4_t bits_at(const float* at) { return vreinterpretq_u32_f32(vld1q_f32(at)); }
+    static Count crossings(Count count, const float* at) {
+        return {vsraq_n_u32(count.low, veorq_u32(bits_at(at), bits_at(at - 1)), 31),
+                vsraq_n_u32(count.high, veorq_u32(bits_at(at + 4), bits_at(at + 3)), 31)};
+    }
+    static uint32x4_t usable_at(const float* at) { return vcaleq_f32(vld1q_f32(at), vdupq_n_f32(kMaxSample)); }
+    static Count unusable(Count marks, const float* at) {  // no comparison holds for NaN
+        return {vornq_u32(marks.low, usable_at(at)), vornq_u32(marks.high, usable_at(at + 4))};
+    }
+    static std::int32_t total(Count count) {
+        return static_cast<std::int32_t>(vaddvq_u32(vaddq_u32(count.low, count.high)));
     }
 };
 
-constexpr SoundKernels kKernels{Four::lanes, sound_frames_lanes<Four>};
-
 }  // namespace
 
-const SoundKernels* sound_neon() { return &kKernels; }
+const SoundKernels* sound_neon() { return &sound_kernels<Neon>; }
 
 }  // namespace edge_agent
 

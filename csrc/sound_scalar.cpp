@@ -1,47 +1,130 @@
-// The specification of the sound kernels: plain C++, one STFT frame at a time.
+// The specification of the sound kernels: the vector of fft.h and sound_lanes.h as eight floats, in plain C++.
 
 #include <cmath>
 #include <cstring>
 
-#include "fft.h"
-#include "sound_kernels.h"
+#include "sound_lanes.h"
 
 namespace edge_agent {
 namespace {
 
-// A vector of one lane.
-struct One {
-    using Reg = float;
-    static constexpr std::size_t lanes = 1;
-    static Reg load(const float* at) { return *at; }
-    static void store(float* at, Reg x) { *at = x; }
-    static Reg broadcast(const float* at) { return *at; }
-    static Reg set(float x) { return x; }
-    static Reg add(Reg a, Reg b) { return a + b; }
-    static Reg sub(Reg a, Reg b) { return a - b; }
-    static Reg mul(Reg a, Reg b) { return a * b; }
-    static Reg div(Reg a, Reg b) { return a / b; }
-    static Reg max(Reg a, Reg b) { return a > b ? a : b; }
-    static Reg sqrt(Reg a) { return std::sqrt(a); }
-    static Reg sign_change(Reg a, Reg b) { return (a < 0.0F) != (b < 0.0F) ? 1.0F : 0.0F; }
-    static Reg shift_in(Reg, const float* first) { return *first; }
-    static void load_transposed(const float* const* rows, Reg* out) { *out = *rows[0]; }
+struct Floats {
+    float lane[kLanes];
+};
 
-    // x = mantissa * 2^exponent with the mantissa in [sqrt(1/2), sqrt(2)); 0x3f3504f3 are the bits of sqrt(1/2).
-    static void log_parts(Reg x, Reg* mantissa, Reg* exponent) {
-        std::int32_t bits;
-        std::memcpy(&bits, &x, sizeof bits);
-        bits -= 0x3f3504f3;
-        *exponent = static_cast<float>(bits >> 23);
-        bits = (bits & 0x007fffff) + 0x3f3504f3;
-        std::memcpy(mantissa, &bits, sizeof bits);
+struct Ints {
+    std::int32_t lane[kLanes];
+};
+
+std::int32_t bits_of(float x) {
+    std::int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+float float_of(std::int32_t bits) {
+    float x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+// A vector of eight lanes, each by `make(lane)`.
+template <class Make>
+Floats each(Make make) {
+    Floats out;
+    for (std::size_t i = 0; i < kLanes; ++i) {
+        out.lane[i] = make(i);
+    }
+    return out;
+}
+
+struct Plain {
+    using Reg = Floats;
+    using Count = Ints;
+    static Reg load(const float* at) {
+        return each([=](std::size_t i) { return at[i]; });
+    }
+    static void store(float* at, const Reg& x) { std::memcpy(at, x.lane, sizeof x.lane); }
+    static Reg broadcast(const float* at) { return set(*at); }
+    static Reg set(float x) {
+        return each([=](std::size_t) { return x; });
+    }
+    static Reg add(const Reg& a, const Reg& b) {
+        return each([&](std::size_t i) { return a.lane[i] + b.lane[i]; });
+    }
+    static Reg sub(const Reg& a, const Reg& b) {
+        return each([&](std::size_t i) { return a.lane[i] - b.lane[i]; });
+    }
+    static Reg mul(const Reg& a, const Reg& b) {
+        return each([&](std::size_t i) { return a.lane[i] * b.lane[i]; });
+    }
+    static Reg max(const Reg& a, const Reg& b) {
+        return each([&](std::size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+    }
+    static Reg sqrt(const Reg& a) {
+        return each([&](std::size_t i) { return std::sqrt(a.lane[i]); });
+    }
+
+    // Lanes 0, 2, 4 ... and 1, 3, 5 ... of a, then b; the order is V's own business as long as columns undoes it.
+    static Reg evens(const Reg& a, const Reg& b) {
+        return each([&](std::size_t i) { return i < 4 ? a.lane[2 * i] : b.lane[2 * i - 8]; });
+    }
+    static Reg odds(const Reg& a, const Reg& b) {
+        return each([&](std::size_t i) { return i < 4 ? a.lane[2 * i + 1] : b.lane[2 * i - 7]; });
+    }
+    // The columns of eight rows of eight floats that are 2 kLanes apart.
+    static void columns(const float* rows, Reg* out) {
+        for (std::size_t column = 0; column < kLanes; ++column) {
+            out[column] = each([=](std::size_t row) { return rows[row * 2 * kLanes + column]; });
+        }
+    }
+
+    static Reg reversed(const Reg& a) {
+        return each([&](std::size_t i) { return a.lane[kLanes - 1 - i]; });
+    }
+    static Reg first(const Reg& a) {
+        return each([&](std::size_t i) { return i == 0 ? a.lane[0] : 0.0F; });
+    }
+    static float sum(const Reg& a) {
+        const float* x = a.lane;
+        return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+    }
+
+    // x = mantissa * 2^exponent with the mantissa in [2/3, 4/3); 0x3f2aaaab are the bits of 2/3.
+    static void log_parts(const Reg& x, Reg* mantissa, Reg* exponent) {
+        *exponent = each([&](std::size_t i) { return static_cast<float>((bits_of(x.lane[i]) - 0x3f2aaaab) >> 23); });
+        *mantissa = each(
+            [&](std::size_t i) { return float_of(((bits_of(x.lane[i]) - 0x3f2aaaab) & 0x007fffff) + 0x3f2aaaab); });
+    }
+
+    static Reg from_int16(const std::int16_t* at) {
+        return each([=](std::size_t i) { return static_cast<float>(at[i]); });
+    }
+
+    static Count none() { return {}; }
+    static Count crossings(Count count, const float* at) {
+        for (std::size_t i = 0; i < kLanes; ++i) {
+            count.lane[i] += (at[i] < 0.0F) != (at[static_cast<std::ptrdiff_t>(i) - 1] < 0.0F) ? 1 : 0;
+        }
+        return count;
+    }
+    static Count unusable(Count marks, const float* at) {
+        for (std::size_t i = 0; i < kLanes; ++i) {  // false for NaN
+            marks.lane[i] |= at[i] >= -kMaxSample && at[i] <= kMaxSample ? 0 : 1;
+        }
+        return marks;
+    }
+    static std::int32_t total(const Count& count) {
+        std::int32_t sum = 0;
+        for (const std::int32_t lane : count.lane) {
+            sum += lane;
+        }
+        return sum;
     }
 };
 
-constexpr SoundKernels kKernels{One::lanes, sound_frames_lanes<One>};
-
 }  // namespace
 
-const SoundKernels* sound_scalar() { return &kKernels; }
+const SoundKernels* sound_scalar() { return &sound_kernels<Plain>; }
 
 }  // namespace edge_agent

@@ -94,7 +94,7 @@ std::vector<float> fed_in_chunks(SoundStream* stream, const std::vector<Sample>&
         const std::size_t count = std::min(samples.size() - at, random.one_in(2) ? most : random.between(1, most));
         const Exact<Sample> chunk(count, sizeof(Sample) * random.between(0, 15));
         std::memcpy(chunk.data(), samples.data() + at, count * sizeof(Sample));
-        parts.push_back(stream->feed(chunk.data(), count));
+        parts.push_back(stream->feed(chunk.data(), count).to_vector());
         at += count;
         if (random.one_in(100)) {
             feed_unusable(stream, name, random);
@@ -127,8 +127,8 @@ void fuzz_samples(const KernelTable& kernels, std::size_t window, std::size_t ho
     SoundStream scalar(scalar_kernels(), window, hop);
     SoundStream whole(kernels, window, hop);
     SoundStream chunked(kernels, window, hop);
-    const std::vector<float> wanted = scalar.feed(samples.data(), count);
-    const std::vector<float> got = whole.feed(samples.data(), count);
+    const std::vector<float> wanted = scalar.feed(samples.data(), count).to_vector();
+    const std::vector<float> got = whole.feed(samples.data(), count).to_vector();
     float peak = 0.0F;
     for (const Sample sample : samples) {
         peak =
