@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +80,47 @@ def test_people_get_a_table_that_marks_who_wins(capfd: pytest.CaptureFixture[str
     assert "sad_only, the mean alone" in out
 
 
+def test_each_case_of_audio_is_a_row_with_the_fixed_keys(capfd: pytest.CaptureFixture[str]) -> None:
+    found = rows(capfd, "audio", *QUICK, "--size", "1s/hop160,hop160", "--peers", "numpy,scipy")
+    for row in found:
+        check_timing(row)
+        assert row["bench"] == "audio"
+    assert [(row["case"], row["size"]) for row in found] == [
+        ("flux_only", "1s/hop160"),
+        ("all_audio", "1s/hop160"),
+        ("hop", "hop160"),
+    ]
+    assert "numpy_flux" in found[0]["peers"]
+    assert "ours_named_fields" in found[2]["peers"]
+    assert found[2]["ours_us"] < found[1]["ours_us"]
+
+
+def test_a_library_that_is_missing_is_named_with_what_brings_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba" else there(name))
+    quick = ("--size", "32x32", "--case", "grey", "--variant", "warm", "--peers", "numpy,numba")
+    assert main(["bench", "features", *QUICK, *quick, "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["missing"] == {"numba": "pip install 'edge-agent[bench]'"}
+    assert "not compared with numba, which is not installed: pip install 'edge-agent[bench]'" in err
+
+
+def test_ctrl_c_leaves_the_rows_so_far_and_ends_with_130() -> None:
+    arguments = ("bench", "features", *QUICK, "--peers", "none", "--size", "64x48", "--runs", "100", "--json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_agent", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip() == "edge-agent: interrupted"
+    assert all(json.loads(line)["ours_us"] > 0 for line in [first, *out.splitlines()])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -87,6 +132,8 @@ def test_people_get_a_table_that_marks_who_wins(capfd: pytest.CaptureFixture[str
         (("features", "--peers", ""), "no peer"),
         (("features", "--variant", "hot"), "no variant 'hot': known: warm, cold"),
         (("features", "--input", "cats"), "no input 'cats': "),
+        (("audio", "--size", "1s"), "no size '1s': known: 1s/hop160"),
+        (("audio", "--case", "hops"), "no case 'hops': did you mean 'hop'?"),
         (("features", "--rounds", "1"), "1 is not in the range"),
         (("features", "--data", "/no/such/folder"), "--data /no/such/folder is no folder"),
     ],

@@ -41,10 +41,10 @@ def scene(case: str, pixels: str) -> Scene:
 
 
 def contenders(library: str, scene: Scene) -> list[Contender]:
-    found, file = LIBRARIES[library]
+    found = LIBRARIES[library]
     if found.missing():
         pytest.skip(f"{library} is not installed: {found.install}")
-    return list(importlib.import_module(f"edge_agent.cli.bench.peers.{file}").contenders(scene))
+    return list(importlib.import_module(f"edge_agent.cli.bench.peers.{found.peers}").contenders(scene))
 
 
 def results(contender: Contender) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from edge_agent.cli.lazy import LazyGroup
 
 SUBJECTS = {
     "features": "statistics of pictures and motion, against other libraries",
+    "audio": "statistics of sound, against other libraries",
 }
 
 

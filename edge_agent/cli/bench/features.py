@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 import click
 
 from edge_agent import features
+from edge_agent.cli.bench.libraries import Library, absent, builders, opencv_distribution
 from edge_agent.cli.bench.machine import last_cache_bytes
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
 from edge_agent.cli.bench.pictures import INPUTS, TEXTURE, Scene, base_frames, multiplied, parse_size, there
-from edge_agent.cli.bench.rows import Library, Report, opencv_distribution, timing_row
+from edge_agent.cli.bench.rows import Report, timing_row
 from edge_agent.errors import UsageError
 from edge_agent.features.kernels import choose
 from edge_agent.types import U8
@@ -24,18 +24,15 @@ CASES = ("grey", "hist_entropy", "tile32_entropy", "tile16_entropy", "edge_lapla
 SIZES = ("640x480", "1280x720", "1920x1080")
 VARIANTS = ("warm", "cold")
 TILE16 = 16
-LIBRARIES: Mapping[str, tuple[Library, str]] = {
-    "numpy": (Library("numpy", "numpy", "numpy"), "arrays"),
-    "cv2": (Library("cv2", opencv_distribution(), "cv2"), "opencv"),
-    "numba": (Library("numba", "numba", "numba"), "compiled"),
-    "pillow": (Library("pillow", "pillow", "PIL"), "pillow"),
-    "scipy": (Library("scipy", "scipy", "scipy"), "ndimage"),
-    "skimage": (Library("skimage", "scikit-image", "skimage"), "scikit"),
-    "av": (Library("av", "av", "av"), "ffmpeg"),
+LIBRARIES: Mapping[str, Library] = {
+    "numpy": Library("numpy", "numpy", "numpy", "arrays"),
+    "cv2": Library("cv2", opencv_distribution(), "cv2", "opencv"),
+    "numba": Library("numba", "numba", "numba", "compiled"),
+    "pillow": Library("pillow", "pillow", "PIL", "pillow"),
+    "scipy": Library("scipy", "scipy", "scipy", "ndimage"),
+    "skimage": Library("skimage", "scikit-image", "skimage", "scikit"),
+    "av": Library("av", "av", "av", "ffmpeg"),
 }
-"""By name: the library, and the file in `peers` with what it can do."""
-
-Builder = Callable[[Scene], list[Contender]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ def command(
         folder,
     )
     report = Report(as_json)
-    report.missing(LIBRARIES[name][0] for name in wanted.peers if LIBRARIES[name][0].missing())
+    report.missing(absent(LIBRARIES, wanted.peers))
     for run in range(1, runs + 1):
         for row in rows(wanted):
             report.row(row | ({"run": run} if runs > 1 else {}))
@@ -99,8 +96,8 @@ def chosen_sizes(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
     """Measures, and gives each row as soon as it is there. Real inputs are measured warm only, unless asked for."""
-    builders = peer_builders(wanted.peers)
-    absent = {name: LIBRARIES[name][0].install for name in wanted.peers if LIBRARIES[name][0].missing()}
+    peers = builders(LIBRARIES, wanted.peers)
+    missing = {library.name: library.install for library in absent(LIBRARIES, wanted.peers)}
     for size in wanted.sizes:
         for name in wanted.inputs:
             bases = base_frames(name, *(parse_size(size) or (0, 0)), wanted.data)
@@ -110,8 +107,8 @@ def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
                 for case, pixels in combinations(wanted.cases):
                     scene = make_scene(case, pixels, bases, cold=variant == "cold")
                     extra = {"variant": variant, "input": name, "pixels": pixels, "isa": features.isa()}
-                    row = measure_scene(scene, builders, wanted.rounds, variant == "warm", size, extra)
-                    yield row | ({"missing": absent} if absent else {})
+                    row = measure_scene(scene, peers, wanted.rounds, variant == "warm", size, extra)
+                    yield row | ({"missing": missing} if missing else {})
 
 
 def combinations(cases: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -123,12 +120,6 @@ def combinations(cases: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield case, "grey"
 
 
-def peer_builders(names: tuple[str, ...]) -> list[Builder]:
-    """The makers of contenders of the libraries that are there."""
-    files = dict.fromkeys(LIBRARIES[name][1] for name in names if not LIBRARIES[name][0].missing())
-    return [importlib.import_module(f"edge_agent.cli.bench.peers.{file}").contenders for file in files]
-
-
 def make_scene(case: str, pixels: str, bases: list[U8], *, cold: bool) -> Scene:
     """The frames of one case: two for a warm cache, twice the largest cache for a cold one."""
     frames = bases if pixels == "bgr" else [choose().grey(frame) for frame in bases]
@@ -137,10 +128,15 @@ def make_scene(case: str, pixels: str, bases: list[U8], *, cold: bool) -> Scene:
 
 
 def measure_scene(
-    scene: Scene, builders: list[Builder], rounds: int, warm: bool, size: str, extra: Mapping[str, Any]
+    scene: Scene,
+    libraries: list[Callable[[Any], list[Contender]]],
+    rounds: int,
+    warm: bool,
+    size: str,
+    extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One row."""
-    peers = [contender for build in builders for contender in build(scene)]
+    peers = [contender for build in libraries for contender in build(scene)]
     ours, timings = compare(own(scene), peers, rounds, warm=warm)
     return timing_row("features", scene.case, size, ours, list(zip(peers, timings, strict=True)), extra)
 

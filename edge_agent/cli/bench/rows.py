@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from edge_agent.cli.bench.libraries import Library, version
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.measure import Contender, Timing, spread_pct
 from edge_agent.cli.output import emit
-
-INSTALL = "pip install 'edge-agent[bench]'"
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """A library to compare with: its distribution and the module to import; `install` brings it."""
-
-    name: str
-    distribution: str
-    module: str
-    install: str = INSTALL
-
-    def missing(self) -> bool:
-        """Whether it is not installed."""
-        return importlib.util.find_spec(self.module.split(".")[0]) is None
-
-
-def version(distribution: str) -> str | None:
-    """The installed version of a distribution; None where it has none."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def opencv_distribution() -> str:
-    """Which of the distributions that bring `cv2` is installed."""
-    names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-    return next((name for name in names if version(name)), names[0])
 
 
 def timing_row(

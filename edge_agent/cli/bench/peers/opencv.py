@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_agent.cli.bench.libraries import opencv_distribution
 from edge_agent.cli.bench.measure import Contender
 from edge_agent.cli.bench.peers.bits import bits, tile_bits
 from edge_agent.cli.bench.pictures import Scene
-from edge_agent.cli.bench.rows import opencv_distribution
 from edge_agent.types import U8
 
 DISTRIBUTION = opencv_distribution()

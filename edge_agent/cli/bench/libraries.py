@@ -1,0 +1,57 @@
+"""The libraries that benchmarks compare with: which are there, and what brings those that are not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent import __version__
+from edge_agent.cli.bench.measure import Contender
+
+INSTALL = "pip install 'edge-agent[bench]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library: its distribution, the module to import, the file in `peers` with what it can do, what brings it."""
+
+    name: str
+    distribution: str
+    module: str
+    peers: str
+    install: str = INSTALL
+
+    def missing(self) -> bool:
+        """Whether it is not installed."""
+        return importlib.util.find_spec(self.module) is None
+
+
+def absent(libraries: Mapping[str, Library], names: Sequence[str]) -> list[Library]:
+    """Those of `names` that are not installed."""
+    return [libraries[name] for name in names if libraries[name].missing()]
+
+
+def builders(libraries: Mapping[str, Library], names: Sequence[str]) -> list[Callable[[Any], list[Contender]]]:
+    """For those of `names` that are there: what makes their contenders for a scene."""
+    files = dict.fromkeys(libraries[name].peers for name in names if not libraries[name].missing())
+    return [importlib.import_module(f"edge_agent.cli.bench.peers.{file}").contenders for file in files]
+
+
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution, ours from the package itself; None where there is none."""
+    if distribution == "edge-agent":
+        return __version__
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def opencv_distribution() -> str:
+    """Which of the distributions that bring `cv2` is installed."""
+    names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+    return next((name for name in names if version(name)), names[0])
