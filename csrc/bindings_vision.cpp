@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "bindings.h"
-#include "vision.h"
+#include "entropy.h"
+#include "vision_stream.h"
 
 namespace edge_agent {
 namespace {

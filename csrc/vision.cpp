@@ -1,72 +1,15 @@
-// Statistics of grey pictures and of their change, composed from the kernels.
+// Statistics of grey pictures and of their change, composed from the kernels.vision.
 
 #include "vision.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstring>
+
+#include "entropy.h"
 
 namespace edge_agent {
-namespace {
-
-constexpr std::size_t kTableSize = 4097;  // counts of tiles up to 64 x 64
-
-// c log2 c for small counts, so that a tile costs 256 look-ups and no logarithm.
-const std::array<double, kTableSize>& count_logs() {
-    static const std::array<double, kTableSize> table = [] {
-        std::array<double, kTableSize> values{};
-        for (std::size_t c = 1; c < kTableSize; ++c) {
-            values[c] = static_cast<double>(c) * std::log2(static_cast<double>(c));
-        }
-        return values;
-    }();
-    return table;
-}
-
-double count_log(std::uint32_t count) {
-    return count == 0 ? 0.0 : static_cast<double>(count) * std::log2(static_cast<double>(count));
-}
-
-// visit(index, x, y, width, height) of every tile, row by row.
-template <class Visit>
-void for_each_tile(const TileGrid& grid, std::size_t width, std::size_t height, Visit visit) {
-    for (std::size_t row = 0; row < grid.rows; ++row) {
-        const std::size_t y = row * grid.side;
-        const std::size_t tile_height = std::min(grid.side, height - y);
-        for (std::size_t column = 0; column < grid.columns; ++column) {
-            const std::size_t x = column * grid.side;
-            visit(row * grid.columns + column, x, y, std::min(grid.side, width - x), tile_height);
-        }
-    }
-}
-
-}  // namespace
-
 TileGrid::TileGrid(std::size_t width, std::size_t height, std::size_t tile_side)
     : side(tile_side), columns((width + tile_side - 1) / tile_side), rows((height + tile_side - 1) / tile_side) {}
-
-double entropy_bits(const std::uint32_t* counts, std::uint64_t total) {
-    if (total == 0) {
-        return 0.0;
-    }
-    double sums[4] = {};  // four chains of additions in a fixed order: fast, and the same everywhere
-    const auto& table = count_logs();
-    if (total < kTableSize) {
-        for (std::size_t bin = 0; bin < 256; bin += 4) {
-            for (std::size_t i = 0; i < 4; ++i) {
-                sums[i] += table[counts[bin + i]];
-            }
-        }
-    } else {
-        for (std::size_t bin = 0; bin < 256; ++bin) {
-            sums[bin % 4] += count_log(counts[bin]);
-        }
-    }
-    // (n log n - sum c log c) / n: exactly 0 where one count is all of n.
-    const double n = static_cast<double>(total);
-    return std::max(0.0, (n * std::log2(n) - ((sums[0] + sums[1]) + (sums[2] + sums[3]))) / n);
-}
 
 double share(std::uint64_t part, std::uint64_t whole) {
     return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -74,6 +17,26 @@ double share(std::uint64_t part, std::uint64_t whole) {
 
 std::uint64_t interior_pixels(std::size_t width, std::size_t height) {
     return width < 3 || height < 3 ? 0 : static_cast<std::uint64_t>(width - 2) * (height - 2);
+}
+
+// The differences to the neighbours cancel within the picture: what remains is the step from the border to the row or
+// column next to it.
+std::int64_t laplacian_sum(const ImageView& grey) {
+    if (interior_pixels(grey.width, grey.height) == 0) {
+        return 0;
+    }
+    const std::size_t right = grey.width - 1, bottom = grey.height - 1;
+    const std::uint8_t *first = grey.row(0), *second = grey.row(1);
+    const std::uint8_t *last = grey.row(bottom), *before_last = grey.row(bottom - 1);
+    std::int64_t sum = 0;
+    for (std::size_t x = 1; x < right; ++x) {
+        sum += first[x] - second[x] + last[x] - before_last[x];
+    }
+    for (std::size_t y = 1; y < bottom; ++y) {
+        const std::uint8_t* const row = grey.row(y);
+        sum += row[0] - row[1] + row[right] - row[right - 1];
+    }
+    return sum;
 }
 
 double edge_density(const EdgeSums& sums, std::size_t width, std::size_t height) {
@@ -112,89 +75,102 @@ void histogram_image(const KernelTable& kernels, const ImageView& grey, std::uin
 
 EdgeSums edge_image(const KernelTable& kernels, const ImageView& grey, std::int32_t threshold_squared) {
     EdgeSums sums;
-    if (interior_pixels(grey.width, grey.height) == 0) {
-        return sums;
-    }
-    for (std::size_t y = 1; y + 1 < grey.height; ++y) {
-        kernels.vision.edge_row(grey.row(y - 1), grey.row(y), grey.row(y + 1), grey.width, threshold_squared, &sums);
+    if (interior_pixels(grey.width, grey.height) != 0) {
+        kernels.vision.edge_band(grey, 0, grey.height, threshold_squared, &sums);
+        sums.laplacian = laplacian_sum(grey);
     }
     return sums;
 }
 
+void entropy_band(const KernelTable& kernels, const ImageView& grey, const TileGrid& grid, std::size_t row,
+                  LevelCounter* counter, float* map, std::int32_t threshold_squared, EdgeSums* edges) {
+    const std::size_t top = row * grid.side;
+    const std::size_t height = std::min(grid.side, grey.height - top);
+    if (interior_pixels(grey.width, grey.height) == 0) {
+        edges = nullptr;
+    }
+    if (grid.side <= kMaxBandTile) {
+        std::uint64_t log_sums[(kMaxSide + kMinTile - 1) / kMinTile];
+        kernels.vision.tile_band(grey, top, top + height, grid.side, count_log_table(), counter, log_sums,
+                                 threshold_squared, edges);
+        for (std::size_t column = 0; column < grid.columns; ++column) {
+            const std::size_t width = std::min(grid.side, grey.width - column * grid.side);
+            map[column] = static_cast<float>(entropy_of_log_sum(log_sums[column], width * height));
+        }
+        return;
+    }
+    for (std::size_t column = 0; column < grid.columns; ++column) {
+        const std::size_t x = column * grid.side;
+        const std::size_t width = std::min(grid.side, grey.width - x);
+        std::uint32_t counts[256] = {};
+        kernels.vision.histogram_block(grey.row(top) + x, grey.stride, width, height, counts);
+        map[column] = static_cast<float>(entropy_bits(counts, width * height));
+        for (std::size_t level = 0; level < 256; ++level) {
+            counter->before[level] += counts[level];
+        }
+    }
+    if (edges != nullptr) {
+        kernels.vision.edge_band(grey, top, top + height, threshold_squared, edges);
+    }
+}
+
 void tile_entropy_image(const KernelTable& kernels, const ImageView& grey, const TileGrid& grid, std::uint32_t* counts,
                         float* map) {
-    for_each_tile(grid, grey.width, grey.height,
-                  [&](std::size_t tile, std::size_t x, std::size_t y, std::size_t width, std::size_t height) {
-                      std::uint32_t tile_counts[256] = {};
-                      kernels.vision.histogram_block(grey.row(y) + x, grey.stride, width, height, tile_counts);
-                      map[tile] = static_cast<float>(entropy_bits(tile_counts, width * height));
-                      for (std::size_t bin = 0; bin < 256; ++bin) {
-                          counts[bin] += tile_counts[bin];
-                      }
-                  });
+    LevelCounter counter = {};
+    for (std::size_t row = 0; row < grid.rows; ++row) {
+        entropy_band(kernels, grey, grid, row, &counter, map + row * grid.columns, 0, nullptr);
+    }
+    for (std::size_t level = 0; level < 256; ++level) {
+        counts[level] += counter.before[level];
+    }
+}
+
+// Tile sides of a multiple of 8 need one pass of a row of tiles; for others every tile is one.
+DifferenceSums difference_band(const KernelTable& kernels, const ImageView& previous, const ImageView& current,
+                               const TileGrid& grid, std::uint8_t threshold, float* map) {
+    const bool in_eights = grid.side % 8 == 0;
+    const std::size_t step = in_eights ? kMaxTile / grid.side * grid.side : grid.side;
+    DifferenceSums total;
+    for (std::size_t x = 0; x < current.width; x += step) {
+        const std::size_t width = std::min(step, current.width - x);
+        std::uint64_t absolute[kMaxTile / 8] = {};
+        ColumnSums sums{absolute, 0};
+        kernels.vision.difference_rows(previous.data + x, previous.stride, current.data + x, current.stride, width,
+                                       current.height, threshold, &sums);
+        total.absolute += difference_map_row(absolute, width, current.height, grid, map + x / grid.side);
+        total.changed += sums.changed;
+    }
+    return total;
 }
 
 DifferenceSums difference_image(const KernelTable& kernels, const ImageView& previous, const ImageView& current,
                                 const TileGrid& grid, std::uint8_t threshold, float* map) {
     DifferenceSums total;
-    for_each_tile(grid, current.width, current.height,
-                  [&](std::size_t tile, std::size_t x, std::size_t y, std::size_t width, std::size_t height) {
-                      DifferenceSums sums;
-                      kernels.vision.difference_block(previous.row(y) + x, previous.stride, current.row(y) + x,
-                                                      current.stride, width, height, threshold, &sums);
-                      map[tile] = static_cast<float>(share(sums.absolute, width * height));
-                      total.absolute += sums.absolute;
-                      total.changed += sums.changed;
-                  });
+    for (std::size_t row = 0; row < grid.rows; ++row) {
+        const std::size_t top = row * grid.side;
+        const std::size_t height = std::min(grid.side, current.height - top);
+        const ImageView before{previous.row(top), previous.stride, previous.width, height, 1};
+        const ImageView now{current.row(top), current.stride, current.width, height, 1};
+        const DifferenceSums band = difference_band(kernels, before, now, grid, threshold, map + row * grid.columns);
+        total.absolute += band.absolute;
+        total.changed += band.changed;
+    }
     return total;
 }
 
-VisionStream::VisionStream(const KernelTable& kernels, std::size_t tile, std::int32_t threshold_squared,
-                           std::uint8_t change_threshold)
-    : kernels_(kernels), tile_(tile), threshold_squared_(threshold_squared), change_threshold_(change_threshold) {}
-
-VisionResult VisionStream::analyze(const ImageView& image, float* entropy_map, float* motion_map) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const std::size_t pixels = image.width * image.height;
-    current_.resize(pixels);  // the only step that can fail; the last frame is still whole then
-    if (image.channels == 3) {
-        grey_image(kernels_, image, current_.data());
-    } else {
-        for (std::size_t y = 0; y < image.height; ++y) {
-            std::memcpy(current_.data() + y * image.width, image.row(y), image.width);
+std::uint64_t difference_map_row(const std::uint64_t* absolute, std::size_t width, std::size_t height,
+                                 const TileGrid& grid, float* map) {
+    std::uint64_t total = 0;
+    for (std::size_t x = 0; x < width; x += grid.side) {
+        const std::size_t tile_width = std::min(grid.side, width - x);
+        std::uint64_t tile = 0;
+        for (std::size_t i = x / 8; i < (x + tile_width + 7) / 8; ++i) {
+            tile += absolute[i];
         }
+        map[x / grid.side] = static_cast<float>(share(tile, tile_width * height));
+        total += tile;
     }
-    const auto stride = static_cast<std::ptrdiff_t>(image.width);
-    const ImageView grey{current_.data(), stride, image.width, image.height, 1};
-    const TileGrid grid(image.width, image.height, tile_);
-    std::uint32_t counts[256] = {};
-    VisionResult result;
-    tile_entropy_image(kernels_, grey, grid, counts, entropy_map);
-    result.entropy = entropy_bits(counts, pixels);
-    const EdgeSums edges = edge_image(kernels_, grey, threshold_squared_);
-    result.edge_density = edge_density(edges, image.width, image.height);
-    result.laplacian_variance = laplacian_variance(edges, image.width, image.height);
-    result.has_motion = previous_width_ == image.width && previous_height_ == image.height;
-    if (result.has_motion) {
-        const ImageView previous{previous_.data(), stride, image.width, image.height, 1};
-        const DifferenceSums motion = difference_image(kernels_, previous, grey, grid, change_threshold_, motion_map);
-        result.mean_absolute_difference = share(motion.absolute, pixels);
-        result.changed_share = share(motion.changed, pixels);
-    } else {
-        std::fill_n(motion_map, grid.columns * grid.rows, 0.0F);
-    }
-    previous_.swap(current_);
-    previous_width_ = image.width;
-    previous_height_ = image.height;
-    return result;
-}
-
-void VisionStream::reset() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    previous_width_ = 0;
-    previous_height_ = 0;
-    previous_ = {};
-    current_ = {};
+    return total;
 }
 
 }  // namespace edge_agent

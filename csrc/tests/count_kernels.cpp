@@ -14,9 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "entropy.h"
 #include "kernels.h"
 #include "sound.h"
-#include "vision.h"
+#include "vision_stream.h"
 
 using namespace edge_agent;  // NOLINT
 

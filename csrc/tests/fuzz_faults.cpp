@@ -34,16 +34,33 @@ void histogram_block(const std::uint8_t* pixels, std::ptrdiff_t stride, std::siz
 }
 
 // "At" the threshold counts as above.
-void edge_row(const std::uint8_t* above, const std::uint8_t* here, const std::uint8_t* below, std::size_t width,
-              std::int32_t threshold_squared, EdgeSums* sums) {
-    vision_scalar()->edge_row(above, here, below, width, threshold_squared - 1, sums);
+void edge_band(const ImageView& grey, std::size_t top, std::size_t bottom, std::int32_t threshold_squared,
+               EdgeSums* sums) {
+    vision_scalar()->edge_band(grey, top, bottom, threshold_squared - 1, sums);
 }
 
 // Likewise.
-void difference_block(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b, std::ptrdiff_t b_stride,
-                      std::size_t width, std::size_t height, std::uint8_t threshold, DifferenceSums* sums) {
+void difference_rows(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b, std::ptrdiff_t b_stride,
+                     std::size_t width, std::size_t height, std::uint8_t threshold, ColumnSums* sums) {
     const auto lower = static_cast<std::uint8_t>(threshold == 0 ? 0 : threshold - 1);
-    vision_scalar()->difference_block(a, a_stride, b, b_stride, width, height, lower, sums);
+    vision_scalar()->difference_rows(a, a_stride, b, b_stride, width, height, lower, sums);
+}
+
+// What a whole pass over a band gets wrong of one tile: the log sum of the last, where there are several.
+void tile_band(const ImageView& grey, std::size_t top, std::size_t bottom, std::size_t tile,
+               const std::uint64_t* log_table, LevelCounter* counter, std::uint64_t* log_sums,
+               std::int32_t threshold_squared, EdgeSums* edges) {
+    vision_scalar()->tile_band(grey, top, bottom, tile, log_table, counter, log_sums, threshold_squared, edges);
+    const std::size_t last = (grey.width - 1) / tile;
+    log_sums[last] += last > 0 ? log_sums[last] / 1000 : 0;
+}
+
+// Leaves the first pixel of a row as it was in the frame before.
+void grey_difference_row(const std::uint8_t* bgr, std::uint8_t* kept, std::size_t width, std::uint8_t threshold,
+                         ColumnSums* sums) {
+    const std::uint8_t first = kept[0];
+    vision_scalar()->grey_difference_row(bgr, kept, width, threshold, sums);
+    kept[0] = first;
 }
 
 // The flux of the first frame of a batch is 1 % too large.
@@ -56,21 +73,25 @@ void frames(const SoundPlan& plan, const float* samples, std::size_t hop, std::s
 }  // namespace
 
 std::vector<const KernelTable*> faulty_kernels() {
-    static std::vector<VisionKernels> vision(6, *vision_scalar());
+    static std::vector<VisionKernels> vision(8, *vision_scalar());
     static SoundKernels sound = *sound_scalar();
     sound.frames = frames;
     vision[0].grey_row = grey_row;
     vision[1].grey_row = overwriting_grey_row;
     vision[2].grey_row = overreading_grey_row;
     vision[3].histogram_block = histogram_block;
-    vision[4].edge_row = edge_row;
-    vision[5].difference_block = difference_block;
+    vision[4].edge_band = edge_band;
+    vision[5].difference_rows = difference_rows;
+    vision[6].tile_band = tile_band;
+    vision[7].grey_difference_row = grey_difference_row;
     static const KernelTable tables[] = {
         {"grey", vision[0], *sound_scalar()},
         {"overwrite", vision[1], *sound_scalar()},
         {"histogram", vision[3], *sound_scalar()},
         {"edge_threshold", vision[4], *sound_scalar()},
         {"change_threshold", vision[5], *sound_scalar()},
+        {"tile_entropy", vision[6], *sound_scalar()},
+        {"kept_frame", vision[7], *sound_scalar()},
         {"flux", *vision_scalar(), sound},
 #if defined(__SANITIZE_ADDRESS__)
         {"overread", vision[2], *sound_scalar()},

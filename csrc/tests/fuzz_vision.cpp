@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "entropy.h"
 #include "fuzz.h"
-#include "vision.h"
+#include "vision_stream.h"
 
 namespace edge_agent {
 namespace {
