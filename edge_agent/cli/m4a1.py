@@ -26,7 +26,7 @@ BUDGET = Budget()
 
 @click.command()
 @click.option("--data", required=True, type=FILE, help="The published M4A1.json.")
-@click.option("--policy", "names", default="all", show_default=True, metavar="NAME[,NAME...]", help="`all`: a table.")
+@click.option("--policy", "names", default="tmo", show_default=True, metavar="NAME[,NAME...]", help="`all`: a table.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Splits, trains, draws.")
 @click.option("--seeds", type=click.IntRange(1, MAX_SEEDS), default=1, show_default=True, help="So many.")
 @click.option("--cost", type=click.Choice(COSTS), default="published", show_default=True, help="Cost of the device.")

@@ -23,6 +23,7 @@ VIEW_SETS: tuple[tuple[int, ...], ...] = tuple(s for k in range(VIEWS + 1) for s
 LOCAL = 0
 ACTION_NAMES = ("local", *("text" if not s else "view" + "+".join(map(str, s)) for s in VIEW_SETS))
 ACTIONS = len(ACTION_NAMES)  # 9: local, cloud with text alone, cloud with each subset of the views
+WEIGHT = 1.0 / 3.0  # of association, latency and money against the response score [C]
 UPLOADS = np.array([0, *map(len, VIEW_SETS)])  # [9] views that each action sends
 
 
@@ -78,18 +79,23 @@ class LookAhead:
 
     def __init__(self, prices: Prices, span: int = SPAN) -> None:
         self.prices = prices
-        self._rest = [_cheapest_sums(prices, turns) for turns in range(span)]  # each [P, 2]
+        rest = [_cheapest_sums(prices, turns) for turns in range(span)]  # each [P, 2]
+        self._latency = [prices.latency_s[:, None] + sums[:, 0] for sums in rest]  # each [9, P]
+        self._cost = [prices.cost_usd[:, None] + sums[:, 1] for sums in rest]
 
     def allowed(self, latency_left_s: float, cost_left_usd: float, turns_after: int) -> Flags:
         """[9] bool. All False where nothing fits any more."""
-        rest = self._rest[turns_after]
-        slow = self.prices.latency_s[:, None] + rest[:, 0] <= latency_left_s  # [9, P]
-        dear = self.prices.cost_usd[:, None] + rest[:, 1] <= cost_left_usd
-        return np.asarray((slow & dear).any(axis=1))
+        return np.asarray(self.allowed_in_each(np.array([latency_left_s]), np.array([cost_left_usd]), turns_after)[0])
+
+    def allowed_in_each(self, latency_left_s: F64, cost_left_usd: F64, turns_after: int) -> Flags:
+        """[M, 9] bool for M states, each with its own budgets left [M]."""
+        slow = self._latency[turns_after][None] <= latency_left_s[:, None, None]  # [M, 9, P]
+        dear = self._cost[turns_after][None] <= cost_left_usd[:, None, None]
+        return np.asarray((slow & dear).any(axis=2))
 
     def feasible(self, budget: Budget) -> bool:
         """Whether the longest conversation can be held within the budget at all."""
-        return bool(self.allowed(budget.latency_s, budget.cost_usd, len(self._rest) - 1).any())
+        return bool(self.allowed(budget.latency_s, budget.cost_usd, len(self._cost) - 1).any())
 
 
 def _cheapest_sums(prices: Prices, turns: int) -> F64:
@@ -102,6 +108,11 @@ def _cheapest_sums(prices: Prices, turns: int) -> F64:
         if not least or cost < least[-1][1]:
             least.append((latency, cost))
     return np.array(least)
+
+
+def rewards(response: F64, association: F64, prices: Prices) -> F64:
+    """[..., 9] reward of each action: response + association / 3 - latency / 3 - money / 3, the last two min-max."""
+    return np.asarray(response + WEIGHT * (association - spread(prices.latency_s) - spread(prices.cost_usd)))
 
 
 def association_score(association: Sequence[float] | F64) -> F64:

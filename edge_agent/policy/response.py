@@ -43,6 +43,16 @@ def turn_codes(tasks: Sequence[int], actions: Sequence[int], task_count: int) ->
     return [pad if t < 0 else (actions[t - 1] + 1 if t else 0) * task_count + tasks[t] for t in turns]
 
 
+def batch_codes(tasks: NDArray[np.int64], actions: NDArray[np.int64], task_count: int) -> Codes:
+    """[M, 5] the same for M conversations of t turns: tasks [M, t], actions [M, t - 1]."""
+    count, turns = tasks.shape
+    codes = np.full((count, SPAN), (ACTIONS + 1) * task_count, dtype=np.int32)
+    for turn in range(max(0, turns - SPAN), turns):
+        before = actions[:, turn - 1] + 1 if turn else 0
+        codes[:, turn - turns + SPAN] = before * task_count + tasks[:, turn]
+    return codes
+
+
 def _code_values(task_count: int) -> NDArray[np.int64]:
     """[codes, 5] what each code stands for; the last is the pad."""
     previous = [[-1] + [0] * VIEWS, *UPLOAD_BITS.tolist()]

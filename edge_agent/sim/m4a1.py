@@ -26,12 +26,11 @@ from edge_agent.policy.conversation import (
     Prices,
     Situation,
     association_score,
-    spread,
+    rewards,
 )
 from edge_agent.policy.response import ResponseModel, turn_codes
 from edge_agent.sim.m4a1_data import Conversation
 
-WEIGHT = 1.0 / 3.0
 ROUNDING = 1e-9  # sums of floats may pass a budget by this without having passed it
 
 
@@ -53,7 +52,6 @@ class Environment:
         self.train = tuple(train)
         self.prices = prices
         self.model = ResponseModel([row for c in train for row in c.rows()], task_count, ties)
-        self._expense = WEIGHT * (spread(prices.latency_s) + spread(prices.cost_usd))  # [9]
 
     def response(self, tasks: Sequence[int], actions: Sequence[int]) -> F64:
         """[9] response score of each action in this turn."""
@@ -62,7 +60,7 @@ class Environment:
 
     def reward(self, response: F64, association: F64) -> F64:
         """Reward of each action: `response` is [..., 9], `association` [..., 9] as association_score gives it."""
-        return np.asarray(response + WEIGHT * association - self._expense)
+        return rewards(response, association, self.prices)
 
     def roll(self, policy: ConversationPolicy, conversation: Conversation, budget: Budget) -> Rollout:
         """Let the policy answer every turn of a conversation. It never learns how many turns are still to come."""

@@ -13,8 +13,10 @@ from edge_agent.policy.conversation import ACTION_NAMES, ACTIONS, LOCAL, Budget,
 from edge_agent.sim.m4a1 import Environment, PolicyFor, evaluate
 from edge_agent.sim.m4a1_baselines import Constant, Drawn, Greedy, Oracle, best_constant
 from edge_agent.sim.m4a1_data import Conversations
+from edge_agent.sim.tmo_training import train_tmo
 
 CONVERSATION_POLICIES = (
+    "tmo",
     "greedy",
     "constant",
     *(f"constant-{a}" for a in range(ACTIONS)),
@@ -65,6 +67,9 @@ def policy_maker(name: str, environment: Environment, budget: Budget, seed: int)
     """Makes the policy for a conversation; only the oracle looks at it."""
     if name == "oracle":
         return lambda conversation: Oracle(environment, conversation, budget)
+    if name == "tmo":
+        trained = train_tmo(environment, seed)
+        return lambda _: trained
     if name == "greedy":
         greedy = Greedy(environment)
         return lambda _: greedy

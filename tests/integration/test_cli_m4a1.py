@@ -87,3 +87,13 @@ def test_a_file_that_cannot_be_read_ends_with_3(tmp_path: Path, capfd: pytest.Ca
     out, err = capfd.readouterr()
     assert out == ""
     assert err.count("\n") == 4
+
+
+def test_tmo_beats_greedy_on_the_real_sample_within_the_budgets(
+    data_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = str(data_dir / "m4a1" / "M4A1.json")
+    tmo, greedy, oracle = asked(capfd, "--data", data, "--policy", "tmo,greedy,oracle", "--seed", "0")
+    assert greedy["reward"] < tmo["reward"] < oracle["reward"]
+    assert tmo["exceeded"] == 0
+    assert tmo["over_latency"] == tmo["over_cost"] == 0.0
