@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.cli.main import main
+from edge_agent.config import POLICY_NAMES
 
 FIXED = {"bench", "case", "size", "ours_us", "spread_pct", "peers", "machine"}
 QUICK = ("--rounds", "3", "--data", "")
@@ -45,8 +46,9 @@ def test_each_case_of_features_is_a_row_with_the_fixed_keys(capfd: pytest.Captur
     for row in found:
         check_timing(row)
         assert row["bench"] == "features"
-        assert row["size"] == "70x50"
-    assert [(row["case"], row["pixels"]) for row in found] == [
+        assert row["size"] == ("8x8" if row["case"] == "binding" else "70x50")
+    assert [(row["case"], row.get("pixels")) for row in found] == [
+        ("binding", None),
         ("grey", "bgr"),
         ("hist_entropy", "grey"),
         ("tile32_entropy", "grey"),
@@ -56,7 +58,7 @@ def test_each_case_of_features_is_a_row_with_the_fixed_keys(capfd: pytest.Captur
         ("all_vision", "bgr"),
         ("all_vision", "grey"),
     ]
-    assert {"numpy", "cv2"} <= found[0]["peers"].keys()
+    assert {"numpy", "cv2"} <= found[1]["peers"].keys()
 
 
 def test_a_case_a_variant_and_no_peers_can_be_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
@@ -93,6 +95,19 @@ def test_each_case_of_audio_is_a_row_with_the_fixed_keys(capfd: pytest.CaptureFi
     assert "numpy_flux" in found[0]["peers"]
     assert "ours_named_fields" in found[2]["peers"]
     assert found[2]["ours_us"] < found[1]["ours_us"]
+
+
+def test_decide_has_a_row_for_each_policy_and_cites_what_others_say(capfd: pytest.CaptureFixture[str]) -> None:
+    found = rows(capfd, "decide", "--rounds", "3", "--size", "features,640x480+1s")
+    for row in found:
+        check_timing(row)
+        assert row["bench"] == "decide"
+        assert row["published"]["rule router"]["us"] == 99.0
+    assert [(row["size"], row["case"]) for row in found] == [
+        (size, policy) for size in ("features", "640x480+1s") for policy in POLICY_NAMES
+    ]
+    given, seen = found[: len(POLICY_NAMES)], found[len(POLICY_NAMES) :]
+    assert sum(row["ours_us"] for row in given) < sum(row["ours_us"] for row in seen)
 
 
 def test_a_library_that_is_missing_is_named_with_what_brings_it(
@@ -134,6 +149,9 @@ def test_ctrl_c_leaves_the_rows_so_far_and_ends_with_130() -> None:
         (("features", "--input", "cats"), "no input 'cats': "),
         (("audio", "--size", "1s"), "no size '1s': known: 1s/hop160"),
         (("audio", "--case", "hops"), "no case 'hops': did you mean 'hop'?"),
+        (("decide", "--case", "msoa"), "no case 'msoa': did you mean 'msao'?"),
+        (("decide", "--size", "720p"), "no size '720p': known: features"),
+        (("goals",), "Missing argument"),
         (("features", "--rounds", "1"), "1 is not in the range"),
         (("features", "--data", "/no/such/folder"), "--data /no/such/folder is no folder"),
     ],

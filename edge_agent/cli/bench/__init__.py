@@ -9,6 +9,8 @@ from edge_agent.cli.lazy import LazyGroup
 SUBJECTS = {
     "features": "statistics of pictures and motion, against other libraries",
     "audio": "statistics of sound, against other libraries",
+    "decide": "one decision, by policy",
+    "goals": "rows of several runs against the goals",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from edge_agent import features
 from edge_agent.cli.bench.libraries import Library, absent, builders, opencv_distribution
@@ -21,6 +22,8 @@ from edge_agent.features.kernels import choose
 from edge_agent.types import U8
 
 CASES = ("grey", "hist_entropy", "tile32_entropy", "tile16_entropy", "edge_laplacian", "frame_diff", "all_vision")
+BINDING = "binding"
+BINDING_SIZE = "8x8"
 SIZES = ("640x480", "1280x720", "1920x1080")
 VARIANTS = ("warm", "cold")
 TILE16 = 16
@@ -70,7 +73,7 @@ def command(
     """
     folder = data_folder(data)
     wanted = Wanted(
-        chosen(cases, CASES, "case"),
+        chosen(cases, (*CASES, BINDING), "case"),
         chosen_sizes(sizes),
         chosen(variants, VARIANTS, "variant"),
         chosen(inputs, there(folder), "input"),
@@ -98,6 +101,8 @@ def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
     """Measures, and gives each row as soon as it is there. Real inputs are measured warm only, unless asked for."""
     peers = builders(LIBRARIES, wanted.peers)
     missing = {library.name: library.install for library in absent(LIBRARIES, wanted.peers)}
+    if BINDING in wanted.cases:
+        yield binding(wanted.rounds)
     for size in wanted.sizes:
         for name in wanted.inputs:
             bases = base_frames(name, *(parse_size(size) or (0, 0)), wanted.data)
@@ -114,6 +119,8 @@ def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
 def combinations(cases: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Each case with the kind of pixels that it takes; everything at once takes both."""
     for case in cases:
+        if case == BINDING:
+            continue
         if case in ("grey", "all_vision"):
             yield case, "bgr"
         if case != "grey":
@@ -160,6 +167,23 @@ def own(scene: Scene) -> Contender:
         )
     stream = kernels.vision_stream(tile, edge, change)
     return Contender("ours", "edge-agent", lambda i: stream.analyze(at(i)), read_all)
+
+
+def binding(rounds: int) -> dict[str, Any]:
+    """What a call costs around the work: a picture of 8 x 8 pixels, next to calls of others that do as little."""
+    import cv2
+
+    kernels, picture = choose(), np.arange(64, dtype=np.uint8).reshape(8, 8)
+    stream, out = kernels.vision_stream(8, 128.0, 25), np.empty_like(picture)
+    peers = [
+        Contender("ours_analyze", "edge-agent", lambda i: stream.analyze(picture), work="other: all statistics"),
+        Contender("cv2", opencv_distribution(), lambda i: cv2.countNonZero(picture), work="other: counts"),
+        Contender("cv2_absdiff", opencv_distribution(), lambda i: cv2.absdiff(picture, picture, out), work="other"),
+        Contender("numpy", "numpy", lambda i: picture.sum(), work="other: a sum"),
+    ]
+    ours, timings = compare(Contender("ours", "edge-agent", lambda i: kernels.edges(picture, 128.0)), peers, rounds)
+    pairs = list(zip(peers, timings, strict=True))
+    return timing_row("features", BINDING, BINDING_SIZE, ours, pairs, {"variant": "warm", "isa": features.isa()})
 
 
 def read_tiles(result: Any) -> Mapping[str, Any]:
