@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from edge_agent.errors import InputError
 from edge_agent.sources.base import regular_file
 from edge_agent.types import Answer, Route
 
+T = TypeVar("T")
 BOOTSTRAP = 2000
 MAX_SET_BYTES = 1 << 30
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -36,10 +37,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A row with what was answered; `answer` is None where `error` says why there is none."""
+    """A row with what was answered and its score 0..1; `answer` is None where `error` says why there is none."""
 
     row: Row
-    right: bool
+    score: float
     answer: Answer | None
     error: str | None = None
 
@@ -72,7 +73,7 @@ def _row(path: Path, number: int, line: str) -> Row:
     return Row(image, row["question"], row["answer"], str(row.get("kind", "all")))
 
 
-def sample(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
+def sample(rows: list[T], limit: int | None, seed: int) -> list[T]:
     """At most `limit` rows, drawn by `seed`, in file order."""
     if limit is None or limit >= len(rows):
         return rows
@@ -107,23 +108,23 @@ def is_right(answer: str, truth: str) -> bool:
 def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
     """The figures of a run. The 95 % interval resamples photos, as questions about one photo fail together."""
     answers = [s.answer for s in scored if s.answer is not None]
-    kinds: dict[str, list[bool]] = defaultdict(list)
-    routes: dict[str, list[bool]] = defaultdict(list)
+    kinds: dict[str, list[float]] = defaultdict(list)
+    routes: dict[str, list[float]] = defaultdict(list)
     for s in scored:
-        kinds[s.row.kind].append(s.right)
+        kinds[s.row.kind].append(s.score)
         if s.answer is not None:
-            routes[s.answer.route.value].append(s.right)
+            routes[s.answer.route.value].append(s.score)
     latency = [a.timings_ms["total"] for a in answers] or [0.0]
     return {
         "n": len(scored),
-        "accuracy": _share([s.right for s in scored]),
+        "accuracy": _mean([s.score for s in scored]),
         "accuracy_ci": interval(scored, seed),
         "latency_ms": {"p50": float(np.percentile(latency, 50)), "p95": float(np.percentile(latency, 95))},
         "bytes_up_mean": float(np.mean([a.bytes_up for a in answers] or [0])),
-        "cloud_share": _share([a.route is Route.CLOUD for a in answers]),
+        "cloud_share": _mean([a.route is Route.CLOUD for a in answers]),
         "cost_usd": sum(a.cost_usd for a in answers),
-        "per_route": {name: {"n": len(rights), "accuracy": _share(rights)} for name, rights in sorted(routes.items())},
-        "kinds": {kind: {"n": len(rights), "accuracy": _share(rights)} for kind, rights in sorted(kinds.items())},
+        "per_route": {name: {"n": len(scores), "accuracy": _mean(scores)} for name, scores in sorted(routes.items())},
+        "kinds": {kind: {"n": len(scores), "accuracy": _mean(scores)} for kind, scores in sorted(kinds.items())},
         "errors": sum(s.answer is None for s in scored),
         "first_error": next((s.error for s in scored if s.error is not None), None),
     }
@@ -131,15 +132,15 @@ def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
 
 def interval(scored: Sequence[Scored], seed: int) -> list[float]:
     """[low, high] of the accuracy by a bootstrap over photos, 2000 draws."""
-    by_photo: dict[Path, list[bool]] = defaultdict(list)
+    by_photo: dict[Path, list[float]] = defaultdict(list)
     for s in scored:
-        by_photo[s.row.image].append(s.right)
-    right = np.array([sum(rights) for rights in by_photo.values()], dtype=np.float64)
-    count = np.array([len(rights) for rights in by_photo.values()], dtype=np.float64)
+        by_photo[s.row.image].append(s.score)
+    right = np.array([sum(scores) for scores in by_photo.values()], dtype=np.float64)
+    count = np.array([len(scores) for scores in by_photo.values()], dtype=np.float64)
     draws = np.random.default_rng(seed).integers(0, len(count), size=(BOOTSTRAP, len(count)))
     shares = right[draws].sum(axis=1) / count[draws].sum(axis=1)
     return [float(np.percentile(shares, 2.5)), float(np.percentile(shares, 97.5))]
 
 
-def _share(values: Sequence[bool]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
