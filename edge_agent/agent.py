@@ -127,10 +127,10 @@ class Agent:
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
         dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}
-        local, made = self._parts.local, []
+        local, made = self._parts.local, list[Embeddings]()
         if observation.frames and Modality.IMAGE not in dropped:
             frame = observation.frames[observation.key_frame]
-            made.append(await turn.within(local.encode(frame), "encoding the picture"))
+            made += await turn.within(local.encode(frame), "encoding the picture")
         if observation.audio is not None and Modality.AUDIO in local.encodable and Modality.AUDIO not in dropped:
             made.append(await turn.within(local.encode_sound(observation.audio), "encoding the sound"))
         if not made:

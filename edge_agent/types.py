@@ -203,11 +203,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """What streams to the cloud: `data` [tokens, hidden] float32 of one modality, made by the encoder `encoder_id`."""
+    """What streams to the cloud: `data` [tokens, hidden] float32 of one modality, made by the encoder `encoder_id`.
+
+    `place` (row, column, from 1) of a tile of a model that cuts pictures into a grid of their own shape; else None.
+    """
 
     data: F32
     encoder_id: str
     modality: Modality = Modality.IMAGE
+    place: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

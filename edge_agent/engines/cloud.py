@@ -85,6 +85,8 @@ class _Upload:
         """Those that the decision sends up, each with its codec. Raises CloudError `bad_tensor`."""
         sent = [one for one in embeddings if one.modality not in self._kept]
         self.views += sum(one.modality is Modality.IMAGE for one in sent)
+        if any(one.place is not None for one in sent):
+            raise CloudError("tiles of this model cannot travel", "switch its splitting off", code="bad_tensor")
         try:
             return tuple(find_codec(self._codecs.get(one.modality) or self._codec_id).encode(one) for one in sent)
         except UsageError as error:

@@ -34,7 +34,7 @@ class Model(Protocol):
     sizes: EmbeddingSizes
     grid: tuple[int, int] | None
 
-    def encode(self, frame: Frame) -> Embeddings: ...
+    def look(self, frame: Frame) -> tuple[Embeddings, ...]: ...
 
     def encode_tiles(self, frame: Frame) -> Iterator[Embeddings]: ...
 
@@ -58,8 +58,8 @@ class BundleModel:
         detail = bundle.layout.detail
         self.grid = None if detail is None else (detail.rows, detail.columns)
 
-    def encode(self, frame: Frame) -> Embeddings:
-        return self._vision.encode(frame.pixels)
+    def look(self, frame: Frame) -> tuple[Embeddings, ...]:
+        return self._vision.look(frame.pixels)
 
     def encode_tiles(self, frame: Frame) -> Iterator[Embeddings]:
         return self._vision.encode_tiles(frame.pixels)
@@ -102,9 +102,9 @@ class LocalEngine:
         self._clock = clock
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
 
-    async def encode(self, frame: Frame) -> Embeddings:
-        """The embeddings of one picture; the event loop stays free meanwhile. Raises ModelError."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self.model.encode, frame)
+    async def encode(self, frame: Frame) -> tuple[Embeddings, ...]:
+        """What the model reads of one picture; the event loop stays free meanwhile. Raises ModelError."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.model.look, frame)
 
     async def encode_sound(self, sound: AudioWindow) -> Embeddings:
         """The embeddings of one stretch of sound, likewise."""

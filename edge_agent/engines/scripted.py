@@ -40,10 +40,10 @@ class ScriptedEngine:
         self.cancelled = 0
         self.closed = False
 
-    async def encode(self, frame: Frame) -> Embeddings:
+    async def encode(self, frame: Frame) -> tuple[Embeddings, ...]:
         """A 1x1 embedding that says how bright the picture is."""
         self.encoded += 1
-        return Embeddings(np.full((1, 1), frame.pixels.mean(), dtype=np.float32), "scripted")
+        return (Embeddings(np.full((1, 1), frame.pixels.mean(), dtype=np.float32), "scripted"),)
 
     async def encode_sound(self, sound: AudioWindow) -> Embeddings:
         """A 1x1 embedding that says how loud the sound is."""
@@ -58,7 +58,7 @@ class ScriptedEngine:
         rows, columns = self.grid
 
         async def encode() -> tuple[Embeddings, ...]:
-            return tuple([await self.encode(frame) for _ in range(rows * columns)])
+            return tuple([(await self.encode(frame))[0] for _ in range(rows * columns)])
 
         return Detail(rows, columns, encode)
 

@@ -27,7 +27,7 @@ class AudioEncoder:
             raise ModelError(f"{bundle.name} has no audio encoder", "ask about a picture, or choose another bundle")
         self._bundle = bundle
         self._input = bundle.layout.sound
-        self._session = open_session(bundle.path / AUDIO, threads)
+        self._session = open_session(bundle.graph(AUDIO), threads)
 
     def encode(self, window: AudioWindow) -> Embeddings:
         """The loudest stretch that the model can hear, as Embeddings [tokens, hidden] float32, a new array.

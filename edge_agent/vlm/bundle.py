@@ -1,4 +1,4 @@
-"""A model bundle: a folder in the layout of Hugging Face's ONNX exports plus our manifest, verified before use."""
+"""A model bundle: a folder in the layout of Hugging Face's ONNX exports; our own have a manifest and are verified."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 from edge_agent.errors import ModelError
 from edge_agent.vlm.layout import Layout
 from edge_agent.vlm.manifest import VERIFY, Calibration, Manifest, file_problems, read_json, read_manifest
+from edge_agent.vlm.pulled import GRAPHS, find_graph, is_pulled, pulled_manifest
 from edge_agent.vlm.session import check_memory
 
 VISION = "onnx/vision_encoder.onnx"
 AUDIO = "onnx/audio_encoder.onnx"
 EMBED = "onnx/embed_tokens.onnx"
 DECODER = "onnx/decoder_model_merged.onnx"
+IDEFICS3 = ("idefics3", "smolvlm")
+OWN_OVERHEAD = 6.0  # bytes of memory for one of file: int8 weights become float32, plus buffers
+PULLED_OVERHEAD = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +26,34 @@ class Bundle:
     """An opened bundle. Nothing is loaded yet: VisionEncoder and Generator load the graphs that they need.
 
     `context` is the largest number of tokens, picture and answer included; `layout` says where each of them stands.
-    `has_vision` and `has_audio`: it can make embeddings of pictures and of sounds, not only read them.
+    `graphs` are the files of the graphs by their plain names; `splitting` whether pictures are cut into tiles, None: as
+    the bundle says.
     """
 
     path: Path
     manifest: Manifest
     config: dict[str, Any]
     layout: Layout
-    has_vision: bool
-    has_audio: bool
+    graphs: dict[str, Path]
+    splitting: bool | None = None
 
     @classmethod
-    def open(cls, path: Path, *, verify: bool = True) -> Bundle:
+    def open(
+        cls, path: Path, *, verify: bool = True, variant: str | None = None, splitting: bool | None = None
+    ) -> Bundle:
         """Checks manifest, sizes and (unless `verify` is False) the sha256 of each file, and that it fits in memory.
 
-        Raises ModelError naming the first file that is missing, cut short or changed.
+        A folder without a manifest is taken as a model hub gives it away, in the precision `variant` ("" is float32,
+        None the first there is). Raises ModelError naming the first file that is missing, cut short or changed.
         """
+        if not (path / "manifest.json").is_file() and is_pulled(path):
+            return cls._open_pulled(path, variant, splitting)
         manifest = read_manifest(path)
         if verify:
             problems = file_problems(path, manifest)
             if problems:
                 raise ModelError(problems[0], VERIFY)
-        check_memory(manifest.name, manifest.size_bytes)
+        check_memory(manifest.name, manifest.size_bytes, OWN_OVERHEAD)
         listed = {entry.name for entry in manifest.files}
         for name in (EMBED, DECODER, "tokenizer.json", "config.json"):
             if name not in listed:
@@ -52,7 +62,33 @@ class Bundle:
         layout = Layout.from_config(config, manifest.tokens_per_image, _context(config, path), path / "config.json")
         if (layout.sound is None) == bool(manifest.audio_encoder_id):
             raise ModelError(f"{path}: audio in config.json and audio_encoder_id in manifest.json go together", VERIFY)
-        return cls(path, manifest, config, layout, VISION in listed, AUDIO in listed)
+        graphs = {name: path / name for name in (VISION, AUDIO, EMBED, DECODER) if name in listed}
+        return cls(path, manifest, config, layout, graphs, splitting)
+
+    @classmethod
+    def _open_pulled(cls, path: Path, variant: str | None, splitting: bool | None) -> Bundle:
+        graphs = {name: find_graph(path, name, variant) for name in GRAPHS}
+        manifest = pulled_manifest(path, graphs)
+        check_memory(manifest.name, manifest.size_bytes, PULLED_OVERHEAD)
+        config = read_json(path / "config.json")
+        tokens = manifest.tokens_per_image
+        layout = Layout(tokens, tokens, tokens, max(1, _context(config, path) // tokens), None, None)
+        return cls(path, manifest, config, layout, graphs, splitting)
+
+    @property
+    def has_vision(self) -> bool:
+        """Whether it can make embeddings of pictures, not only read them."""
+        return VISION in self.graphs
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether it can make embeddings of sounds, not only read them."""
+        return AUDIO in self.graphs
+
+    @property
+    def chats(self) -> bool:
+        """Whether it is of the idefics3 family, which reads a chat template and cuts pictures into tiles."""
+        return self.config.get("model_type") in IDEFICS3
 
     @property
     def name(self) -> str:
@@ -85,11 +121,13 @@ class Bundle:
     @property
     def stops_loops(self) -> bool:
         """Whether an answer ends where it repeats one token: our own small models may never stop."""
-        return True
+        return not self.chats
 
     def graph(self, name: str) -> Path:
-        """Where the graph `name` lies."""
-        return self.path / name
+        """Where the graph `name` lies. Raises ModelError where the bundle has none."""
+        if name not in self.graphs:
+            raise ModelError(f"{self.name} has no {name}", VERIFY)
+        return self.graphs[name]
 
     @property
     def max_images(self) -> int:

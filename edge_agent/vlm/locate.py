@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edge_agent.errors import ModelError
 from edge_agent.vlm.bundle import VISION
-from edge_agent.vlm.manifest import file_problems, read_manifest
+from edge_agent.vlm.manifest import file_problems
+from edge_agent.vlm.pulled import is_pulled, manifest_of
 
 DAMAGED = "damaged"
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -38,7 +39,7 @@ def search_path() -> list[Path]:
 
 
 def _bundles() -> dict[str, Path]:
-    """Name of the folder to folder, of every folder with a manifest on the search path."""
+    """Name of the folder to folder, of every bundle on the search path."""
     found: dict[str, Path] = {}
     for folder in search_path():
         try:
@@ -46,13 +47,14 @@ def _bundles() -> dict[str, Path]:
         except OSError:  # not there, no folder, or somebody else's
             continue
         for path in paths:
-            if _has_manifest(path):
+            if _is_bundle(path):
                 found.setdefault(path.name, path)
     return found
 
 
-def _has_manifest(path: Path) -> bool:
-    return os.path.isfile(path / "manifest.json")  # noqa: PTH113 - never raises
+def _is_bundle(path: Path) -> bool:
+    """Has a manifest, or is as model hubs give it away."""
+    return os.path.isfile(path / "manifest.json") or is_pulled(path)  # noqa: PTH113 - never raises
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
@@ -61,7 +63,7 @@ def find_bundle(name_or_path: str | Path) -> Path:
         path = Path(name_or_path).expanduser()
     except RuntimeError as error:
         raise ModelError(f"{str(name_or_path)[:200]}: {error}", "write the path without ~") from error
-    if _has_manifest(path):
+    if _is_bundle(path):
         return path
     known = _bundles()
     if str(name_or_path) in known:
@@ -80,11 +82,11 @@ def list_bundles() -> list[BundleInfo]:
     made = []
     for name, path in sorted(_bundles().items()):
         try:
-            manifest = read_manifest(path)
+            manifest = manifest_of(path)
         except ModelError:
             made.append(BundleInfo(name, path, DAMAGED, 0, "", False))
             continue
-        has_vision = any(entry.name == VISION for entry in manifest.files)
+        has_vision = any(entry.name.startswith(VISION.removesuffix(".onnx")) for entry in manifest.files)
         made.append(BundleInfo(name, path, manifest.version, manifest.size_bytes, manifest.encoder_id, has_vision))
     return made
 
@@ -92,6 +94,6 @@ def list_bundles() -> list[BundleInfo]:
 def verify_bundle(path: Path) -> list[str]:
     """What is wrong with a bundle, one line each; empty if every byte is as the manifest says."""
     try:
-        return file_problems(path, read_manifest(path))
+        return file_problems(path, manifest_of(path))
     except ModelError as error:
         return [str(error)]

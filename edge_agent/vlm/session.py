@@ -19,7 +19,6 @@ INSTALL = "pip install 'onnxruntime>=1.20' (on a Jetson: the onnxruntime-gpu whe
 ON_GPU = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 _DTYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MEMINFO = Path("/proc/meminfo")
-_OVERHEAD = 6.0
 
 
 class Node(Protocol):
@@ -67,10 +66,10 @@ def memory_available_bytes() -> int | None:
     return None
 
 
-def check_memory(name: str, size_bytes: int) -> None:
-    """Raises ModelError if files of `size_bytes` (int8 weights become float32, plus buffers) would not fit."""
+def check_memory(name: str, size_bytes: int, overhead: float) -> None:
+    """Raises ModelError if files of `size_bytes`, each `overhead` times as large once loaded, would not fit."""
     free = memory_available_bytes()
-    needed = int(size_bytes * _OVERHEAD) + (32 << 20)
+    needed = int(size_bytes * overhead) + (32 << 20)
     if free is not None and needed > free:
         raise ModelError(
             f"{name} needs about {needed >> 20} MiB of memory and {free >> 20} MiB are free",
@@ -123,6 +122,15 @@ def dtype_of(node: Node) -> type[np.generic]:
     if node.type not in _DTYPES:
         raise ModelError(f"{node.name} is a {node.type}, which cannot be fed", VERIFY)
     return _DTYPES[node.type]
+
+
+def check_nodes(session: Session, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, Node]:
+    """All nodes of a graph by name. Raises ModelError where it is another graph than its name says."""
+    nodes = {node.name: node for node in (*session.get_inputs(), *session.get_outputs())}
+    missing = [name for name in (*inputs, *outputs) if name not in nodes]
+    if missing:
+        raise ModelError(f"{path} has no {', '.join(missing)}: it is not what its name says", VERIFY)
+    return nodes
 
 
 def values_of(arrays: Sequence[NDArray[Any]]) -> list[Value]:

@@ -1,0 +1,107 @@
+"""Bundles as model hubs give them away: the idefics3 family's files, in several precisions, without a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import ModelError
+from edge_agent.vlm.manifest import VERIFY, Calibration, FileEntry, Manifest, read_json, read_manifest, sha256_of
+from edge_agent.vlm.prompt import end_tokens
+
+VARIANTS = ("", "int8", "quantized", "uint8", "q8", "q4", "bnb4", "fp16", "q4f16")
+PULL = "edge-agent models pull"
+GRAPHS = ("onnx/vision_encoder.onnx", "onnx/embed_tokens.onnx", "onnx/decoder_model_merged.onnx")
+NEEDED = ("config.json", "preprocessor_config.json", "generation_config.json", "tokenizer.json")
+
+
+def is_pulled(folder: Path) -> bool:
+    """Whether the folder has the layout of an exported model, whatever its precision. Never raises."""
+    try:
+        return (folder / "config.json").is_file() and any((folder / "onnx").glob("decoder_model_merged*.onnx"))
+    except (OSError, ValueError):
+        return False
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of a folder, or what it would say where there is none. Raises ModelError."""
+    if (folder / "manifest.json").is_file() or not is_pulled(folder):
+        return read_manifest(folder)
+    return pulled_manifest(folder, {name: find_graph(folder, name, None) for name in GRAPHS})
+
+
+def find_graph(folder: Path, name: str, variant: str | None) -> Path:
+    """The file of the graph `name` ("onnx/embed_tokens.onnx") in `variant` ("" is float32); None: the first there is.
+
+    Raises ModelError naming the file that is missing and the variants that are there.
+    """
+    plain = folder / name
+    if variant is not None and variant not in VARIANTS:
+        raise ModelError(f"no precision is called {variant!r}", f"known: {', '.join(v or 'fp32' for v in VARIANTS)}")
+    files = {one: plain.with_name(plain.stem + (f"_{one}" if one else "") + ".onnx") for one in VARIANTS}
+    for one in VARIANTS if variant is None else (variant,):
+        if files[one].is_file():
+            return files[one]
+    there = [one or "fp32" for one, path in files.items() if path.is_file()]
+    wanted = plain if variant is None else files[variant]
+    raise ModelError(f"{wanted} is missing", f"there is {', '.join(there)}" if there else PULL)
+
+
+def pulled_manifest(folder: Path, graphs: dict[str, Path]) -> Manifest:
+    """What a manifest would say of the folder: sizes as they are, no hashes to compare with, no calibration.
+
+    `encoder_id` is made of the vision graph's bytes and of how pictures are prepared. Raises ModelError.
+    """
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder / name} is missing", PULL)
+    config, processor = read_json(folder / "config.json"), _optional(folder / "processor_config.json")
+    if config.get("model_type") not in ("idefics3", "smolvlm"):
+        words = f"{folder / 'config.json'} is of a {config.get('model_type')!r} model, which is not known here"
+        raise ModelError(words, "choose SmolVLM-256M-Instruct or SmolVLM-500M-Instruct")
+    paths = [*(folder / name for name in NEEDED), *graphs.values()]
+    files = tuple(FileEntry(p.relative_to(folder).as_posix(), _weight(p), "") for p in paths)
+    return Manifest(
+        name=folder.name,
+        version="pulled",
+        license="see the model's card",
+        encoder_id=_encoder_id(folder, graphs),
+        hidden_size=_number(config, "text_config", "hidden_size", folder),
+        tokens_per_image=int(processor.get("image_seq_len") or _sequence(config, folder)),
+        files=files,
+        calibration=Calibration(eos_token_ids=end_tokens(folder)),
+    )
+
+
+def _weight(path: Path) -> int:
+    """Bytes of a file, with the weights that a large graph keeps beside itself."""
+    beside = [path.with_name(path.name + ending) for ending in ("_data", ".data")]
+    return sum(one.stat().st_size for one in (path, *beside) if one.is_file())
+
+
+def _encoder_id(folder: Path, graphs: dict[str, Path]) -> str:
+    vision = graphs.get(GRAPHS[0])
+    if vision is None:
+        return ""
+    digest = hashlib.sha256(sha256_of(vision).encode() + (folder / "preprocessor_config.json").read_bytes())
+    return f"idefics3-{digest.hexdigest()[:16]}"
+
+
+def _sequence(config: dict[str, Any], folder: Path) -> int:
+    """Tokens of one view: patches of a tile, `scale_factor` squared of them in one token."""
+    side = _number(config, "vision_config", "image_size", folder) // _number(
+        config, "vision_config", "patch_size", folder
+    )
+    return side**2 // int(config.get("scale_factor", 2)) ** 2
+
+
+def _number(config: dict[str, Any], part: str, key: str, folder: Path) -> int:
+    try:
+        return int(config[part][key])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} lacks {part}.{key}", VERIFY) from error
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
