@@ -22,10 +22,8 @@ from edge_agent.parts import Limits, Parts
 from edge_agent.policy import make_policy
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.ledger import Ledger, MemoryLedger
-from edge_agent.store.models import find_bundle
 from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, SystemState
-from edge_agent.vlm import Bundle
-from edge_agent.vlm.manifest import read_manifest
+from edge_agent.vlm import open_bundle
 
 MAX_TOKEN_BYTES = 4096
 log = logging.getLogger(__name__)
@@ -109,13 +107,13 @@ def calibrated(config: Config) -> PolicySettings:
     """The policy's settings, with what is left to the model's calibration filled in. Raises ModelError."""
     if config.policy.accept_entropy >= 0:
         return config.policy
-    calibration = read_manifest(find_bundle(config.model.edge)).calibration
+    calibration = open_bundle(config.model.edge, verify=False).calibration
     return replace(config.policy, accept_entropy=calibration.accept_entropy)
 
 
 def open_model(config: Config) -> BundleModel:
     """The device's model, verified and opened. Raises ModelError."""
-    return BundleModel(Bundle.open(find_bundle(config.model.edge)), config.model.threads)
+    return BundleModel(open_bundle(config.model.edge), config.model.threads)
 
 
 def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:
@@ -164,7 +162,7 @@ async def open_agent(
 def _sizes(config: Config) -> EmbeddingSizes | None:
     """What the model's embeddings weigh, without loading it; None where there is none: a decision needs no model."""
     try:
-        return embedding_sizes(Bundle.open(find_bundle(config.model.edge), verify=False))
+        return embedding_sizes(open_bundle(config.model.edge, verify=False))
     except ModelError as error:
         log.info("sizes of embeddings are not known: %s", error)
         return None

@@ -7,7 +7,7 @@ from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.confidence import confidence, summarise
 from edge_agent.vlm.generate import Generator
 from edge_agent.vlm.image_processor import ImageProcessor
-from edge_agent.vlm.locate import BundleInfo, find_bundle, list_bundles, verify_bundle
+from edge_agent.vlm.locate import BundleInfo, find_bundle, list_bundles, open_bundle, verify_bundle
 from edge_agent.vlm.manifest import Calibration, Manifest
 from edge_agent.vlm.selftest import self_test
 from edge_agent.vlm.vision import VisionEncoder
@@ -24,6 +24,7 @@ __all__ = [
     "confidence",
     "find_bundle",
     "list_bundles",
+    "open_bundle",
     "self_test",
     "summarise",
     "verify_bundle",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.errors import ModelError
-from edge_agent.vlm.bundle import VISION
+from edge_agent.vlm.bundle import VISION, Bundle
 from edge_agent.vlm.manifest import file_problems
 from edge_agent.vlm.pulled import is_pulled, manifest_of
 
@@ -75,6 +75,17 @@ def find_bundle(name_or_path: str | Path) -> Path:
         f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'none'}; see edge-agent models list"
     )
     raise ModelError(f"there is no model bundle {str(name_or_path)!r}", hint)
+
+
+def open_bundle(name_or_path: str | Path, *, verify: bool = True) -> Bundle:
+    """The bundle of that name or path. `NAME@int8` opens a pulled one in that precision (fp32, fp16, q4, ...).
+
+    Raises ModelError.
+    """
+    name, at, variant = str(name_or_path).rpartition("@")
+    if at and not _is_bundle(Path(name_or_path)):
+        return Bundle.open(find_bundle(name), verify=verify, variant="" if variant == "fp32" else variant)
+    return Bundle.open(find_bundle(name_or_path), verify=verify)
 
 
 def list_bundles() -> list[BundleInfo]:

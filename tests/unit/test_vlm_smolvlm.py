@@ -17,7 +17,7 @@ import pytest
 
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.types import U8, Embeddings, Modality, Turn
-from edge_agent.vlm import Bundle, Generator, VisionEncoder, find_bundle, list_bundles, verify_bundle
+from edge_agent.vlm import Bundle, Generator, VisionEncoder, find_bundle, list_bundles, open_bundle, verify_bundle
 from edge_agent.vlm.bundle import DECODER, EMBED, VISION
 from edge_agent.vlm.chat import ChatWriter, pictures_of
 from edge_agent.vlm.resample import resize
@@ -153,6 +153,8 @@ def test_a_pulled_model_is_found_by_name_listed_and_verified(tmp_path: Path, mon
     info = next(one for one in list_bundles() if one.name == "TinyVLM")
     assert (info.path, info.version, info.has_vision) == (folder, "pulled", True)
     assert (find_bundle("TinyVLM"), verify_bundle(folder)) == (folder, [])
+    assert open_bundle("TinyVLM@int8").graph(EMBED).name == "embed_tokens_int8.onnx"
+    assert open_bundle("TinyVLM@fp32").graph(EMBED).name == "embed_tokens.onnx"
     (folder / "tokenizer.json").unlink()
     assert "tokenizer.json is missing" in verify_bundle(folder)[0]
     assert next(one for one in list_bundles() if one.name == "TinyVLM").version == "damaged"
