@@ -110,19 +110,46 @@ std::size_t SoundStream::frames_after(std::size_t count) const {
     return have < window_ ? 0 : (have - window_) / hop_ + 1;
 }
 
-SoundRows SoundStream::feed(const float* samples, std::size_t count) {
-    if (!kernels_.sound.usable(samples, count)) {
-        throw std::invalid_argument("samples must be finite and within +-1048576; nothing of this chunk was taken in");
-    }
-    return feed_any(samples, count);
-}
+SoundRows SoundStream::feed(const float* samples, std::size_t count) { return feed_any(samples, count); }
 
 SoundRows SoundStream::feed(const std::int16_t* samples, std::size_t count) { return feed_any(samples, count); }
 
+bool SoundStream::feed_now(const float* samples, std::size_t count, SoundRows* rows) {
+    return feed_any_now(samples, count, rows);
+}
+
+bool SoundStream::feed_now(const std::int16_t* samples, std::size_t count, SoundRows* rows) {
+    return feed_any_now(samples, count, rows);
+}
+
+void SoundStream::check(const float* samples, std::size_t count) const {
+    if (!kernels_.sound.usable(samples, count)) {
+        throw std::invalid_argument("samples must be finite and within +-1048576; nothing of this chunk was taken in");
+    }
+}
+
 template <class Sample>
 SoundRows SoundStream::feed_any(const Sample* samples, std::size_t count) {
+    check(samples, count);
+    SoundRows rows;
     const std::lock_guard<std::mutex> lock(mutex_);
-    SoundRows rows(frames_after(count));
+    feed_locked(samples, count, &rows);
+    return rows;
+}
+
+template <class Sample>
+bool SoundStream::feed_any_now(const Sample* samples, std::size_t count, SoundRows* rows) {
+    check(samples, count);
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (lock) {
+        feed_locked(samples, count, rows);
+    }
+    return lock.owns_lock();
+}
+
+template <class Sample>
+void SoundStream::feed_locked(const Sample* samples, std::size_t count, SoundRows* rows) {
+    rows->resize(frames_after(count));
     std::size_t frame = 0;
     while (count > 0) {
         const std::size_t passed = std::min(skip_, count);
@@ -138,9 +165,8 @@ SoundRows SoundStream::feed_any(const Sample* samples, std::size_t count) {
         end_ += taken;
         samples += taken;
         count -= taken;
-        frame = analyze(&rows, frame);
+        frame = analyze(rows, frame);
     }
-    return rows;
 }
 
 // Moves what the next frame needs to the front where the buffer is full; returns how many samples fit in.

@@ -20,7 +20,13 @@ constexpr std::size_t kSoundFeatures = 5;
 // [kSoundFeatures, frames] floats, row after row; few of them are kept without taking memory.
 class SoundRows {
   public:
-    explicit SoundRows(std::size_t frames) : frames_(frames), large_(frames > kSmall ? kSoundFeatures * frames : 0) {}
+    static constexpr std::size_t kSmall = 16;  // frames that take no memory
+
+    // Makes room for that many frames, once.
+    void resize(std::size_t frames) {
+        frames_ = frames;
+        large_.resize(frames > kSmall ? kSoundFeatures * frames : 0);
+    }
 
     std::size_t frames() const { return frames_; }
     std::size_t floats() const { return kSoundFeatures * frames_; }
@@ -29,8 +35,7 @@ class SoundRows {
     std::vector<float> to_vector() const { return {data(), data() + floats()}; }
 
   private:
-    static constexpr std::size_t kSmall = 16;  // frames
-    std::size_t frames_;
+    std::size_t frames_ = 0;
     float small_[kSoundFeatures * kSmall];
     std::vector<float> large_;
 };
@@ -47,6 +52,10 @@ class SoundStream {
     SoundRows feed(const float* samples, std::size_t count);
     SoundRows feed(const std::int16_t* samples, std::size_t count);
 
+    // The same, unless another thread is at it: then nothing happens and the result is false.
+    bool feed_now(const float* samples, std::size_t count, SoundRows* rows);
+    bool feed_now(const std::int16_t* samples, std::size_t count, SoundRows* rows);
+
     // Forgets everything fed so far.
     void reset();
 
@@ -57,9 +66,15 @@ class SoundStream {
   private:
     static constexpr std::size_t kFramesAtOnce = 8;
 
+    void check(const float* samples, std::size_t count) const;
+    void check(const std::int16_t*, std::size_t) const {}
     std::size_t frames_after(std::size_t count) const;
     template <class Sample>
     SoundRows feed_any(const Sample* samples, std::size_t count);
+    template <class Sample>
+    bool feed_any_now(const Sample* samples, std::size_t count, SoundRows* rows);
+    template <class Sample>
+    void feed_locked(const Sample* samples, std::size_t count, SoundRows* rows);
     std::size_t make_room();
     std::size_t analyze(SoundRows* rows, std::size_t frame);
     void finish(const SoundSums* sums, std::size_t count, SoundRows* rows, std::size_t frame);

@@ -71,7 +71,7 @@ class SoundStream:
     """A stream of mono sound cut into STFT frames; `window` a power of two from 32 to 8192, `hop` >= 1."""
 
     def __init__(self, window: int = 512, hop: int = 160, isa: str | None = None) -> None: ...
-    def feed(self, samples: NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
+    def feed(self, samples: NDArray[np.float32] | NDArray[np.int16], /) -> NDArray[np.float32]:
         """[N] -> [5, frames]: flux, spectral entropy, flatness, energy, zero-crossing rate of the frames completed.
 
         ValueError, before anything is taken in, where a sample is not finite or beyond +-2**20.
