@@ -71,6 +71,9 @@ bool feed_few(SoundStream& stream, const py::handle& samples, SoundRows* rows) {
 SoundRows feed_any(SoundStream& stream, const py::handle& samples) {
     const Buffer buffer(samples, "samples");
     const bool is_float = buffer.has_format("f");
+    if (buffer.has_format("=f") || buffer.has_format("=h")) {  // how NumPy exports what does not lie aligned
+        buffer.wrong_shape("must be aligned; use array.copy()");
+    }
     if (!is_float && !buffer.has_format("h")) {
         buffer.wrong_type("float32 or int16");
     }

@@ -200,6 +200,8 @@ def _checked_samples(samples: NDArray[np.float32] | NDArray[np.int16]) -> NDArra
         raise TypeError(f"samples must be a NumPy array, not {type(samples).__name__}")
     if samples.dtype not in (np.dtype(np.float32), np.dtype(np.int16)):
         raise TypeError(f"samples must be an array of float32 or int16, not {samples.dtype}")
+    if not samples.flags.aligned:
+        raise ValueError(f"samples must be aligned; use array.copy(); its shape is {samples.shape}")
     if samples.ndim != 1:
         raise ValueError(f"samples must be mono, [N]; its shape is {samples.shape}")
     if len(samples) > 1 and samples.strides[0] != samples.itemsize:
