@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,11 +29,18 @@ class Text(Protocol):
 
 
 class Guide(Protocol):
-    """Which tokens may come next, and when nothing may: an answer of a given form."""
+    """The form that an answer must have; see guided.JsonGuide."""
 
-    def allow(self, logits: F32) -> F32:
-        """The logits with -inf for what may not come."""
-        ...
+    @property
+    def done(self) -> bool: ...
+
+    def allow(self, logits: F32) -> F32 | None: ...
+
+    def add(self, token: int) -> str: ...
+
+    def forced(self) -> str: ...
+
+    def close(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +55,75 @@ class Rules:
     temperature: float
 
 
-class Answering:
-    """Takes the logits of one answer. `events` are its tokens so far; the end token is the last, with empty text."""
+class Answer(Protocol):
+    """One answer. `take` is given the logits [vocab] of a step and says which tokens to read next, none where it has
+    ended. `events` are its tokens so far; the end token is the last, with empty text.
+    """
 
-    def __init__(self, rules: Rules, picker: Picker, text: Text, guide: Guide | None = None) -> None:
+    events: list[TokenEvent]
+
+    def take(self, logits: F32) -> list[int]: ...
+
+
+class FreeAnswer:
+    """An answer in whatever words come."""
+
+    def __init__(self, rules: Rules, picker: Picker, text: Text) -> None:
         self._rules = rules
         self._picker = picker
         self._text = text
-        self._guide = guide
         self._ids: list[int] = []
         self.events: list[TokenEvent] = []
 
-    def take(self, logits: F32) -> int | None:
-        """The token that follows `logits` [vocab], to be read next; None where the answer has ended."""
-        rules = self._rules
-        allowed = logits if self._guide is None else self._guide.allow(logits)
-        token = self._picker.pick(allowed)
+    def take(self, logits: F32) -> list[int]:
+        rules, token = self._rules, self._picker.pick(logits)
         probability, entropy = token_statistics(logits, token, rules.temperature)
         if token in rules.ends:
             self.events.append(TokenEvent(token, self._text.end(), probability, entropy))
-            return None
+            return []
         self._ids.append(token)
         if rules.stops_loops and looping(self._ids):
-            return None
+            return []
         words = self._text.add(token)
         last = len(self._ids) == rules.limit or self._text.stopped
         self.events.append(TokenEvent(token, words + self._text.end() if last else words, probability, entropy))
-        return None if last else token
+        return [] if last else [token]
+
+
+class GuidedAnswer:
+    """An answer of a given form. What the form leaves no choice about is written and read without asking the model;
+    where the limit of tokens comes first, the shortest end of the form is written instead of the rest.
+    """
+
+    def __init__(self, rules: Rules, picker: Picker, guide: Guide, encode: Callable[[str], list[int]]) -> None:
+        self._rules = rules
+        self._picker = picker
+        self._guide = guide
+        self._encode = encode
+        self._begun = ""
+        self.events: list[TokenEvent] = []
+
+    def take(self, logits: F32) -> list[int]:
+        rules, guide = self._rules, self._guide
+        if not self.events and not self._begun:
+            self._begun = guide.forced()
+            if self._begun and not guide.done:
+                return self._encode(self._begun)
+        allowed = None if guide.done else guide.allow(logits)
+        if allowed is None:
+            self.events.append(TokenEvent(rules.ends[0], self._first() + guide.close(), 1.0, 0.0))
+            return []
+        token = self._picker.pick(allowed)
+        probability, entropy = token_statistics(allowed, token, rules.temperature)
+        if token in rules.ends:
+            self.events.append(TokenEvent(token, self._first(), probability, entropy))
+            return []
+        first, said, forced = self._first(), guide.add(token), guide.forced()
+        ended = guide.done
+        rest = guide.close() if not ended and len(self.events) + 1 >= rules.limit else ""
+        self.events.append(TokenEvent(token, first + said + forced + rest, probability, entropy))
+        return [] if ended or rest or len(self.events) >= rules.limit else [token, *self._encode(forced)]
+
+    def _first(self) -> str:
+        """What was written before the first token of the model."""
+        return "" if self.events else self._begun

@@ -14,12 +14,12 @@ from edge_agent.vlm.decoder import I64, Decoder, KeyValueCache
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One of the questions: its rows of text [t, hidden] from position `start` on. `take` is given the logits [vocab]
-    and says the token to go on with, None once the answer has ended.
+    and says the token to read next in a list, an empty one once the answer has ended.
     """
 
     rows: F32
     start: int
-    take: Callable[[F32], int | None]
+    take: Callable[[F32], list[int]]
 
 
 def run_lanes(decoder: Decoder, cache: KeyValueCache, lanes: Sequence[Lane], cancelled: Callable[[], bool]) -> None:
@@ -40,13 +40,13 @@ def run_lanes(decoder: Decoder, cache: KeyValueCache, lanes: Sequence[Lane], can
     logits, wide = decoder.step_all(embeds, positions, mask, decoder.spread(cache, len(lanes)), lengths)
     while open_lanes:
         tokens = [lane.take(row) for lane, row in zip(open_lanes, logits, strict=True)]
-        kept = [at for at, token in enumerate(tokens) if token is not None]
+        kept = [at for at, more in enumerate(tokens) if more]
         if not kept or cancelled():
             return
         if len(kept) < len(open_lanes):
             open_lanes = [open_lanes[at] for at in kept]
             wide, mask, after = decoder.chosen(wide, kept), mask[kept], after[kept]
-        next_ids = [token for token in tokens if token is not None]
+        next_ids = [more[0] for more in tokens if more]
         mask = np.concatenate([mask, np.ones((len(kept), 1), dtype=np.int64)], axis=1)
         logits, wide = decoder.step_all(decoder.embed(next_ids)[:, None], after[:, None], mask, wide)
         after = after + 1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from edge_agent.errors import UsageError
 from edge_agent.types import F32, Embeddings, TokenEvent, Turn
-from edge_agent.vlm.answering import Answering, Rules, looping
+from edge_agent.vlm.answering import Answer, FreeAnswer, GuidedAnswer, Rules, looping
 from edge_agent.vlm.batch import Lane, run_lanes
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.choice import GREEDY, Choice, Picker
 from edge_agent.vlm.decoder import Decoder, KeyValueCache
+from edge_agent.vlm.guided import Vocabulary, json_guide
 from edge_agent.vlm.prefix import Prefix
 from edge_agent.vlm.prompt import Chunk, Prompt
 from edge_agent.vlm.words import Words
@@ -38,6 +40,7 @@ class Generator:
         self._decoder = Decoder(bundle, threads)
         self._writer = writer_of(bundle)
         self._prefix = Prefix()
+        self._vocabulary: Vocabulary | None = None
 
     def stream(
         self,
@@ -48,18 +51,20 @@ class Generator:
         max_new_tokens: int = 16,
         choice: Choice = GREEDY,
         stop: Sequence[str] = (),
+        schema: Mapping[str, Any] | None = None,
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[TokenEvent]:
         """Yields each token as it is made; the end token comes last, with empty text.
 
         `embeddings` are views of pictures and sounds of [tokens, hidden]; none means a question without. `stop` strings
-        end the answer before themselves. `cancelled` is asked before every token. With our own bundles it also ends
-        before a token repeats, see `looping`. What is wrong with the request is raised at the call, not at
+        end the answer before themselves. With a `schema` (see vlm.schema) it is JSON of that form, whole even where
+        the tokens run out, and `stop` does not count. `cancelled` is asked before every token. With our own bundles it
+        also ends before a token repeats, see `looping`. What is wrong with the request is raised at the call, not at
         the first token: UsageError (empty or too long a question), ModelError (embeddings of another encoder or shape,
         too many of them).
         """
         prompt = self.prompt(embeddings, question, history, max_new_tokens)
-        return self._tokens(prompt, self._answer(max_new_tokens, Picker(choice), stop), cancelled)
+        return self._tokens(prompt, self._answer(max_new_tokens, Picker(choice), stop, schema), cancelled)
 
     def batch(
         self,
@@ -74,7 +79,7 @@ class Generator:
         Raises what `stream` raises. `cancelled` is asked before each token of all.
         """
         prompts = [self.prompt(embeddings, question, (), max_new_tokens) for question in questions]
-        answers = [self._answer(max_new_tokens, Picker(GREEDY), ()) for _ in prompts]
+        answers = [self._answer(max_new_tokens, Picker(GREEDY), (), None) for _ in prompts]
         if prompts and not cancelled():
             last = [prompt.chunks[-1] for prompt in prompts]
             rows = [self._rows(chunk)[0] for chunk in last]
@@ -94,19 +99,20 @@ class Generator:
         """Give back the memory of what was kept for the next question."""
         self._prefix.forget()
 
-    def _tokens(self, prompt: Prompt, answer: Answering, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
+    def _tokens(self, prompt: Prompt, answer: Answer, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
         if cancelled():
             return
         logits, cache = self._decoder.step(*self._rows(prompt.chunks[-1]), self._behind(prompt.chunks))
         position, told = prompt.next_position, 0
         while True:
-            token = answer.take(logits)
+            ids = answer.take(logits)
             yield from answer.events[told:]
             told = len(answer.events)
-            if token is None or cancelled():
+            if not ids or cancelled():
                 return
-            logits, cache = self._decoder.step(self._decoder.embed([token]), [position], cache)
-            position += 1
+            positions = list(range(position, position + len(ids)))
+            logits, cache = self._decoder.step(self._decoder.embed(ids), positions, cache)
+            position += len(ids)
 
     def _behind(self, chunks: tuple[Chunk, ...]) -> KeyValueCache:
         """The cache behind all chunks but the question; what is kept of them already is not read again."""
@@ -119,10 +125,19 @@ class Generator:
         self._prefix.keep(chunks, fresh)
         return behind
 
-    def _answer(self, limit: int, picker: Picker, stop: Sequence[str]) -> Answering:
-        bundle = self._bundle
-        rules = Rules(limit, self._writer.ends, bundle.stops_loops, bundle.calibration.temperature)
-        return Answering(rules, picker, Words(self._decode, stop))
+    def _answer(self, limit: int, picker: Picker, stop: Sequence[str], schema: Mapping[str, Any] | None) -> Answer:
+        bundle, writer = self._bundle, self._writer
+        rules = Rules(limit, writer.ends, bundle.stops_loops, bundle.calibration.temperature)
+        if schema is None:
+            return FreeAnswer(rules, picker, Words(self._decode, stop))
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(writer.tokenizer)
+        guide = json_guide(schema, self._vocabulary, writer.ends)
+        return GuidedAnswer(rules, picker, guide, self._encode)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._writer.tokenizer.encode(text, add_special_tokens=False).ids if text else []
+        return ids
 
     def _rows(self, chunk: Chunk) -> tuple[F32, list[int]]:
         """[t, hidden] float32 of a chunk, and the positions of its rows."""
