@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from edge_agent import _core
 from edge_agent.cli.main import main
 from edge_agent.config import POLICY_NAMES
+from edge_agent.transport.codecs import CODECS
 
 FIXED = {"bench", "case", "size", "ours_us", "spread_pct", "peers", "machine"}
+DATA = os.environ.get("EDGE_AGENT_DATA", "")
 QUICK = ("--rounds", "3", "--data", "")
 
 
@@ -97,6 +101,48 @@ def test_each_case_of_audio_is_a_row_with_the_fixed_keys(capfd: pytest.CaptureFi
     assert found[2]["ours_us"] < found[1]["ours_us"]
 
 
+@pytest.mark.skipif(not hasattr(_core, "quantise_int8"), reason="this build has no kernels for embeddings")
+def test_each_kernel_of_codec_is_a_row_with_the_fixed_keys(capfd: pytest.CaptureFixture[str]) -> None:
+    kernels = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
+    found = rows(
+        capfd,
+        *("codec", *QUICK, "--case", ",".join(kernels)),
+        *("--size", "50x192", "--input", "normal", "--peers", "numpy"),
+    )
+    for row in found:
+        check_timing(row)
+        assert (row["bench"], row["size"]) == ("codec", "50x192")
+    assert tuple(row["case"] for row in found) == kernels
+
+
+@pytest.mark.slow
+def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questions(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found = {row["codec"]: row for row in rows(capfd, "codec", *QUICK, "--case", "payload")}
+    assert found.keys() == CODECS.keys()
+    for row in found.values():
+        assert row.keys() >= {"codec", "bytes_mean", "accuracy", "changed_pct", "encode_us", "decode_us"}
+        assert row["encode_us"] > 0
+        assert row["decode_us"] > 0
+        assert (row["accuracy"], row["changed_pct"], row["questions"]) == (None, None, 0)
+    tokens, hidden = (int(side) for side in found["raw-f32"]["size"].split("x"))
+    assert found["raw-f32"]["bytes_mean"] == found["raw-f32"]["views"] * tokens * hidden * 4
+    assert found["int8-zstd"]["bytes_mean"] < found["raw-f32"]["bytes_mean"] / 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="EDGE_AGENT_DATA names no folder with questions")
+def test_answers_from_coded_embeddings_are_held_against_those_without_loss(capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ("codec", "--rounds", "3", "--case", "payload", "--limit", "6", "--data", DATA)
+    found = {row["codec"]: row for row in rows(capfd, *arguments)}
+    for row in found.values():
+        assert row["questions"] == 6
+        assert 0 <= row["accuracy"] <= 1
+        assert 0 <= row["changed_pct"] <= 100
+    assert found["raw-f32"]["changed_pct"] == 0
+
+
 def test_decide_has_a_row_for_each_policy_and_cites_what_others_say(capfd: pytest.CaptureFixture[str]) -> None:
     found = rows(capfd, "decide", "--rounds", "3", "--size", "features,640x480+1s")
     for row in found:
@@ -149,6 +195,8 @@ def test_ctrl_c_leaves_the_rows_so_far_and_ends_with_130() -> None:
         (("features", "--input", "cats"), "no input 'cats': "),
         (("audio", "--size", "1s"), "no size '1s': known: 1s/hop160"),
         (("audio", "--case", "hops"), "no case 'hops': did you mean 'hop'?"),
+        (("codec", "--case", "quantize_int8"), "no case 'quantize_int8': did you mean 'quantise_int8'?"),
+        (("codec", "--size", "1x1"), "no size '1x1': "),
         (("decide", "--case", "msoa"), "no case 'msoa': did you mean 'msao'?"),
         (("decide", "--size", "720p"), "no size '720p': known: features"),
         (("goals",), "Missing argument"),

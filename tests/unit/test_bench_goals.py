@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.cli.bench import audio, features
+from edge_agent.cli.bench import audio, codec, features
 from edge_agent.cli.bench.goals import judge, line, read_rows, tougher
 from edge_agent.cli.bench.targets import GOALS, TOUGHER, Goal
 from edge_agent.cli.main import main
@@ -77,8 +77,19 @@ def test_who_wins_is_named_where_no_goal_was_set() -> None:
     assert [words for words in tougher(rows) if "wins" in words]
 
 
+def test_of_a_codec_the_bytes_beside_others_count() -> None:
+    payload = {"bench": "codec", "case": "payload", "size": "49x192", "input": "coco", "bytes_mean": 100.0}
+    others = {"order0": 98.0, "jpeg_q80": 300.0}
+    rows = [
+        payload | {"codec": "int8-zstd", "others_bytes": others},
+        payload | {"codec": "raw-f32", "others_bytes": {}},
+    ]
+    assert judge(Goal("codec", "payload", ("order0",), 0.97, None, codec="int8-zstd"), rows).reached == 0.98
+    assert judge(Goal("codec", "payload", ("jpeg_q80",), 1.0, None, codec="int8-zstd"), rows).word == "must"
+
+
 def test_goals_name_cases_that_exist() -> None:
-    known = {"features": (*features.CASES, features.BINDING), "audio": audio.CASES}
+    known = {"features": (*features.CASES, features.BINDING), "audio": audio.CASES, "codec": codec.CASES}
     for goal in GOALS:
         assert goal.case in known.get(goal.bench, (goal.case,))
         assert goal.stretch is None or goal.reached(goal.stretch, goal.must), "a stretch is harder than its must"

@@ -9,6 +9,7 @@ from edge_agent.cli.lazy import LazyGroup
 SUBJECTS = {
     "features": "statistics of pictures and motion, against other libraries",
     "audio": "statistics of sound, against other libraries",
+    "codec": "embeddings: quantising kernels, and bytes and accuracy of each codec",
     "decide": "one decision, by policy",
     "goals": "rows of several runs against the goals",
 }

@@ -18,6 +18,7 @@ from edge_agent.cli.output import emit
 from edge_agent.errors import InputError
 
 SYNTHETIC = ("texture", "noise", "normal")
+PAYLOAD = "payload"
 MAX_BYTES = 1 << 26
 Row = Mapping[str, Any]
 
@@ -101,11 +102,11 @@ def judge(goal: Goal, rows: Sequence[Row]) -> Verdict:
     judged: dict[str, list[float]] = defaultdict(list)
     others: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        figure = _figure(goal, row)
+        figure = _figure(goal, row)  # of payloads, what was really seen counts
         if figure is None:
             continue
         source, variant = row.get("input", SYNTHETIC[0]), row.get("variant", "warm")
-        if source in SYNTHETIC and variant == "warm":
+        if goal.case == PAYLOAD or (source in SYNTHETIC and variant == "warm"):
             judged[row["size"]].append(figure)
         else:
             others[f"{source} {variant} {row['size']}"].append(figure)
@@ -122,9 +123,18 @@ def _figure(goal: Goal, row: Row) -> float | None:
         return None
     if goal.pixels is not None and row.get("pixels") != goal.pixels:
         return None
+    if goal.codec is not None:
+        return _saving(goal, row)
     if not goal.is_ratio:
         return float(row["ours_us"])
     return min(ratios(row, goal.peers), default=None)
+
+
+def _saving(goal: Goal, row: Row) -> float | None:
+    """The smallest of bytes by others / bytes by the codec."""
+    others = row.get("others_bytes", {})
+    sizes = [float(others[name]) for name in goal.peers if name in others and row.get("codec") == goal.codec]
+    return min(sizes) / float(row["bytes_mean"]) if sizes else None
 
 
 def ratios(row: Row, names: Iterable[str]) -> list[float]:

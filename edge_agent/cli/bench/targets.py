@@ -10,7 +10,8 @@ class Goal:
     """What one case should reach beside some peers.
 
     With `peers`, the smallest of their ratios counts and must be at least `must`; without, `ours_us` must be at most
-    `must`. `stretch` None: there is none. `sizes`: only these; empty: all. `pixels`: only rows of this kind.
+    `must`. `stretch` None: there is none. `sizes`: only these; empty: all. `pixels`: only rows of this kind. `codec`:
+    only rows of this one; its `peers` are other ways to write a picture, and ratios those of bytes.
     """
 
     bench: str
@@ -20,6 +21,7 @@ class Goal:
     stretch: float | None
     sizes: tuple[str, ...] = ()
     pixels: str | None = None
+    codec: str | None = None
 
     @property
     def is_ratio(self) -> bool:
@@ -33,7 +35,7 @@ class Goal:
     def title(self) -> str:
         """What is compared, in a few words."""
         where = f" ({', '.join(self.sizes)})" if self.sizes else ""
-        kind = f" from {self.pixels}" if self.pixels else ""
+        kind = f" from {self.pixels}" if self.pixels else f" of {self.codec}" if self.codec else ""
         return f"{self.case}{kind}{where} / {' or '.join(self.peers) or 'us'}"
 
 
@@ -71,6 +73,8 @@ GOALS = (
     Goal("audio", "hop", (), 1.2, 0.8, _HOPS),
     Goal("codec", "quantise_int8", ("numpy",), 4.0, 6.0, ("64x576",)),
     Goal("codec", "quantise_int8", ("faiss_sq8",), 5.0, 8.0, ("64x576",)),
+    Goal("codec", "payload", ("order0",), 0.97, None, codec="int8-zstd"),
+    Goal("codec", "payload", ("jpeg_q80",), 1.0, None, codec="int8-zstd"),
     Goal("decide", "msao", (), 5.0, 1.0, ("features",)),
 )
 

@@ -1,0 +1,153 @@
+"""`edge-agent bench codec`: quantising kernels against other libraries; bytes, accuracy and time of each codec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent import features
+from edge_agent.cli.bench.codec_payload import PAYLOAD, payload_rows, say_payload
+from edge_agent.cli.bench.libraries import Library, absent, builders
+from edge_agent.cli.bench.measure import Contender, compare
+from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.peers.tensors_numpy import prepared_codes
+from edge_agent.cli.bench.rows import Report, timing_row
+from edge_agent.cli.bench.tensors import INPUTS, NORMAL, TensorScene, encoded, frames_of, normal
+from edge_agent.cli.output import emit
+from edge_agent.errors import SelfTestError
+
+KERNELS = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
+CASES = (*KERNELS, PAYLOAD)
+SIZES = ("64x576", "50x192")
+LIBRARIES: Mapping[str, Library] = {
+    "numpy": Library("numpy", "numpy", "numpy", "tensors_numpy"),
+    "numba": Library("numba", "numba", "numba", "tensors_numba"),
+    "faiss": Library("faiss", "faiss-cpu", "faiss", "tensors_faiss"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    cases: tuple[str, ...]
+    sizes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    peers: tuple[str, ...]
+    rounds: int
+    data: Path | None
+
+
+@click.command()
+@click.option("--input", "inputs", metavar="NAME", multiple=True, help=f"Only these of {', '.join(INPUTS)}.")
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Questions for `payload`.")
+@timing_options
+def command(
+    inputs: tuple[str, ...],
+    limit: int,
+    rounds: int,
+    runs: int,
+    cases: tuple[str, ...],
+    sizes: tuple[str, ...],
+    peers: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Kernels for embeddings, and what the codecs make of them.
+
+    Sizes are tokens x hidden. `payload` codes what the shipped encoder makes of pictures; where the folder has
+    coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too.
+    """
+    folder = data_folder(data)
+    wanted = Wanted(
+        chosen(cases, CASES, "case"),
+        chosen(sizes, SIZES, "size"),
+        chosen(inputs, INPUTS, "input"),
+        chosen_peers(peers, tuple(LIBRARIES)),
+        rounds,
+        folder,
+    )
+    report = Report(as_json)
+    report.missing(absent(LIBRARIES, wanted.peers))
+    for run in range(1, runs + 1):
+        mark = {"run": run} if runs > 1 else {}
+        for row in kernel_rows(wanted):
+            report.row(row | mark)
+        for row in payload_rows(folder, limit, rounds) if PAYLOAD in wanted.cases else ():
+            if as_json:
+                emit(row | mark)
+            else:
+                say_payload(row)
+
+
+def kernel_rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Measures, and gives each row as soon as it is there."""
+    cases = [case for case in wanted.cases if case in KERNELS]
+    peers = builders(LIBRARIES, wanted.peers)
+    missing = {library.name: library.install for library in absent(LIBRARIES, wanted.peers)}
+    for name in wanted.inputs if cases else ():
+        for size in wanted.sizes if name == NORMAL else (None,):
+            tensors = [e.data for e in encoded(frames_of(wanted.data))] if size is None else normal(*_sides(size))
+            label = size or "x".join(str(side) for side in tensors[0].shape)
+            for case in cases:
+                extra: dict[str, Any] = {"input": name, "isa": features.isa()}
+                row = measure_scene(TensorScene(case, tensors), peers, wanted.rounds, label, extra)
+                yield row | ({"missing": missing} if missing else {})
+
+
+def _sides(size: str) -> tuple[int, int]:
+    tokens, _, hidden = size.partition("x")
+    return int(tokens), int(hidden)
+
+
+def measure_scene(
+    scene: TensorScene, peers: list[Callable[[Any], list[Contender]]], rounds: int, size: str, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One row."""
+    contenders = [contender for build in peers for contender in build(scene)]
+    ours, timings = compare(own(scene), contenders, rounds)
+    return timing_row("codec", scene.case, size, ours, list(zip(contenders, timings, strict=True)), extra)
+
+
+def own(scene: TensorScene) -> Contender:
+    """Ours, into memory that is used again, as the codecs do. Raises SelfTestError."""
+    core = _kernels()
+    at, before, first = scene.at, scene.before, scene.tensors[0]
+    if scene.case in ("quantise_int8", "quantise_int4"):
+        quantise = getattr(core, scene.case)
+        out, scales = quantise(first)
+        codes = "codes" if scene.case == "quantise_int8" else "packed"
+        return _ours(lambda i: quantise(at(i), out, scales), lambda r: {codes: r[0], "scales": r[1]})
+    if scene.case == "row_changes":
+        changes = core.row_changes(first, first)
+        return _ours(lambda i: core.row_changes(at(i), before(i), changes), lambda r: {"changes": r})
+    if scene.case == "delta_int8":
+        known = [core.quantise_int8(x) for x in scene.tensors]
+        delta, peaks = core.delta_int8(first, *known[0])
+        return _ours(
+            lambda i: core.delta_int8(at(i), *known[(i - 1) % len(known)], delta, peaks),
+            lambda r: {"delta": r[0], "peaks": r[1]},
+        )
+    levels, steps = prepared_codes(scene)
+    count, hidden, x = len(levels), scene.shape[1], first.copy()
+    if scene.case == "dequantise_int8":
+        return _ours(lambda i: core.dequantise_int8(levels[i % count], steps[i % count], x), lambda r: {"x": r})
+    return _ours(lambda i: core.dequantise_int4(levels[i % count], steps[i % count], hidden, x), lambda r: {"x": r})
+
+
+def _ours(call: Callable[[int], Any], read: Callable[[Any], Mapping[str, Any]]) -> Contender:
+    return Contender("ours", "edge-agent", call, read)
+
+
+def _kernels() -> Any:
+    try:
+        from edge_agent import _core
+    except ImportError as error:
+        raise SelfTestError(f"the native kernels cannot be imported: {error}", "run edge-agent doctor") from error
+    if not hasattr(_core, "quantise_int8"):
+        raise SelfTestError("this build of the native kernels has none for embeddings", "build it anew")
+    return _core
