@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.cli.bench.features import CASES, LIBRARIES, combinations, own
+from edge_agent.cli.bench.features import CASES, LIBRARIES, combinations
 from edge_agent.cli.bench.measure import Contender
+from edge_agent.cli.bench.ours import own
 from edge_agent.cli.bench.pictures import Scene
 from edge_agent.features.kernels import choose
 from edge_agent.types import U8

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.cli.bench.audio import CASES, HOPS, LIBRARIES, named, own
+from edge_agent.cli.bench.audio import CASES, HOPS, LIBRARIES
 from edge_agent.cli.bench.measure import Contender
+from edge_agent.cli.bench.ours_sound import named, own_sound
 from edge_agent.cli.bench.sounds import CHUNKS, SoundScene, base_sound, make_scene
 
 SECONDS = 0.1
@@ -44,7 +45,7 @@ def with_what_is_ours_to_derive(mine: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str, hop: int) -> None:
     where = scene(case, hop)
-    ours = results(own(where))
+    ours = results(own_sound(where))
     for contender in contenders(library, where):
         relative, absolute = LOOSE.get(contender.name, (1e-3, 1e-4))
         for index, (mine, theirs) in enumerate(zip(ours, results(contender), strict=True)):
@@ -63,7 +64,7 @@ def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str, h
 
 @pytest.mark.parametrize("hop", HOPS)
 def test_ours_hop_by_hop_is_ours_chunk_by_chunk(hop: int) -> None:
-    whole, by_hop = results(own(scene("all_audio", hop))), results(own(scene("hop", hop)))
+    whole, by_hop = results(own_sound(scene("all_audio", hop))), results(own_sound(scene("hop", hop)))
     with_names = results(named(scene("hop", hop)))
     for chunk, hops, names in zip(whole, by_hop, with_names, strict=True):
         assert chunk.keys() == hops.keys() == names.keys()

@@ -13,10 +13,9 @@ from edge_agent import features
 from edge_agent.cli.bench.libraries import Library, absent, builders
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.ours_sound import named, own_sound
 from edge_agent.cli.bench.rows import Report, timing_row
-from edge_agent.cli.bench.sounds import CHUNKS, INPUTS, RATE_HZ, WINDOW, SoundScene, base_sound, make_scene, there
-from edge_agent.features.kernels import choose
-from edge_agent.features.sound import SoundFeatureStream
+from edge_agent.cli.bench.sounds import CHUNKS, INPUTS, SoundScene, base_sound, make_scene, there
 
 HOPS = (160, 256)
 CHUNK_S = {"1s": 1.0, "10s": 10.0}
@@ -24,9 +23,9 @@ WHOLE = tuple(f"{chunk}/hop{hop}" for chunk in CHUNK_S for hop in HOPS)
 BY_HOP = tuple(f"hop{hop}" for hop in HOPS)
 SIZES = (*WHOLE, *BY_HOP)
 CASES = ("flux_only", "all_audio", "hop")
-ROWS = ("flux", "spectral_entropy", "flatness", "energy", "zero_crossing_rate")
 NO_AUBIO = "no wheels; from source, with a C compiler: pip install --no-build-isolation aubio"
 LIBRARIES: Mapping[str, Library] = {
+    "scalar": Library("scalar", "edge-agent", "edge_agent", "scalar"),
     "numpy": Library("numpy", "numpy", "numpy", "spectra"),
     "scipy": Library("scipy", "scipy", "scipy", "spectra_scipy"),
     "pyfftw": Library("pyfftw", "pyfftw", "pyfftw", "spectra_pyfftw"),
@@ -58,7 +57,7 @@ def command(
     cases: tuple[str, ...],
     sizes: tuple[str, ...],
     peers: str | None,
-    data: Path | None,
+    data: str | None,
     as_json: bool,
 ) -> None:
     """Kernels for sound: frames of 512 samples at 16 kHz.
@@ -109,45 +108,5 @@ def measure_scene(
     contenders = [contender for build in peers for contender in build(scene)]
     if scene.case == "hop":
         contenders.insert(0, named(scene))
-    ours, timings = compare(own(scene), contenders, rounds)
+    ours, timings = compare(own_sound(scene), contenders, rounds)
     return timing_row("audio", scene.case, size, ours, list(zip(contenders, timings, strict=True)), extra)
-
-
-def own(scene: SoundScene) -> Contender:
-    """Ours: all statistics whatever the case, with the lead fed."""
-    stream = choose().sound_stream(WINDOW, scene.hop)
-    stream.feed(scene.samples[: scene.lead])
-    if scene.case != "hop":
-        return Contender("ours", "edge-agent", lambda i: stream.feed(scene.chunk(i)), read_rows)
-    return Contender("ours", "edge-agent", by_hop(scene, stream.feed), read_hops, units=scene.frames)
-
-
-def named(scene: SoundScene) -> Contender:
-    """Ours once more, hop by hop, with a lock and named fields around it as `SoundFeatureStream` has them."""
-    stream = SoundFeatureStream(WINDOW, scene.hop)
-    stream.feed(scene.samples[: scene.lead], RATE_HZ)
-    call = by_hop(scene, lambda samples: stream.feed(samples, RATE_HZ))
-    return Contender("ours_named_fields", "edge-agent", call, _read_named_hops, units=scene.frames)
-
-
-def by_hop(scene: SoundScene, feed: Callable[[Any], Any]) -> Callable[[int], list[Any]]:
-    """Feeds a chunk hop by hop."""
-    hops = [
-        [scene.chunk(i)[start : start + scene.hop] for start in range(0, scene.length, scene.hop)]
-        for i in range(CHUNKS)
-    ]
-    return lambda index: [feed(hop) for hop in hops[index % CHUNKS]]
-
-
-def read_rows(result: Any) -> Mapping[str, Any]:
-    """Outputs of `feed`, [5, frames], by name."""
-    return dict(zip(ROWS, result, strict=True))
-
-
-def read_hops(result: list[Any]) -> Mapping[str, Any]:
-    """Outputs of many `feed`, each [5, 1], by name."""
-    return {name: [float(one[row, 0]) for one in result] for row, name in enumerate(ROWS)}
-
-
-def _read_named_hops(result: list[Any]) -> Mapping[str, Any]:
-    return {name: [float(getattr(one, name)[0]) for one in result] for name in ROWS}

@@ -54,7 +54,7 @@ def command(
     cases: tuple[str, ...],
     sizes: tuple[str, ...],
     peers: str | None,
-    data: Path | None,
+    data: str | None,
     as_json: bool,
 ) -> None:
     """Kernels for embeddings, and what the codecs make of them.

@@ -15,6 +15,7 @@ from edge_agent.cli.bench.libraries import Library, absent, builders, opencv_dis
 from edge_agent.cli.bench.machine import last_cache_bytes
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.ours import own
 from edge_agent.cli.bench.pictures import INPUTS, TEXTURE, Scene, base_frames, multiplied, parse_size, there
 from edge_agent.cli.bench.rows import Report, timing_row
 from edge_agent.errors import UsageError
@@ -28,6 +29,7 @@ SIZES = ("640x480", "1280x720", "1920x1080")
 VARIANTS = ("warm", "cold")
 TILE16 = 16
 LIBRARIES: Mapping[str, Library] = {
+    "scalar": Library("scalar", "edge-agent", "edge_agent", "scalar"),
     "numpy": Library("numpy", "numpy", "numpy", "arrays"),
     "cv2": Library("cv2", opencv_distribution(), "cv2", "opencv"),
     "numba": Library("numba", "numba", "numba", "compiled"),
@@ -63,7 +65,7 @@ def command(
     cases: tuple[str, ...],
     sizes: tuple[str, ...],
     peers: str | None,
-    data: Path | None,
+    data: str | None,
     as_json: bool,
 ) -> None:
     """Kernels for pictures and motion.
@@ -148,27 +150,6 @@ def measure_scene(
     return timing_row("features", scene.case, size, ours, list(zip(peers, timings, strict=True)), extra)
 
 
-def own(scene: Scene) -> Contender:
-    """Ours, through the Python interface."""
-    kernels, at = choose(), scene.at
-    tile, edge, change = scene.tile, scene.edge_threshold, scene.change_threshold
-    if scene.case == "grey":
-        return Contender("ours", "edge-agent", lambda i: kernels.grey(at(i)), lambda grey: {"grey": grey})
-    if scene.case == "hist_entropy":
-        return Contender("ours", "edge-agent", lambda i: kernels.entropy(at(i)), lambda bits: {"entropy": bits})
-    if scene.case in ("tile32_entropy", "tile16_entropy"):
-        return Contender("ours", "edge-agent", lambda i: kernels.tile_entropy(at(i), tile), read_tiles)
-    if scene.case == "edge_laplacian":
-        return Contender("ours", "edge-agent", lambda i: kernels.edges(at(i), edge), read_edges)
-    if scene.case == "frame_diff":
-        before = scene.before
-        return Contender(
-            "ours", "edge-agent", lambda i: kernels.difference(before(i), at(i), change, tile), read_difference
-        )
-    stream = kernels.vision_stream(tile, edge, change)
-    return Contender("ours", "edge-agent", lambda i: stream.analyze(at(i)), read_all)
-
-
 def binding(rounds: int) -> dict[str, Any]:
     """What a call costs around the work: a picture of 8 x 8 pixels, next to calls of others that do as little."""
     import cv2
@@ -184,32 +165,3 @@ def binding(rounds: int) -> dict[str, Any]:
     ours, timings = compare(Contender("ours", "edge-agent", lambda i: kernels.edges(picture, 128.0)), peers, rounds)
     pairs = list(zip(peers, timings, strict=True))
     return timing_row("features", BINDING, BINDING_SIZE, ours, pairs, {"variant": "warm", "isa": features.isa()})
-
-
-def read_tiles(result: Any) -> Mapping[str, Any]:
-    """Outputs of `tile_entropy` by name."""
-    return {"entropy": result[0], "tile_entropy": result[1]}
-
-
-def read_edges(result: Any) -> Mapping[str, Any]:
-    """Outputs of `edges` by name."""
-    return {"edge_density": result[3], "laplacian_variance": result[4]}
-
-
-def read_difference(result: Any) -> Mapping[str, Any]:
-    """Outputs of `difference` by name."""
-    return {"mean_abs_diff": result[2], "changed_share": result[3], "tile_mean_abs_diff": result[4]}
-
-
-def read_all(result: Any) -> Mapping[str, Any]:
-    """Outputs of `VisionStream.analyze` by name."""
-    entropy, tiles, density, variance, _, mean, share, tile_means = result
-    return {
-        "entropy": entropy,
-        "tile_entropy": tiles,
-        "edge_density": density,
-        "laplacian_variance": variance,
-        "mean_abs_diff": mean,
-        "changed_share": share,
-        "tile_mean_abs_diff": tile_means,
-    }
