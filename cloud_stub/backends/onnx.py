@@ -17,7 +17,8 @@ class OnnxBackend:
         self._bundle = Bundle.open(path)
         self._generator = Generator(self._bundle, threads=threads)
         self.model = self._bundle.name
-        self.encoder_ids = tuple(i for i in (self._bundle.encoder_id, self._bundle.audio_encoder_id) if i)
+        own = (self._bundle.encoder_id, self._bundle.audio_encoder_id, *self._bundle.manifest.also_reads)
+        self.encoder_ids = tuple(i for i in own if i)
         self.hidden_size = self._bundle.hidden_size
         detail = self._bundle.layout.detail
         self.detail_views = None if detail is None else (detail.rows, detail.columns)

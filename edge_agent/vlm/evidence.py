@@ -41,7 +41,7 @@ def evidence(bundle: Bundle, embeddings: Sequence[Embeddings]) -> Chunk:
 
 def checked(one: Embeddings, bundle: Bundle, encoder_id: str, tokens: int) -> F32:
     """[tokens, hidden] float32 of `one`. Raises ModelError where it is not what the encoder would have made."""
-    if one.encoder_id != encoder_id:
+    if one.encoder_id not in (encoder_id, *bundle.manifest.also_reads):
         raise ModelError(
             f"{bundle.name} reads embeddings of {encoder_id}, these are of {one.encoder_id}",
             "use an edge and a cloud bundle of the same release",

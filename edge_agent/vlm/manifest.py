@@ -57,6 +57,7 @@ class Golden:
 class Manifest:
     """The manifest of one bundle. `encoder_id` names encoder, connector and preprocessing: only embeddings with the
     same one can be read by this bundle's decoder. `audio_encoder_id` is that of sounds, "" where it reads none.
+    `also_reads` are the ids of encoders whose embeddings were measured to be as good: the same one in another format.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Manifest:
     calibration: Calibration
     golden: Golden | None = None
     audio_encoder_id: str = ""
+    also_reads: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -111,6 +113,7 @@ def read_manifest(folder: Path) -> Manifest:
             calibration=_calibration(raw["calibration"]),
             golden=_golden(raw["golden"]) if "golden" in raw else None,
             audio_encoder_id=str(raw.get("audio_encoder_id", "")),
+            also_reads=tuple(str(name) for name in raw.get("also_reads", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a manifest ({error!r})", VERIFY) from error
