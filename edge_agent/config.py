@@ -41,9 +41,20 @@ def setting(
 class ModelSettings:
     """`[model]`: what runs on the device."""
 
-    edge: str = setting("edge-vqa", "bundle of the device: a name known to `edge-agent models list`, or a folder")
+    edge: str = setting(
+        "edge-vqa",
+        "bundle of the device: a name known to `edge-agent models list`, or a folder; NAME@int8 for a precision",
+    )
     threads: int = setting(1, "threads of one inference; two rarely help on a busy board", low=1, high=64)
     max_new_tokens: int = setting(16, "longest answer", unit="tokens", low=1, high=512)
+    provider: str = setting(
+        "cpu",
+        "execution provider; auto takes CUDA where ONNX Runtime was built with it",
+        choices=("auto", "cpu", "cuda", "tensorrt", "xnnpack"),
+    )
+    splitting: str = setting(
+        "model", "cut pictures into tiles (SmolVLM): as the model says, or on, or off", choices=("model", "on", "off")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,9 @@ def calibrated(config: Config) -> PolicySettings:
 
 def open_model(config: Config) -> BundleModel:
     """The device's model, verified and opened. Raises ModelError."""
-    return BundleModel(open_bundle(config.model.edge), config.model.threads)
+    wanted = config.model
+    splitting = {"on": True, "off": False}.get(wanted.splitting)
+    return BundleModel(open_bundle(wanted.edge, splitting=splitting, provider=wanted.provider), wanted.threads)
 
 
 def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:

@@ -11,7 +11,7 @@ from edge_agent.types import F32, AudioWindow, Embeddings, Modality
 from edge_agent.vlm.bundle import AUDIO, Bundle
 from edge_agent.vlm.layout import MAX_RATE_HZ
 from edge_agent.vlm.manifest import VERIFY
-from edge_agent.vlm.session import open_session, run
+from edge_agent.vlm.session import check_nodes, open_session, run
 
 MAX_SOUND_S = 3600.0
 STEP_S = 0.1
@@ -27,7 +27,9 @@ class AudioEncoder:
             raise ModelError(f"{bundle.name} has no audio encoder", "ask about a picture, or choose another bundle")
         self._bundle = bundle
         self._input = bundle.layout.sound
-        self._session = open_session(bundle.graph(AUDIO), threads)
+        path = bundle.graph(AUDIO)
+        self._session = open_session(path, threads, bundle.providers)
+        check_nodes(self._session, path, ("samples",), ("audio_features",))
 
     def encode(self, window: AudioWindow) -> Embeddings:
         """The loudest stretch that the model can hear, as Embeddings [tokens, hidden] float32, a new array.

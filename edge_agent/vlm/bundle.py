@@ -9,6 +9,7 @@ from typing import Any
 from edge_agent.errors import ModelError
 from edge_agent.vlm.layout import Layout
 from edge_agent.vlm.manifest import VERIFY, Calibration, Manifest, file_problems, read_json, read_manifest
+from edge_agent.vlm.providers import CPU, providers
 from edge_agent.vlm.pulled import GRAPHS, find_graph, is_pulled, pulled_manifest
 from edge_agent.vlm.session import check_memory
 
@@ -27,7 +28,7 @@ class Bundle:
 
     `context` is the largest number of tokens, picture and answer included; `layout` says where each of them stands.
     `graphs` are the files of the graphs by their plain names; `splitting` whether pictures are cut into tiles, None: as
-    the bundle says.
+    the bundle says; `providers` are the execution providers that run them.
     """
 
     path: Path
@@ -36,18 +37,27 @@ class Bundle:
     layout: Layout
     graphs: dict[str, Path]
     splitting: bool | None = None
+    providers: tuple[str, ...] = (CPU,)
 
     @classmethod
     def open(
-        cls, path: Path, *, verify: bool = True, variant: str | None = None, splitting: bool | None = None
+        cls,
+        path: Path,
+        *,
+        verify: bool = True,
+        variant: str | None = None,
+        splitting: bool | None = None,
+        provider: str = "cpu",
     ) -> Bundle:
         """Checks manifest, sizes and (unless `verify` is False) the sha256 of each file, and that it fits in memory.
 
         A folder without a manifest is taken as a model hub gives it away, in the precision `variant` ("" is float32,
-        None the first there is). Raises ModelError naming the first file that is missing, cut short or changed.
+        None the first there is). `provider` is one of vlm.providers. Raises ModelError naming the first file that is
+        missing, cut short or changed.
         """
+        chosen = providers(provider)
         if not (path / "manifest.json").is_file() and is_pulled(path):
-            return cls._open_pulled(path, variant, splitting)
+            return cls._open_pulled(path, variant, splitting, chosen)
         manifest = read_manifest(path)
         if verify:
             problems = file_problems(path, manifest)
@@ -59,21 +69,28 @@ class Bundle:
             if name not in listed:
                 raise ModelError(f"{path / 'manifest.json'} does not list {name}", VERIFY)
         config = read_json(path / "config.json")
-        layout = Layout.from_config(config, manifest.tokens_per_image, _context(config, path), path / "config.json")
+        layout = Layout.from_config(
+            config,
+            manifest.tokens_per_image,
+            _text_number(config, "max_position_embeddings", path),
+            path / "config.json",
+        )
         if (layout.sound is None) == bool(manifest.audio_encoder_id):
             raise ModelError(f"{path}: audio in config.json and audio_encoder_id in manifest.json go together", VERIFY)
         graphs = {name: path / name for name in (VISION, AUDIO, EMBED, DECODER) if name in listed}
-        return cls(path, manifest, config, layout, graphs, splitting)
+        return cls(path, manifest, config, layout, graphs, splitting, chosen)
 
     @classmethod
-    def _open_pulled(cls, path: Path, variant: str | None, splitting: bool | None) -> Bundle:
+    def _open_pulled(cls, path: Path, variant: str | None, splitting: bool | None, chosen: tuple[str, ...]) -> Bundle:
         graphs = {name: find_graph(path, name, variant) for name in GRAPHS}
         manifest = pulled_manifest(path, graphs)
         check_memory(manifest.name, manifest.size_bytes, PULLED_OVERHEAD)
         config = read_json(path / "config.json")
         tokens = manifest.tokens_per_image
-        layout = Layout(tokens, tokens, tokens, max(1, _context(config, path) // tokens), None, None)
-        return cls(path, manifest, config, layout, graphs, splitting)
+        layout = Layout(
+            tokens, tokens, tokens, max(1, _text_number(config, "max_position_embeddings", path) // tokens), None, None
+        )
+        return cls(path, manifest, config, layout, graphs, splitting, chosen)
 
     @property
     def has_vision(self) -> bool:
@@ -116,7 +133,12 @@ class Bundle:
 
     @property
     def context(self) -> int:
-        return _context(self.config, self.path)
+        return _text_number(self.config, "max_position_embeddings", self.path)
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding table. Raises ModelError where config.json does not say."""
+        return _text_number(self.config, "vocab_size", self.path)
 
     @property
     def stops_loops(self) -> bool:
@@ -134,8 +156,8 @@ class Bundle:
         return self.layout.max_images
 
 
-def _context(config: dict[str, Any], path: Path) -> int:
+def _text_number(config: dict[str, Any], key: str, path: Path) -> int:
     try:
-        return int(config["text_config"]["max_position_embeddings"])
+        return int(config["text_config"][key])
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path / 'config.json'} lacks text_config.max_position_embeddings", VERIFY) from error
+        raise ModelError(f"{path / 'config.json'} lacks text_config.{key}", VERIFY) from error

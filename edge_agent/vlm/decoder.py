@@ -13,7 +13,7 @@ from edge_agent.errors import ModelError
 from edge_agent.types import F32
 from edge_agent.vlm.bundle import DECODER, EMBED, Bundle
 from edge_agent.vlm.manifest import VERIFY
-from edge_agent.vlm.session import Node, Value, bound_run, dtype_of, open_session, run, values_of
+from edge_agent.vlm.session import Node, Value, bound_run, check_nodes, dtype_of, open_session, run, values_of
 
 I64 = NDArray[np.int64]
 _PAST = re.compile(r"past_key_values\.(\d+)\.(key|value)")
@@ -34,15 +34,30 @@ class Decoder:
     """The two text graphs of a bundle. Holds no state of a question: that is KeyValueCache."""
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        self._embed = open_session(bundle.graph(EMBED), threads)
-        self._decode = open_session(bundle.graph(DECODER), threads)
+        self._embed = open_session(bundle.graph(EMBED), threads, bundle.providers)
+        self._decode = open_session(bundle.graph(DECODER), threads, bundle.providers)
         self._inputs = {node.name: node for node in self._decode.get_inputs()}
         self._past = [node for node in self._decode.get_inputs() if _PAST.fullmatch(node.name)]
         self._outputs = ["logits", *(node.name.replace("past_key_values", "present") for node in self._past)]
-        given = {node.name: node for node in self._decode.get_outputs()}
-        if not self._past or not given.keys() >= set(self._outputs) or "inputs_embeds" not in self._inputs:
-            raise ModelError(f"{bundle.graph(DECODER)} has not the inputs and outputs of a decoder", VERIFY)
+        check_nodes(self._embed, bundle.graph(EMBED), ("input_ids",), ("inputs_embeds",))
+        nodes = check_nodes(self._decode, bundle.graph(DECODER), ("inputs_embeds", "attention_mask"), self._outputs)
+        if not self._past:
+            raise ModelError(f"{bundle.graph(DECODER)} has no past_key_values: it is no merged decoder", VERIFY)
+        self._check_sizes(bundle, nodes["logits"])
         self._float = dtype_of(self._inputs["inputs_embeds"])
+
+    def _check_sizes(self, bundle: Bundle, logits: Node) -> None:
+        """Raises ModelError where embedding table, decoder and config.json are of different models."""
+        size, width = bundle.vocab_size, bundle.hidden_size
+        if isinstance(logits.shape[-1], int) and logits.shape[-1] != size:
+            words = f"{bundle.graph(DECODER)} gives {logits.shape[-1]} logits, config.json has a vocabulary of {size}"
+            raise ModelError(words, VERIFY)
+        try:
+            found = self.embed([size - 1]).shape[1]
+        except ModelError as error:
+            raise ModelError(f"{bundle.graph(EMBED)} has fewer than the {size} rows of config.json", VERIFY) from error
+        if found != width:
+            raise ModelError(f"{bundle.graph(EMBED)} is {found} wide, the model {width}", VERIFY)
 
     def embed(self, ids: list[int]) -> F32:
         """Token ids to [t, hidden] float32."""

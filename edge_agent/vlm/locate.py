@@ -77,15 +77,20 @@ def find_bundle(name_or_path: str | Path) -> Path:
     raise ModelError(f"there is no model bundle {str(name_or_path)!r}", hint)
 
 
-def open_bundle(name_or_path: str | Path, *, verify: bool = True) -> Bundle:
+def open_bundle(
+    name_or_path: str | Path, *, verify: bool = True, splitting: bool | None = None, provider: str = "cpu"
+) -> Bundle:
     """The bundle of that name or path. `NAME@int8` opens a pulled one in that precision (fp32, fp16, q4, ...).
+    `splitting` and `provider` as in Bundle.open.
 
     Raises ModelError.
     """
-    name, at, variant = str(name_or_path).rpartition("@")
+    name, at, precision = str(name_or_path).rpartition("@")
+    variant = None
     if at and not _is_bundle(Path(name_or_path)):
-        return Bundle.open(find_bundle(name), verify=verify, variant="" if variant == "fp32" else variant)
-    return Bundle.open(find_bundle(name_or_path), verify=verify)
+        name_or_path, variant = name, "" if precision == "fp32" else precision
+    path = find_bundle(name_or_path)
+    return Bundle.open(path, verify=verify, variant=variant, splitting=splitting, provider=provider)
 
 
 def list_bundles() -> list[BundleInfo]:

@@ -16,6 +16,7 @@ from edge_agent.types import U8
 
 _LOBES = 3.0
 _BITS = 22
+_BLOCK = 64
 
 
 def resize(picture: U8, height: int, width: int) -> U8:
@@ -31,12 +32,14 @@ def resize(picture: U8, height: int, width: int) -> U8:
 def _filtered(picture: U8, size: int) -> U8:
     """[N, M, C] to [size, M, C]: each new row is a weighted sum of a few old ones."""
     firsts, weights = _weights(int(picture.shape[0]), size)
-    total = np.full((size, *picture.shape[1:]), 1 << (_BITS - 1), dtype=np.int32)
-    last = picture.shape[0] - 1
-    for tap in range(weights.shape[1]):  # a handful: six where the picture grows
-        rows = picture[np.minimum(firsts + tap, last)].astype(np.int32)
-        total += rows * weights[:, tap, None, None]
-    made: U8 = np.clip(total >> _BITS, 0, 255).astype(np.uint8)
+    made = np.empty((size, *picture.shape[1:]), dtype=np.uint8)
+    for first in range(0, picture.shape[1], _BLOCK):  # in parts that stay in the cache, however large the picture is
+        part = np.ascontiguousarray(picture[:, first : first + _BLOCK])
+        total = np.full((size, *part.shape[1:]), 1 << (_BITS - 1), dtype=np.int32)
+        for tap in range(weights.shape[1]):  # a handful: six where the picture grows
+            rows = part[np.minimum(firsts + tap, len(part) - 1)]
+            total += rows * weights[:, tap, None, None]
+        made[:, first : first + _BLOCK] = np.clip(total >> _BITS, 0, 255)
     return made
 
 

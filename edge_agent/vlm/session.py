@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import ModelError
 from edge_agent.vlm.manifest import VERIFY
+from edge_agent.vlm.providers import CPU, options_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def check_memory(name: str, size_bytes: int, overhead: float) -> None:
         )
 
 
-def open_session(path: Path, threads: int, providers: tuple[str, ...] = ("CPUExecutionProvider",)) -> Session:
+def open_session(path: Path, threads: int, providers: tuple[str, ...] = (CPU,)) -> Session:
     """Opens one graph on `threads` threads. Raises ModelError if onnxruntime or the file is missing or unfit.
 
     No memory arena (it only ever grows with new shapes), no spinning (a waiting thread must not burn a small board's
@@ -100,8 +101,12 @@ def open_session(path: Path, threads: int, providers: tuple[str, ...] = ("CPUExe
     if not path.is_file():
         raise ModelError(f"{path} is missing", VERIFY)
     try:
-        session: Session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        wanted = [(name, options_of(name, threads)) for name in providers]
+        session: Session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     except Exception as error:
+        if "opset" in str(error).lower() or "IR version" in str(error):
+            words = f"{path} was made for a newer ONNX Runtime than {onnxruntime.__version__}"
+            raise ModelError(f"{words} ({str(error)[:200]})", "pip install --upgrade onnxruntime") from error
         raise ModelError(f"{path} cannot be loaded ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:

@@ -25,7 +25,7 @@ class VisionEncoder:
         self._bundle = bundle
         self._preparing = preparation_of(bundle)
         path = bundle.graph(VISION)
-        self._session = open_session(path, threads)
+        self._session = open_session(path, threads, bundle.providers)
         nodes = check_nodes(self._session, path, ("pixel_values", "pixel_attention_mask"), ("image_features",))
         self._float = dtype_of(nodes["pixel_values"])
 
