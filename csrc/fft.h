@@ -77,13 +77,15 @@ inline void fft_8(Complex<V>* z) {
 // Windows a frame and does the first pass down the columns: FFTs of `radix` rows each, in digit-reversed order.
 template <class V, std::size_t radix>
 inline void first_pass(const SoundPlan& plan, const float* samples, float* work) {
+    const float* weights = plan.weights;  // local copies: the compiler would read them again after every store
+    const std::uint32_t* order = plan.row_order;
     const std::size_t blocks = plan.rows / radix;
     for (std::size_t block = 0; block < blocks; ++block) {
         Complex<V> z[radix];
         for (std::size_t i = 0; i < radix; ++i) {
-            const std::size_t at = (plan.row_order[block] + i * blocks) * 2 * kLanes;
-            const auto low = V::mul(V::load(samples + at), V::load(plan.weights + at));
-            const auto high = V::mul(V::load(samples + at + kLanes), V::load(plan.weights + at + kLanes));
+            const std::size_t at = (order[block] + i * blocks) * 2 * kLanes;
+            const auto low = V::mul(V::load(samples + at), V::load(weights + at));
+            const auto high = V::mul(V::load(samples + at + kLanes), V::load(weights + at + kLanes));
             z[i] = {V::evens(low, high), V::odds(low, high)};
         }
         if constexpr (radix == 8) {
@@ -104,14 +106,15 @@ inline void first_pass(const SoundPlan& plan, const float* samples, float* work)
 // The other passes down the columns: FFTs of `done` rows become FFTs of 4 `done` rows.
 template <class V>
 inline void later_passes(const SoundPlan& plan, float* work) {
+    const std::size_t rows = plan.rows;
     const float* angles = plan.row_angles;
-    for (std::size_t done = plan.first_radix; done < plan.rows; done *= 4) {
+    for (std::size_t done = plan.first_radix; done < rows; done *= 4) {
         const std::size_t apart = done * 2 * kLanes;
         for (std::size_t k = 0; k < done; ++k, angles += 6) {
             const auto once = Complex<V>::broadcast(angles);
             const auto twice = Complex<V>::broadcast(angles + 2);
             const auto thrice = Complex<V>::broadcast(angles + 4);
-            for (std::size_t row = k; row < plan.rows; row += 4 * done) {
+            for (std::size_t row = k; row < rows; row += 4 * done) {
                 float* at = work + row * 2 * kLanes;
                 auto a = Complex<V>::load(at);
                 auto b = Complex<V>::load(at + apart).turned(once);
@@ -131,8 +134,9 @@ inline void later_passes(const SoundPlan& plan, float* work) {
 // the lanes that have no row store what the next vector overwrites.
 template <class V>
 inline void across_columns(const SoundPlan& plan, const float* work, float* re, float* im) {
+    const std::size_t rows = plan.rows;
     const float* angles = plan.column_angles;
-    for (std::size_t row = 0; row < plan.rows; row += kLanes) {
+    for (std::size_t row = 0; row < rows; row += kLanes) {
         typename V::Reg column_re[kLanes];  // one column each, one row a lane
         typename V::Reg column_im[kLanes];
         V::columns(work + row * 2 * kLanes, column_re);
@@ -144,8 +148,8 @@ inline void across_columns(const SoundPlan& plan, const float* work, float* re, 
         }
         fft_8<V>(z);
         for (std::size_t q = 0; q < kLanes; ++q) {
-            V::store(re + row + q * plan.rows, z[q].re);
-            V::store(im + row + q * plan.rows, z[q].im);
+            V::store(re + row + q * rows, z[q].re);
+            V::store(im + row + q * rows, z[q].im);
         }
     }
 }

@@ -50,7 +50,7 @@ SoundStream::SoundStream(const KernelTable& kernels, std::size_t window, std::si
     work_.resize(plan_.work_floats() + 2 * plan_.spectrum_floats() + kAlignment / sizeof(float));
     previous_.resize(window / 2 + kLanes);
     // Little enough to stay in the cache, enough that moving what is left to the front is rare.
-    buffer_.resize(1 + 2 * window + 2048);
+    buffer_.resize(2 * window + 2048);
 }
 
 void SoundStream::make_tables() {
@@ -172,10 +172,9 @@ void SoundStream::feed_locked(const Sample* samples, std::size_t count, SoundRow
 // Moves what the next frame needs to the front where the buffer is full; returns how many samples fit in.
 std::size_t SoundStream::make_room() {
     if (end_ == buffer_.size()) {
-        const std::size_t kept = end_ - start_ + 1;
-        std::memmove(buffer_.data(), buffer_.data() + start_ - 1, kept * sizeof(float));
-        start_ = 1;
-        end_ = kept;
+        end_ -= start_;
+        std::memmove(buffer_.data(), buffer_.data() + start_, end_ * sizeof(float));
+        start_ = 0;
     }
     return buffer_.size() - end_;
 }
@@ -221,8 +220,8 @@ void SoundStream::finish(const SoundSums* sums, std::size_t count, SoundRows* ro
 void SoundStream::reset() {
     const std::lock_guard<std::mutex> lock(mutex_);
     has_previous_ = false;
-    start_ = 1;
-    end_ = 1;
+    start_ = 0;
+    end_ = 0;
     skip_ = 0;
 }
 

@@ -97,8 +97,8 @@ class SoundStream {
     std::vector<float> previous_;  // magnitudes of the last frame
     bool has_previous_ = false;
     std::vector<float> buffer_;  // the samples from the start of the next frame on are [start_, end_)
-    std::size_t start_ = 1;      // the kernels read the sample before a frame
-    std::size_t end_ = 1;
+    std::size_t start_ = 0;
+    std::size_t end_ = 0;
     std::size_t skip_ = 0;  // samples to pass over before the next frame starts, where hop > window
 };
 

@@ -16,7 +16,6 @@ namespace {
 
 struct Avx2 {
     using Reg = __m256;
-    using Count = __m256i;
     static Reg load(const float* at) { return _mm256_loadu_ps(at); }
     static void store(float* at, Reg x) { _mm256_storeu_ps(at, x); }
     static Reg broadcast(const float* at) { return _mm256_broadcast_ss(at); }
@@ -73,22 +72,35 @@ struct Avx2 {
         return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
     }
 
-    static Count none() { return _mm256_setzero_si256(); }
-    static Count bits_at(const float* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
-    static Count crossings(Count count, const float* at) {
-        const Count differ = _mm256_xor_si256(bits_at(at), bits_at(at - 1));
-        return _mm256_add_epi32(count, _mm256_srli_epi32(differ, 31));
+    // A bit for each of 32 samples: 1 below zero, of which there is no -0.0.
+    static std::uint32_t signs(const float* at) {
+        const __m256i first = _mm256_packs_epi32(bits_at(at), bits_at(at + kLanes));
+        const __m256i second = _mm256_packs_epi32(bits_at(at + 2 * kLanes), bits_at(at + 3 * kLanes));
+        const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // packing keeps to its half of a register
+        const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
+        return static_cast<std::uint32_t>(_mm256_movemask_epi8(bytes));
     }
+    static std::int32_t crossings(const float* samples, std::size_t window) {
+        std::int32_t count = 0;
+        std::uint32_t before = samples[0] < 0.0F ? 1 : 0;
+        for (std::size_t n = 0; n < window; n += 4 * kLanes) {
+            const std::uint32_t now = signs(samples + n);
+            count += __builtin_popcount(now ^ (now << 1 | before));
+            before = now >> 31;
+        }
+        return count;
+    }
+
+    static __m256i bits_at(const float* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
     // Without its sign, a float has the order of its bits; NaN comes last.
-    static Count unusable(Count marks, const float* at) {
-        const Count magnitude = _mm256_and_si256(bits_at(at), _mm256_set1_epi32(0x7fffffff));
-        const Count limit = _mm256_castps_si256(_mm256_set1_ps(kMaxSample));
-        return _mm256_or_si256(marks, _mm256_cmpgt_epi32(magnitude, limit));
+    using Largest = __m256i;
+    static Largest nothing() { return _mm256_setzero_si256(); }
+    static Largest larger(Largest largest, const float* at) {
+        return _mm256_max_epi32(largest, _mm256_and_si256(bits_at(at), _mm256_set1_epi32(0x7fffffff)));
     }
-    static std::int32_t total(Count count) {
-        const __m128i fours = _mm_add_epi32(_mm256_castsi256_si128(count), _mm256_extracti128_si256(count, 1));
-        const __m128i twos = _mm_add_epi32(fours, _mm_shuffle_epi32(fours, _MM_SHUFFLE(1, 0, 3, 2)));
-        return _mm_cvtsi128_si32(_mm_add_epi32(twos, _mm_shuffle_epi32(twos, _MM_SHUFFLE(2, 3, 0, 1))));
+    static bool above(Largest largest, float limit) {
+        const __m256i larger = _mm256_cmpgt_epi32(largest, _mm256_castps_si256(_mm256_set1_ps(limit)));
+        return _mm256_movemask_epi8(larger) != 0;
     }
 };
 

@@ -44,9 +44,9 @@ struct SoundSums {
 };
 
 struct SoundKernels {
-    // `count` STFT frames, the f-th starting at samples + f * hop; `sums` is [count]. samples[-1] must be readable, and
-    // no sample -0.0. `previous` [N/2 + 8] holds the magnitudes of the frame before and receives those of the last one.
-    // `work` is 64-byte aligned, plan.work_floats() + 2 plan.spectrum_floats(), and once set to zero.
+    // `count` STFT frames, the f-th starting at samples + f * hop; `sums` is [count]. No sample is -0.0. `previous`
+    // [N/2 + 8] holds the magnitudes of the frame before and receives those of the last one. `work` is 64-byte aligned,
+    // plan.work_floats() + 2 plan.spectrum_floats(), and once set to zero.
     void (*frames)(const SoundPlan& plan, const float* samples, std::size_t hop, std::size_t count, float* work,
                    float* previous, SoundSums* sums);
 

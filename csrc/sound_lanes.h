@@ -1,32 +1,38 @@
 // The spectral sums of STFT frames, eight bins a vector, and the intake of samples, for any vector type; see fft.h.
 //
 // Beyond what fft.h asks, V has: max, sqrt, reversed (lane 7 first), first (the others 0), sum ((0+4)+(2+6)) +
-// ((1+5)+(3+7)), log_parts, from_int16 (eight of them, as floats); and Count, eight int32 lanes, with none, crossings
-// (adds those between each of eight samples and the one before it), unusable (adds a mark for each sample that is),
-// total. All sums run in the same order whatever V is.
+// ((1+5)+(3+7)), log_parts, from_int16 (eight of them, as floats); crossings (of a frame); and Largest, eight
+// int32 lanes, with nothing, larger (of what there is and the bits of eight samples without their sign), above. All
+// sums run in the same order whatever V is.
 #pragma once
 
 #include "fft.h"
 
 namespace edge_agent {
 
-// Base-2 logarithm of a positive normal number: x = m 2^e with m in [2/3, 4/3), t = m - 1, and a polynomial for
-// log2(1 + t) / t whose absolute error times t is below 2.1e-6 (minimax, found by reweighted least squares).
-template <class V>
-inline typename V::Reg log2_lanes(typename V::Reg x) {
-    typename V::Reg mantissa;
-    typename V::Reg exponent;
-    V::log_parts(x, &mantissa, &exponent);
-    const auto t = V::sub(mantissa, V::set(1.0F));
-    const auto t2 = V::mul(t, t);
-    auto odd = V::add(V::mul(t2, V::set(0.332885206F)), V::set(0.478408098F));
-    auto even = V::add(V::mul(t2, V::set(-0.291010976F)), V::set(-0.356659591F));
-    odd = V::add(V::mul(t2, odd), V::set(1.44272804F));
-    even = V::add(V::mul(t2, even), V::set(-0.721440911F));
-    return V::add(exponent, V::add(V::mul(t, odd), V::mul(t2, even)));
+// Vectors that a loop works on step by step: one alone would mostly wait for its own results.
+constexpr std::size_t kAbreast = 2;
+
+// Base-2 logarithms of positive normal numbers: x = m 2^e with m in [2/3, 4/3), t = m - 1, and a polynomial for
+// log2(1 + t) / t whose error times t is below 1.6e-5 (minimax, found by reweighted least squares).
+template <class V, std::size_t count>
+inline void log2_lanes(const typename V::Reg* x, typename V::Reg* log) {
+    typename V::Reg t[count];
+    typename V::Reg exponent[count];
+    for (std::size_t i = 0; i < count; ++i) {
+        V::log_parts(x[i], &t[i], &exponent[i]);
+        t[i] = V::sub(t[i], V::set(1.0F));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto t2 = V::mul(t[i], t[i]);
+        const auto low = V::add(V::mul(t[i], V::set(-0.71988672F)), V::set(1.44274461F));
+        auto high = V::add(V::mul(t[i], V::set(-0.401746929F)), V::set(0.477656275F));
+        high = V::add(V::mul(t2, V::set(0.338782579F)), high);
+        log[i] = V::add(V::mul(t[i], V::add(V::mul(t2, high), low)), exponent[i]);
+    }
 }
 
-// Sums over the bins of a frame, bin k in lane k mod 8.
+// Sums over the bins of a frame, each in eight partial sums.
 template <class V>
 struct BinSums {
     using Reg = typename V::Reg;
@@ -36,26 +42,34 @@ struct BinSums {
     Reg floored_log = V::set(0.0F);
     Reg flux = V::set(0.0F);
 
-    // Sums of some dozens of bins, added up in turn, lose less than one long sum.
+    // Takes in `count` times eight bins, whose magnitudes in the frame before are at `previous`, which receives these.
+    template <std::size_t count>
+    void add_powers(const float* powers, float* previous) {
+        Reg p[count];
+        Reg q[count];
+        Reg log_q[count];
+        for (std::size_t i = 0; i < count; ++i) {
+            p[i] = V::load(powers + i * kLanes);
+            q[i] = V::max(p[i], V::set(kPowerFloor));
+        }
+        log2_lanes<V, count>(q, log_q);
+        for (std::size_t i = 0; i < count; ++i) {
+            power = V::add(power, p[i]);
+            floored = V::add(floored, q[i]);
+            log_floored = V::add(log_floored, log_q[i]);
+            floored_log = V::add(floored_log, V::mul(q[i], log_q[i]));
+            const Reg magnitude = V::sqrt(p[i]);
+            flux = V::add(flux, V::max(V::sub(magnitude, V::load(previous + i * kLanes)), V::set(0.0F)));
+            V::store(previous + i * kLanes, magnitude);
+        }
+    }
+
     void add(const BinSums& o) {
         power = V::add(power, o.power);
         floored = V::add(floored, o.floored);
         log_floored = V::add(log_floored, o.log_floored);
         floored_log = V::add(floored_log, o.floored_log);
         flux = V::add(flux, o.flux);
-    }
-
-    // The sums over eight bins, whose magnitudes in the frame before are at `previous`, which receives these.
-    static BinSums of(const Complex<V>& bins, float* previous) {
-        BinSums sums;
-        sums.power = V::add(V::mul(bins.re, bins.re), V::mul(bins.im, bins.im));
-        sums.floored = V::max(sums.power, V::set(kPowerFloor));
-        sums.log_floored = log2_lanes<V>(sums.floored);
-        sums.floored_log = V::mul(sums.floored, sums.log_floored);
-        const Reg magnitude = V::sqrt(sums.power);
-        sums.flux = V::max(V::sub(magnitude, V::load(previous)), V::set(0.0F));
-        V::store(previous, magnitude);
-        return sums;
     }
 
     BinSums first() const {
@@ -71,46 +85,49 @@ struct BinSums {
     }
 };
 
-// Splits the half-size complex FFT Z into the bins X of the real one and sums over them. With H = N/2, W = exp(-2 pi i
-// / N): X[k] = e + t and X[H-k] = conj(e - t), where 2 e = Z[k] + conj Z[H-k] and 2 t = -i W^k (Z[k] - conj Z[H-k]);
-// the missing 1/2 is in the weights. `previous` holds bins 0 to H/2 - 1, then H down to H/2 + 1 in blocks of eight that
-// take turns with them, then H/2; which bin is where matters to nobody else.
+// Splits the half-size complex FFT Z into the powers of the bins X of the real one. With H = N/2, W = exp(-2 pi i / N):
+// X[k] = e + t and X[H-k] = conj(e - t), where 2 e = Z[k] + conj Z[H-k] and 2 t = -i W^k (Z[k] - conj Z[H-k]); the
+// missing 1/2 is in the weights. `powers` [H + 8] receives bins 0 to H/2 - 1 in blocks of eight, each followed by the
+// block of its mirror images H to H/2 + 1, then bin H/2 eight times.
 template <class V>
-inline void sum_bins(const SoundPlan& plan, const float* re, const float* im, float* previous, SoundSums* sums) {
-    constexpr std::size_t blocks_at_once = 32;
+inline void split_powers(const SoundPlan& plan, const float* re, const float* im, float* powers) {
     const std::size_t half = plan.window / 2;
     const float* angles = plan.split_angles;
+    const auto store_power = [](float* at, const Complex<V>& x) {
+        V::store(at, V::add(V::mul(x.re, x.re), V::mul(x.im, x.im)));
+    };
+    for (std::size_t k = 0; k < half / 2; k += kLanes, angles += 2 * kLanes) {
+        const Complex<V> a{V::load(re + k), V::load(im + k)};
+        const Complex<V> b{V::reversed(V::load(re + half - k - 7)), V::reversed(V::load(im + half - k - 7))};
+        const Complex<V> e{V::add(a.re, b.re), V::sub(a.im, b.im)};
+        const Complex<V> o{V::add(a.im, b.im), V::sub(b.re, a.re)};  // -i (Z[k] - conj Z[H-k])
+        const auto t = o.turned(Complex<V>::load(angles));
+        store_power(powers + 2 * k, e + t);
+        store_power(powers + 2 * k + kLanes, e - t);
+    }
+    const auto two = V::set(2.0F);
+    store_power(powers + half, {V::mul(two, V::broadcast(re + half / 2)), V::mul(two, V::broadcast(im + half / 2))});
+}
+
+// Sums over the bins of a frame, whose powers split_powers has stored.
+template <class V>
+inline void sum_bins(const SoundPlan& plan, const float* powers, float* previous, SoundSums* sums) {
+    constexpr std::size_t kAtOnce = 64 * kLanes;  // sums of so many bins, added up in turn, lose less than one long sum
+    const std::size_t half = plan.window / 2;
     BinSums<V> total;
-    for (std::size_t k = 0; k < half / 2;) {
+    for (std::size_t start = 0; start < half; start += kAtOnce) {
         BinSums<V> part;
-        const std::size_t end = half / 2 - k < blocks_at_once * kLanes ? half / 2 : k + blocks_at_once * kLanes;
-        for (; k < end; k += kLanes, angles += 2 * kLanes, previous += 2 * kLanes) {
-            const Complex<V> a{V::load(re + k), V::load(im + k)};
-            const Complex<V> b{V::reversed(V::load(re + half - k - 7)), V::reversed(V::load(im + half - k - 7))};
-            const Complex<V> e{V::add(a.re, b.re), V::sub(a.im, b.im)};
-            const Complex<V> o{V::add(a.im, b.im), V::sub(b.re, a.re)};  // -i (Z[k] - conj Z[H-k])
-            const auto t = o.turned(Complex<V>::load(angles));
-            part.add(BinSums<V>::of(e + t, previous));
-            part.add(BinSums<V>::of(e - t, previous + kLanes));
+        const std::size_t end = half - start < kAtOnce ? half : start + kAtOnce;
+        for (std::size_t bin = start; bin < end; bin += kAbreast * kLanes) {
+            part.template add_powers<kAbreast>(powers + bin, previous + bin);
         }
         total.add(part);
     }
-    const auto two = V::set(2.0F);
-    const Complex<V> middle{V::mul(two, V::broadcast(re + half / 2)), V::mul(two, V::broadcast(im + half / 2))};
-    total.add(BinSums<V>::of(middle, previous).first());
+    BinSums<V> middle;
+    middle.template add_powers<1>(powers + half, previous + half);
+    total.add(middle.first());
     total.store(sums);
-    sums->edge_power = 8.0F * (re[0] * re[0] + im[0] * im[0]);
-}
-
-// Neighbours within the frame of which one is below zero and the other is not; reads samples[-1].
-template <class V>
-inline std::int32_t count_crossings(const float* samples, std::size_t window) {
-    auto count = V::none();
-    for (std::size_t n = 0; n < window; n += kLanes) {
-        count = V::crossings(count, samples + n);
-    }
-    const bool before_the_frame = (samples[-1] < 0.0F) != (samples[0] < 0.0F);
-    return V::total(count) - (before_the_frame ? 1 : 0);
+    sums->edge_power = powers[0] + powers[kLanes];
 }
 
 // SoundKernels::frames.
@@ -121,49 +138,57 @@ inline void sound_frames(const SoundPlan& plan, const float* samples, std::size_
     float* im = re + plan.spectrum_floats();
     for (std::size_t frame = 0; frame < count; ++frame, samples += hop) {
         fft_frame<V>(plan, samples, work, re, im);
-        sum_bins<V>(plan, re, im, previous, sums + frame);
-        sums[frame].crossings = count_crossings<V>(samples, plan.window);
+        split_powers<V>(plan, re, im, work);
+        sum_bins<V>(plan, work, previous, sums + frame);
+        sums[frame].crossings = V::crossings(samples, plan.window);
+    }
+}
+
+// Calls `each_vector(at)` for every eight of `count` samples, four times a turn, and `each_sample(at)` for the rest.
+template <class Vector, class Single>
+inline void for_samples(std::size_t count, Vector each_vector, Single each_sample) {
+    std::size_t at = 0;
+    for (; at + 4 * kLanes <= count; at += 4 * kLanes) {
+        for (std::size_t i = 0; i < 4; ++i) {
+            each_vector(at + i * kLanes);
+        }
+    }
+    for (; at + kLanes <= count; at += kLanes) {
+        each_vector(at);
+    }
+    for (; at < count; ++at) {
+        each_sample(at);
     }
 }
 
 // SoundKernels::usable.
 template <class V>
 inline bool samples_usable(const float* samples, std::size_t count) {
-    auto marks = V::none();
-    std::size_t n = 0;
-    for (; n + kLanes <= count; n += kLanes) {
-        marks = V::unusable(marks, samples + n);
-    }
-    bool usable = V::total(marks) == 0;
-    for (; n < count; ++n) {
-        usable = usable && samples[n] >= -kMaxSample && samples[n] <= kMaxSample;  // false for NaN
-    }
-    return usable;
+    auto largest = V::nothing();
+    bool usable = true;
+    for_samples(
+        count, [&](std::size_t at) { largest = V::larger(largest, samples + at); },
+        [&](std::size_t at) {  // no comparison holds for NaN
+            usable = usable && samples[at] >= -kMaxSample && samples[at] <= kMaxSample;
+        });
+    return usable && !V::above(largest, kMaxSample);
 }
 
 // SoundKernels::take_float.
 template <class V>
 inline void take_float(const float* samples, std::size_t count, float* to) {
-    std::size_t n = 0;
-    for (; n + kLanes <= count; n += kLanes) {
-        V::store(to + n, V::add(V::load(samples + n), V::set(0.0F)));
-    }
-    for (; n < count; ++n) {
-        to[n] = samples[n] + 0.0F;
-    }
+    for_samples(
+        count, [=](std::size_t at) { V::store(to + at, V::add(V::load(samples + at), V::set(0.0F))); },
+        [=](std::size_t at) { to[at] = samples[at] + 0.0F; });
 }
 
 // SoundKernels::take_int16.
 template <class V>
 inline void take_int16(const std::int16_t* samples, std::size_t count, float* to) {
     constexpr float scale = 1.0F / 32768.0F;
-    std::size_t n = 0;
-    for (; n + kLanes <= count; n += kLanes) {
-        V::store(to + n, V::mul(V::from_int16(samples + n), V::set(scale)));
-    }
-    for (; n < count; ++n) {
-        to[n] = static_cast<float>(samples[n]) * scale;
-    }
+    for_samples(
+        count, [=](std::size_t at) { V::store(to + at, V::mul(V::from_int16(samples + at), V::set(scale))); },
+        [=](std::size_t at) { to[at] = static_cast<float>(samples[at]) * scale; });
 }
 
 template <class V>

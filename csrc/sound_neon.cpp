@@ -17,10 +17,6 @@ struct Neon {
         float32x4_t low;
         float32x4_t high;
     };
-    struct Count {
-        uint32x4_t low;
-        uint32x4_t high;
-    };
     static Reg load(const float* at) { return {vld1q_f32(at), vld1q_f32(at + 4)}; }
     static void store(float* at, Reg x) {
         vst1q_f32(at, x.low);
@@ -84,18 +80,33 @@ struct Neon {
         return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(samples))), vcvtq_f32_s32(vmovl_high_s16(samples))};
     }
 
-    static Count none() { return {vdupq_n_u32(0), vdupq_n_u32(0)}; }
     static uint32x4_t bits_at(const float* at) { return vreinterpretq_u32_f32(vld1q_f32(at)); }
-    static Count crossings(Count count, const float* at) {
-        return {vsraq_n_u32(count.low, veorq_u32(bits_at(at), bits_at(at - 1)), 31),
-                vsraq_n_u32(count.high, veorq_u32(bits_at(at + 4), bits_at(at + 3)), 31)};
+    static std::int32_t crossings(const float* samples, std::size_t window) {
+        uint32x4_t count = vdupq_n_u32(0);
+        uint32x4_t before = vreinterpretq_u32_f32(vdupq_n_f32(samples[0]));
+        for (std::size_t n = 0; n < window; n += 4) {  // no sample is -0.0
+            const uint32x4_t now = bits_at(samples + n);
+            count = vsraq_n_u32(count, veorq_u32(now, vextq_u32(before, now, 3)), 31);
+            before = now;
+        }
+        return static_cast<std::int32_t>(vaddvq_u32(count));
     }
-    static uint32x4_t usable_at(const float* at) { return vcaleq_f32(vld1q_f32(at), vdupq_n_f32(kMaxSample)); }
-    static Count unusable(Count marks, const float* at) {  // no comparison holds for NaN
-        return {vornq_u32(marks.low, usable_at(at)), vornq_u32(marks.high, usable_at(at + 4))};
+
+    // Without its sign, a float has the order of its bits; NaN comes last.
+    struct Largest {
+        uint32x4_t low;
+        uint32x4_t high;
+    };
+    static Largest nothing() { return {vdupq_n_u32(0), vdupq_n_u32(0)}; }
+    static Largest larger(Largest largest, const float* at) {
+        const uint32x4_t mask = vdupq_n_u32(0x7fffffff);
+        return {vmaxq_u32(largest.low, vandq_u32(bits_at(at), mask)),
+                vmaxq_u32(largest.high, vandq_u32(bits_at(at + 4), mask))};
     }
-    static std::int32_t total(Count count) {
-        return static_cast<std::int32_t>(vaddvq_u32(vaddq_u32(count.low, count.high)));
+    static bool above(Largest largest, float limit) {
+        const uint32x4_t larger =
+            vcgtq_u32(vmaxq_u32(largest.low, largest.high), vreinterpretq_u32_f32(vdupq_n_f32(limit)));
+        return vmaxvq_u32(larger) != 0;
     }
 };
 

@@ -12,10 +12,6 @@ struct Floats {
     float lane[kLanes];
 };
 
-struct Ints {
-    std::int32_t lane[kLanes];
-};
-
 std::int32_t bits_of(float x) {
     std::int32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
@@ -40,7 +36,6 @@ Floats each(Make make) {
 
 struct Plain {
     using Reg = Floats;
-    using Count = Ints;
     static Reg load(const float* at) {
         return each([=](std::size_t i) { return at[i]; });
     }
@@ -101,25 +96,33 @@ struct Plain {
         return each([=](std::size_t i) { return static_cast<float>(at[i]); });
     }
 
-    static Count none() { return {}; }
-    static Count crossings(Count count, const float* at) {
-        for (std::size_t i = 0; i < kLanes; ++i) {
-            count.lane[i] += (at[i] < 0.0F) != (at[static_cast<std::ptrdiff_t>(i) - 1] < 0.0F) ? 1 : 0;
+    // Neighbours of which one is below zero and the other is not.
+    static std::int32_t crossings(const float* samples, std::size_t window) {
+        std::int32_t count = 0;
+        for (std::size_t n = 1; n < window; ++n) {
+            count += (samples[n - 1] < 0.0F) != (samples[n] < 0.0F) ? 1 : 0;
         }
         return count;
     }
-    static Count unusable(Count marks, const float* at) {
-        for (std::size_t i = 0; i < kLanes; ++i) {  // false for NaN
-            marks.lane[i] |= at[i] >= -kMaxSample && at[i] <= kMaxSample ? 0 : 1;
+
+    // Without its sign, a float has the order of its bits; NaN comes last.
+    struct Largest {
+        std::int32_t lane[kLanes];
+    };
+    static Largest nothing() { return {}; }
+    static Largest larger(Largest largest, const float* at) {
+        for (std::size_t i = 0; i < kLanes; ++i) {
+            const std::int32_t bits = bits_of(at[i]) & 0x7fffffff;
+            largest.lane[i] = bits > largest.lane[i] ? bits : largest.lane[i];
         }
-        return marks;
+        return largest;
     }
-    static std::int32_t total(const Count& count) {
-        std::int32_t sum = 0;
-        for (const std::int32_t lane : count.lane) {
-            sum += lane;
+    static bool above(const Largest& largest, float limit) {
+        bool any = false;
+        for (const std::int32_t bits : largest.lane) {
+            any = any || bits > bits_of(limit);
         }
-        return sum;
+        return any;
     }
 };
 
