@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-POLICY_NAMES = ("msao", "moa-off", "local", "cloud")
+POLICY_NAMES = ("msao", "moa-off", "tmo", "local", "cloud")
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -117,6 +117,12 @@ class PolicySettings:
     image_complexity: float = setting(0.65, "moa-off: a picture above this complexity goes up (theta)", low=0, high=1)
     sound_complexity: float = setting(0.65, "moa-off: a sound above this complexity goes up (theta)", low=0, high=1)
     text_complexity: float = setting(0.70, "moa-off: a question above this complexity goes up (theta)", low=0, high=1)
+    conversation_s: float = setting(
+        30.0, "tmo: most that any five questions of a conversation may take", unit="s", low=0.1, high=86_400
+    )
+    conversation_usd: float = setting(
+        0.05, "tmo: most that any five questions of a conversation may cost", unit="USD", low=0, high=100
+    )
 
 
 @dataclass(frozen=True, slots=True)

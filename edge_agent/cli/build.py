@@ -19,7 +19,7 @@ from edge_agent.errors import ModelError, UsageError
 from edge_agent.features import FeatureExtractor
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts
-from edge_agent.policy import make_policy
+from edge_agent.policy import make_policy, shipped_responses
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, SystemState
@@ -111,6 +111,15 @@ def calibrated(config: Config) -> PolicySettings:
     return replace(config.policy, accept_entropy=calibration.accept_entropy)
 
 
+def warn_if_stale(config: Config) -> None:
+    """Say so where `tmo` starts from a table that was measured with another model than the device's."""
+    if config.policy.name != "tmo":
+        return
+    encoder_id = read_manifest(find_bundle(config.model.edge)).encoder_id
+    if encoder_id not in (measured_with := shipped_responses().measured_with):
+        log.warning("tmo's table is of %s, the device's model is not: tools/measure_tmo.py remakes it", measured_with)
+
+
 def open_model(config: Config) -> BundleModel:
     """The device's model, verified and opened. Raises ModelError."""
     wanted = config.model
@@ -139,6 +148,7 @@ async def open_agent(
 ) -> AsyncIterator[Agent]:
     """A whole agent around an opened model; its engines are closed at the end. `journal` keeps the decision log."""
     clock = clock or SystemClock()
+    warn_if_stale(config)
     cloud = make_cloud(config, clock)
     monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
     ledger = open_ledger(config, clock)

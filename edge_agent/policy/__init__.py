@@ -8,6 +8,8 @@ from edge_agent.policy.baselines import ConstantPolicy
 from edge_agent.policy.guards import GuardedPolicy
 from edge_agent.policy.moa_off import MoaOffPolicy
 from edge_agent.policy.msao import MsaoPolicy
+from edge_agent.policy.tmo_agent import TmoPolicy
+from edge_agent.policy.tmo_responses import shipped_responses
 from edge_agent.types import Route
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "MoaOffPolicy",
     "MsaoPolicy",
     "OffloadPolicy",
+    "TmoPolicy",
     "make_policy",
+    "shipped_responses",
 ]
 
 
@@ -27,4 +31,6 @@ def make_policy(settings: PolicySettings, cloud: CloudSettings) -> GuardedPolicy
         return GuardedPolicy(MsaoPolicy(settings, cloud.codec))
     if settings.name == "moa-off":
         return GuardedPolicy(MoaOffPolicy(settings, cloud.codec))
+    if settings.name == "tmo":
+        return GuardedPolicy(TmoPolicy(settings, shipped_responses(), cloud.codec))
     return GuardedPolicy(ConstantPolicy(Route(settings.name), cloud.codec))

@@ -79,6 +79,16 @@ class Batch:
     latency_left_s: F64
     cost_left_usd: F64
 
+    @classmethod
+    def of(cls, situation: Situation) -> Batch:
+        """One conversation, before the action of its turn."""
+        return cls(
+            np.array([situation.tasks], dtype=np.int64),
+            np.array([situation.actions], dtype=np.int64).reshape(1, -1),
+            np.array([situation.latency_left_s]),
+            np.array([situation.cost_left_usd]),
+        )
+
     def after(self, rows: Ints, actions: Ints, prices: Prices) -> Batch:
         """The conversations `rows`, each once its action is taken and paid for."""
         return Batch(
@@ -104,13 +114,7 @@ class TmoConversation:
         self.gate = LookAhead(prices)
 
     def choose(self, situation: Situation) -> int:
-        batch = Batch(
-            np.array([situation.tasks], dtype=np.int64),
-            np.array([situation.actions], dtype=np.int64).reshape(1, -1),
-            np.array([situation.latency_left_s]),
-            np.array([situation.cost_left_usd]),
-        )
-        return int(np.argmax(self.q(batch, association_score(situation.association))[0]))
+        return int(np.argmax(self.q(Batch.of(situation), association_score(situation.association))[0]))
 
     def q(self, batch: Batch, association: F64 | None = None) -> F64:
         """[M, 9] Q of each action; -inf where the budgets forbid it. Without `association`: that of an average turn."""

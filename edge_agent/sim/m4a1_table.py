@@ -13,10 +13,11 @@ from edge_agent.policy.conversation import ACTION_NAMES, ACTIONS, LOCAL, Budget,
 from edge_agent.sim.m4a1 import Environment, PolicyFor, evaluate
 from edge_agent.sim.m4a1_baselines import Constant, Drawn, Greedy, Oracle, best_constant
 from edge_agent.sim.m4a1_data import Conversations
-from edge_agent.sim.tmo_training import train_tmo
+from edge_agent.sim.tmo_training import Planner, train_tmo
 
 CONVERSATION_POLICIES = (
     "tmo",
+    "planner",
     "greedy",
     "constant",
     *(f"constant-{a}" for a in range(ACTIONS)),
@@ -67,9 +68,10 @@ def policy_maker(name: str, environment: Environment, budget: Budget, seed: int)
     """Makes the policy for a conversation; only the oracle looks at it."""
     if name == "oracle":
         return lambda conversation: Oracle(environment, conversation, budget)
-    if name == "tmo":
+    if name in ("tmo", "planner"):
         trained = train_tmo(environment, seed)
-        return lambda _: trained
+        learned = trained if name == "tmo" else Planner(trained)
+        return lambda _: learned
     if name == "greedy":
         greedy = Greedy(environment)
         return lambda _: greedy

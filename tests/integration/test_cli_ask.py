@@ -114,6 +114,25 @@ def test_auto_keeps_a_sure_draft(ask: Callable[..., dict[str, Any]], cloud: str,
     assert (record["route"], record["bytes_up"]) == ("local", 0)
 
 
+def test_tmo_answers_real_questions_and_names_its_numbers(ask: Callable[..., dict[str, Any]], cloud: str) -> None:
+    record = ask("--policy", "tmo", "--cloud", cloud)
+    check_books(record)
+    assert record["decision"]["policy"] == "tmo"
+    assert record["route"] == record["decision"]["route"]
+    assert record["reason"].startswith("place, turn 1, 30.0 s and 0.0500 USD left: ")
+    assert 0 < record["decision"]["predicted_quality"] < 1
+
+
+def test_tmo_stays_here_where_a_conversation_may_cost_nothing(
+    ask: Callable[..., dict[str, Any]], cloud: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "free.toml"
+    config.write_text("[policy]\nconversation_usd = 0.0\n[cloud]\nusd_per_question = 0.001\n")
+    record = ask("--policy", "tmo", "--cloud", cloud, "--config", str(config))
+    assert (record["route"], record["bytes_up"]) == ("local", 0)
+    assert "cloud with image breaks a budget" in record["reason"]
+
+
 @pytest.mark.parametrize("route", ["cloud", "auto"])
 def test_an_unreachable_cloud_is_answered_here_within_the_deadline(
     ask: Callable[..., dict[str, Any]], route: str, tmp_path: Path

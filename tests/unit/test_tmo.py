@@ -16,7 +16,7 @@ from edge_agent.sim.m4a1_baselines import Greedy
 from edge_agent.sim.m4a1_data import Conversations, parse_conversations
 from edge_agent.sim.m4a1_prices import prices_of, published_local
 from edge_agent.sim.small_net import fit
-from edge_agent.sim.tmo_training import chain_of, play, train_tmo
+from edge_agent.sim.tmo_training import Planner, chain_of, play, train_tmo
 from m4a1 import conversation, drawn, turn
 
 WIRED = prices_of(published_local("tx2"), "wired")
@@ -115,6 +115,26 @@ def test_a_tail_that_wants_the_dearest_cannot_break_a_budget(trained: tuple[TmoC
     mad = TmoConversation(policy.model, policy.prices, policy.chain, wild)
     figures = evaluate(environment, lambda _: mad, environment.train, Budget(20.0, 0.02))
     assert figures["exceeded"] == 0
+
+
+def test_the_planner_looks_a_turn_further_and_keeps_the_budgets(trained: tuple[TmoConversation, Environment]) -> None:
+    """With networks that know nothing of the future, only playing the next turn out can see what it is worth."""
+    policy, environment = trained
+    blind = TmoConversation(policy.model, policy.prices, policy.chain)
+    figures = evaluate(environment, lambda _: Planner(policy), environment.train, Budget(9.0, 0.01))
+    assert figures["exceeded"] == 0
+    last = Situation((0,) * SPAN, (0,) * (SPAN - 1), np.array([0.2, 0.3, 0.25]), 30.0, 0.05, 0)
+    assert Planner(blind).choose(last) == blind.choose(last)
+    document = [
+        conversation(turn("A", 0, score=1.0), turn("B", 1, score=4.0)),
+        conversation(turn("A", 1, score=1.6), turn("B", 1, score=0.0)),
+    ] * 10
+    read = parse_conversations(json.dumps(document), "")
+    talks = Environment(read.conversations, 2, WIRED)
+    untrained = TmoConversation(talks.model, WIRED, chain_of(read.conversations, 2))
+    first = Situation((0,), (), np.array([0.2, 0.3, 0.25]), 30.0, 0.05, SPAN - 1)
+    assert untrained.choose(first) != 0
+    assert Planner(untrained).choose(first) == 0
 
 
 def test_only_allowed_actions_have_a_value(trained: tuple[TmoConversation, Environment]) -> None:
