@@ -92,13 +92,14 @@ def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str, p
 
 def test_the_edges_that_opencv_counts_are_those_of_the_other_norm() -> None:
     pytest.importorskip("cv2")
-    from edge_agent.cli.bench.peers.opencv import edges_l1
+    from edge_agent.cli.bench.peers.opencv import Buffers
 
-    grey = choose().grey(pictures()[0])
+    where = scene("edge_laplacian", "grey")
+    grey = where.at(0)
     g = grey.astype(int)
     smooth_y, smooth_x = g[:-2] + 2 * g[1:-1] + g[2:], g[:, :-2] + 2 * g[:, 1:-1] + g[:, 2:]
     gx, gy = smooth_y[:, 2:] - smooth_y[:, :-2], smooth_x[2:] - smooth_x[:-2]
-    density, _ = edges_l1(grey, 128.0)
+    density, _ = Buffers(where).edges_l1(grey)
     assert 0 < density < 1
     assert density == np.mean(abs(gx) + abs(gy) > 128)
 

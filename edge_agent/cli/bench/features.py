@@ -95,7 +95,7 @@ def chosen_sizes(words: tuple[str, ...]) -> tuple[str, ...]:
     wanted = [part.strip() for word in words for part in word.split(",") if part.strip()]
     for word in wanted:
         if parse_size(word) is None:
-            raise UsageError(f"--size {word[:40]!r} is no size", "a size is WIDTHxHEIGHT, 16x16 to 8192x8192")
+            raise UsageError(f"--size {word[:40]!r} is no size", "a size is WIDTHxHEIGHT, 16x16 to 4096x4096")
     return tuple(wanted) or SIZES
 
 

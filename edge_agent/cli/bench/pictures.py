@@ -15,7 +15,7 @@ CLIPS = {"bikes": "clips/bikes.mp4", "bigbuckbunny": "clips/bigbuckbunny.mp4"}
 PHOTOS = {"coco": "coco/images"}
 INPUTS = (TEXTURE, *CLIPS, *PHOTOS)
 REAL_FRAMES = 8
-MAX_SIDE = 8192
+MAX_SIDE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Scene:
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """`640x480` as (width, height) of 16 to 8192 pixels; None for anything else."""
+    """`640x480` as (width, height) of 16 to 4096 pixels; None for anything else."""
     width, _, height = text.lower().partition("x")
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
         return None
@@ -75,7 +75,7 @@ def base_frames(name: str, width: int, height: int, data: Path | None) -> list[U
 def texture(width: int, height: int) -> list[U8]:
     """Two [height, width, 3] frames of slow waves under a little camera noise."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[0:height, 0:width]
+    y, x = np.ogrid[0:height, 0:width]
     waves = (128 + 60 * np.sin(x / 37) + 50 * np.sin(y / 23 + x / 91))[..., None].astype(np.float32)
     noise = (rng.standard_normal((height, width, 3), dtype=np.float32) * 6 for _ in range(2))
     return [np.clip(waves + grain, 0, 255).astype(np.uint8) for grain in noise]

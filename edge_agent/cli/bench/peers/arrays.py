@@ -111,9 +111,11 @@ def _difference(scene: Scene) -> Contender:
     tops, lefts = np.arange(0, height, scene.tile), np.arange(0, width, scene.tile)
     areas = np.diff([*tops, height])[:, None] * np.diff([*lefts, width])[None, :]  # [rows, cols]
 
+    d, least = (np.empty(scene.shape, np.uint8) for _ in range(2))
+
     def call(index: int) -> tuple[float, float, Any]:
         before, now = scene.before(index), scene.at(index)
-        d = np.maximum(before, now) - np.minimum(before, now)  # [H, W] uint8
+        np.subtract(np.maximum(before, now, out=d), np.minimum(before, now, out=least), out=d)
         bands = np.add.reduceat(d, tops, axis=0, dtype=np.uint32)  # [rows, W]
         sums = np.add.reduceat(bands, lefts, axis=1)  # [rows, cols]
         changed = np.count_nonzero(d > scene.change_threshold) / d.size

@@ -92,39 +92,87 @@ def _read_tiles(result: tuple[float, Any]) -> dict[str, Any]:
     return {"entropy": result[0], "tile_entropy": result[1]}
 
 
-def edges_l1(grey: U8, threshold: float) -> tuple[float, float]:
-    """Share of |gx| + |gy| > threshold, saturated at 255, and variance of the Laplacian, of the interior."""
-    dx, dy = cv2.spatialGradient(grey)
-    magnitude = cv2.add(cv2.convertScaleAbs(dx), cv2.convertScaleAbs(dy))[1:-1, 1:-1]
-    _, over = cv2.threshold(magnitude, threshold, 1, cv2.THRESH_BINARY)
-    return cv2.countNonZero(over) / magnitude.size, laplacian_variance(grey)
+class Buffers:
+    """OpenCV's own functions on frames of one size, with outputs that are used again."""
 
+    def __init__(self, scene: Scene) -> None:
+        shape, self._scene = scene.shape, scene
+        self._dx, self._dy, self._second = (np.empty(shape, np.int16) for _ in range(3))
+        self._abs_x, self._abs_y, self._over, self._d = (np.empty(shape, np.uint8) for _ in range(4))
+        self._fx, self._fy = (np.empty(shape, np.float32) for _ in range(2))
+        self._rows, self._cols = shape[0] // scene.tile, shape[1] // scene.tile
+        self._means = np.empty((-(-shape[0] // scene.tile), -(-shape[1] // scene.tile)), np.uint8)
 
-def laplacian_variance(grey: U8) -> float:
-    """Variance of the Laplacian of the interior."""
-    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S)[1:-1, 1:-1])
-    return float(deviation[0, 0]) ** 2
+    def edges_l1(self, grey: U8) -> tuple[float, float]:
+        """Share of |gx| + |gy| > threshold, saturated at 255, and variance of the Laplacian, of the interior."""
+        cv2.spatialGradient(grey, self._dx, self._dy)
+        cv2.convertScaleAbs(self._dx, self._abs_x)
+        cv2.convertScaleAbs(self._dy, self._abs_y)
+        cv2.add(self._abs_x, self._abs_y, self._abs_x)
+        return self._share(self._abs_x), self.laplacian_variance(grey)
+
+    def edges_exact(self, grey: U8) -> tuple[float, float]:
+        """The same with the root, in float32."""
+        cv2.Sobel(grey, cv2.CV_32F, 1, 0, self._fx)
+        cv2.Sobel(grey, cv2.CV_32F, 0, 1, self._fy)
+        cv2.magnitude(self._fx, self._fy, self._fx)
+        return self._share(self._fx), self.laplacian_variance(grey)
+
+    def _share(self, magnitude: Any) -> float:
+        cv2.compare(magnitude, self._scene.edge_threshold, cv2.CMP_GT, self._over)
+        inside = self._over[1:-1, 1:-1]
+        return cv2.countNonZero(inside) / inside.size
+
+    def laplacian_variance(self, grey: U8) -> float:
+        """Variance of the Laplacian of the interior."""
+        cv2.Laplacian(grey, cv2.CV_16S, self._second)
+        _, deviation = cv2.meanStdDev(self._second[1:-1, 1:-1])
+        return float(deviation[0, 0]) ** 2
+
+    def mean_and_changed(self, before: U8, now: U8) -> tuple[float, float]:
+        """Mean difference and share of pixels that changed."""
+        cv2.absdiff(before, now, self._d)
+        cv2.compare(self._d, self._scene.change_threshold, cv2.CMP_GT, self._over)
+        return cv2.mean(self._d)[0], cv2.countNonZero(self._over) / now.size
+
+    def difference(self, before: U8, now: U8) -> tuple[float, float, Any]:
+        """The same with the means of tiles, rounded to levels."""
+        return (*self.mean_and_changed(before, now), self._tile_means())
+
+    def _tile_means(self) -> Any:
+        """[rows, cols] by INTER_AREA; the cut tiles at the right and at the bottom one strip at a time."""
+        tile, (height, width) = self._scene.tile, self._d.shape
+        rows, cols = self._rows, self._cols
+        whole_y, cut_y = (slice(0, rows), 0, rows * tile), (slice(rows, None), rows * tile, height)
+        whole_x, cut_x = (slice(0, cols), 0, cols * tile), (slice(cols, None), cols * tile, width)
+        for part_y, top, bottom in (whole_y, cut_y):
+            for part_x, left, right in (whole_x, cut_x):
+                part = self._means[part_y, part_x]
+                if part.size:
+                    d = self._d[top:bottom, left:right]
+                    part[:] = cv2.resize(d, part.shape[::-1], interpolation=cv2.INTER_AREA)
+        return self._means
 
 
 def _edges(scene: Scene) -> Contender:
+    opencv = Buffers(scene)
     return Contender(
         "cv2",
         DISTRIBUTION,
-        lambda i: edges_l1(scene.at(i), scene.edge_threshold),
+        lambda i: opencv.edges_l1(scene.at(i)),
         lambda r: {"edge_density_l1": r[0], "laplacian_variance": r[1]},
         L1,
     )
 
 
 def _edges_exact(scene: Scene) -> Contender:
-    def call(index: int) -> tuple[float, float]:
-        grey = scene.at(index)
-        dx, dy = (cv2.Sobel(grey, cv2.CV_32F, order, 1 - order) for order in (1, 0))
-        magnitude = cv2.magnitude(dx, dy)[1:-1, 1:-1]
-        over = cv2.compare(magnitude, scene.edge_threshold, cv2.CMP_GT)
-        return cv2.countNonZero(over) / magnitude.size, laplacian_variance(grey)
-
-    return Contender("cv2_exact", DISTRIBUTION, call, lambda r: {"edge_density": r[0], "laplacian_variance": r[1]})
+    opencv = Buffers(scene)
+    return Contender(
+        "cv2_exact",
+        DISTRIBUTION,
+        lambda i: opencv.edges_exact(scene.at(i)),
+        lambda r: {"edge_density": r[0], "laplacian_variance": r[1]},
+    )
 
 
 def _laplacian_only(scene: Scene) -> Contender:
@@ -133,50 +181,29 @@ def _laplacian_only(scene: Scene) -> Contender:
         DISTRIBUTION,
         lambda i: cv2.Laplacian(scene.at(i), cv2.CV_64F)[1:-1, 1:-1].var(),
         lambda variance: {"laplacian_variance": variance},
-        "less: no edge density",
+        "less: no edge density; as one reads it everywhere",
     )
 
 
-def difference(before: U8, now: U8, threshold: int, tile: int) -> tuple[float, float, Any]:
-    """Mean, share changed and tile means; the means of whole tiles come rounded to levels."""
-    d = cv2.absdiff(before, now)
-    over = cv2.compare(d, threshold, cv2.CMP_GT)
-    return cv2.mean(d)[0], cv2.countNonZero(over) / d.size, tile_means(d, tile)
-
-
-def tile_means(d: U8, tile: int) -> Any:
-    """[rows, cols] means by INTER_AREA; the cut tiles at the right and at the bottom one strip at a time."""
-    height, width = d.shape
-    rows, cols = height // tile, width // tile
-    means = np.empty((-(-height // tile), -(-width // tile)), np.uint8)
-    strips = [(slice(0, rows), slice(0, cols)), (slice(rows, None), slice(0, cols))]
-    strips += [(slice(0, rows), slice(cols, None)), (slice(rows, None), slice(cols, None))]
-    for part_rows, part_cols in strips:
-        part = means[part_rows, part_cols]
-        if part.size:
-            top, left = part_rows.start * tile, part_cols.start * tile
-            bottom = rows * tile if part_rows.stop is not None else height
-            right = cols * tile if part_cols.stop is not None else width
-            part[:] = cv2.resize(d[top:bottom, left:right], part.shape[::-1], interpolation=cv2.INTER_AREA)
-    return means
-
-
 def _difference(scene: Scene) -> Contender:
-    def call(index: int) -> tuple[float, float, Any]:
-        return difference(scene.before(index), scene.at(index), scene.change_threshold, scene.tile)
-
+    opencv = Buffers(scene)
     return Contender(
-        "cv2", DISTRIBUTION, call, lambda r: dict(zip(DIFFERENCE, r, strict=True)), "other: tile means in whole levels"
+        "cv2",
+        DISTRIBUTION,
+        lambda i: opencv.difference(scene.before(i), scene.at(i)),
+        lambda r: dict(zip(DIFFERENCE, r, strict=True)),
+        "other: tile means in whole levels",
     )
 
 
 def _difference_without_map(scene: Scene) -> Contender:
-    def call(index: int) -> tuple[float, float]:
-        d = cv2.absdiff(scene.before(index), scene.at(index))
-        return cv2.mean(d)[0], cv2.countNonZero(cv2.compare(d, scene.change_threshold, cv2.CMP_GT)) / d.size
-
+    opencv = Buffers(scene)
     return Contender(
-        "cv2_no_map", DISTRIBUTION, call, lambda r: dict(zip(DIFFERENCE, r, strict=False)), "less: no tile means"
+        "cv2_no_map",
+        DISTRIBUTION,
+        lambda i: opencv.mean_and_changed(scene.before(i), scene.at(i)),
+        lambda r: dict(zip(DIFFERENCE, r, strict=False)),
+        "less: no tile means",
     )
 
 
@@ -201,7 +228,7 @@ def _all(scene: Scene, *, tiles: bool) -> Contender:
 
 def chain(scene: Scene, tiles: Callable[[U8], tuple[float, Any]] | None) -> Callable[[int], dict[str, Any]]:
     """Everything one after the other, on a grey picture that is kept for the next frame; `tiles` has the entropies."""
-    frames = [np.zeros(scene.shape, np.uint8) for _ in range(2)]
+    opencv, frames = Buffers(scene), [np.zeros(scene.shape, np.uint8) for _ in range(2)]
     colour = scene.frames[0].ndim == 3
     calls, previous = 0, frames[0]
 
@@ -210,8 +237,8 @@ def chain(scene: Scene, tiles: Callable[[U8], tuple[float, Any]] | None) -> Call
         frame = scene.at(index)
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY, dst=frames[calls % 2]) if colour else frame
         entropies = tiles(grey) if tiles else (bits(_counts(grey)),)
-        density, variance = edges_l1(grey, scene.edge_threshold)
-        moved = difference(previous, grey, scene.change_threshold, scene.tile)
+        density, variance = opencv.edges_l1(grey)
+        moved = opencv.difference(previous, grey)
         previous, calls = grey, calls + 1
         edges = {"edge_density_l1": density, "laplacian_variance": variance}
         tiled = dict(zip(("entropy", "tile_entropy"), entropies, strict=False))
