@@ -45,6 +45,11 @@ class ModelSettings:
         "edge-vqa",
         "bundle of the device: a name known to `edge-agent models list`, or a folder; NAME@int8 for a precision",
     )
+    encoder: str = setting(
+        "onnx",
+        "what runs the vision encoder: ONNX Runtime, or LiteRT in float or int8 (needs the extra `litert`)",
+        choices=("onnx", "litert", "litert-int8"),
+    )
     threads: int = setting(1, "threads of one inference; two rarely help on a busy board", low=1, high=64)
     max_new_tokens: int = setting(16, "longest answer", unit="tokens", low=1, high=512)
     provider: str = setting(

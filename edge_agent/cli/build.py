@@ -124,7 +124,8 @@ def open_model(config: Config) -> BundleModel:
     """The device's model, verified and opened. Raises ModelError."""
     wanted = config.model
     splitting = {"on": True, "off": False}.get(wanted.splitting)
-    return BundleModel(open_bundle(wanted.edge, splitting=splitting, provider=wanted.provider), wanted.threads)
+    bundle = open_bundle(wanted.edge, splitting=splitting, provider=wanted.provider)
+    return BundleModel(bundle, wanted.threads, wanted.encoder)
 
 
 def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:

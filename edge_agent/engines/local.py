@@ -22,7 +22,7 @@ from edge_agent.types import (
     Modality,
     TokenEvent,
 )
-from edge_agent.vlm import AudioEncoder, Bundle, Generator, VisionEncoder, summarise
+from edge_agent.vlm import AudioEncoder, Bundle, Generator, open_vision, summarise
 
 
 class Model(Protocol):
@@ -46,11 +46,14 @@ class Model(Protocol):
 
 
 class BundleModel:
-    """A shipped or pulled bundle as a Model. Opening it verifies every file; see edge_agent.vlm."""
+    """A shipped or pulled bundle as a Model. Opening it verifies every file; see edge_agent.vlm.
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
+    `encoder` is what runs its vision encoder: "onnx", "litert" or "litert-int8".
+    """
+
+    def __init__(self, bundle: Bundle, threads: int, encoder: str = "onnx") -> None:
         self._bundle = bundle
-        self._vision = VisionEncoder(bundle, threads=threads)
+        self._vision = open_vision(bundle, threads, encoder)
         self._generator = Generator(bundle, threads=threads)
         self._audio = AudioEncoder(bundle, threads=threads) if bundle.has_audio else None
         self._room = max(1, (bundle.context - bundle.layout.text_position) // 2)  # the other half is for the question

@@ -7,6 +7,7 @@ from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.confidence import confidence, summarise
 from edge_agent.vlm.generate import Generator
 from edge_agent.vlm.image_processor import ImageProcessor
+from edge_agent.vlm.litert import LiteRtVisionEncoder, open_vision
 from edge_agent.vlm.locate import BundleInfo, find_bundle, list_bundles, open_bundle, verify_bundle
 from edge_agent.vlm.manifest import Calibration, Manifest
 from edge_agent.vlm.selftest import self_test
@@ -19,12 +20,14 @@ __all__ = [
     "Calibration",
     "Generator",
     "ImageProcessor",
+    "LiteRtVisionEncoder",
     "Manifest",
     "VisionEncoder",
     "confidence",
     "find_bundle",
     "list_bundles",
     "open_bundle",
+    "open_vision",
     "self_test",
     "summarise",
     "verify_bundle",

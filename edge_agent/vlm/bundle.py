@@ -63,7 +63,7 @@ class Bundle:
             problems = file_problems(path, manifest)
             if problems:
                 raise ModelError(problems[0], VERIFY)
-        check_memory(manifest.name, manifest.size_bytes, OWN_OVERHEAD)
+        check_memory(manifest.name, manifest.loaded_bytes, OWN_OVERHEAD)
         listed = {entry.name for entry in manifest.files}
         for name in (EMBED, DECODER, "tokenizer.json", "config.json"):
             if name not in listed:

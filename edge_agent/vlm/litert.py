@@ -14,6 +14,7 @@ from edge_agent.types import F32, U8, Embeddings
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.image_processor import ImageProcessor, check_picture
 from edge_agent.vlm.manifest import VERIFY, read_json
+from edge_agent.vlm.vision import VisionEncoder
 
 FILES = {"float": "litert/vision_encoder.tflite", "int8": "litert/vision_encoder_int8.tflite"}
 INSTALL = "pip install 'edge-agent[litert]'"
@@ -30,6 +31,13 @@ class Interpreter(Protocol):
     def set_tensor(self, tensor_index: int, value: NDArray[Any]) -> None: ...
     def invoke(self) -> None: ...
     def get_tensor(self, tensor_index: int) -> NDArray[Any]: ...
+
+
+def open_vision(bundle: Bundle, threads: int = 1, encoder: str = "onnx") -> VisionEncoder | LiteRtVisionEncoder:
+    """The vision encoder by ONNX Runtime ("onnx") or by LiteRT ("litert", "litert-int8"). Raises ModelError."""
+    if encoder == "onnx":
+        return VisionEncoder(bundle, threads)
+    return LiteRtVisionEncoder(bundle, threads, "int8" if encoder == "litert-int8" else "float")
 
 
 def encoder_id_of(bundle: Bundle, kind: str) -> str:

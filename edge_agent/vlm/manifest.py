@@ -76,6 +76,11 @@ class Manifest:
     def size_bytes(self) -> int:
         return sum(entry.size_bytes for entry in self.files)
 
+    @property
+    def loaded_bytes(self) -> int:
+        """What is loaded at once: all but the encoder's copies for LiteRT, which stand in for its ONNX graph."""
+        return sum(entry.size_bytes for entry in self.files if not entry.name.startswith("litert/"))
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a small file. Raises ModelError naming the file."""
