@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_agent.errors import ModelError, UsageError
-from edge_agent.types import F32
+from edge_agent.types import F32, Embeddings
 from edge_agent.vlm import Bundle, find_bundle
+from edge_agent.vlm.evidence import evidence
 from edge_agent.vlm.litert import LiteRtVisionEncoder, TfliteGraph, find_interpreter
 
 # Made by tools.train.litert_export's functions from a convolution of 4 x 4 patches, see `expected`.
@@ -115,6 +117,16 @@ def test_a_runtime_that_cannot_start_is_an_error_and_not_a_crash(monkeypatch: py
     monkeypatch.setattr("edge_agent.vlm.litert.find_interpreter", lambda: OldInterpreter)
     with pytest.raises(ModelError, match=r"tiny_float\.tflite cannot be loaded \(AttributeError: _ARRAY_API"):
         TfliteGraph(GOLDEN / "tiny_float.tflite")
+
+
+def test_a_decoder_reads_what_its_manifest_lists_and_nothing_else() -> None:
+    shipped = Bundle.open(find_bundle("edge-vqa"))
+    listing = replace(shipped, manifest=replace(shipped.manifest, also_reads=("other+litert-float",)))
+    data = np.zeros((shipped.tokens_per_image, shipped.hidden_size), np.float32)
+    (piece,) = evidence(listing, [Embeddings(data, "other+litert-float")])
+    assert piece.data is not None
+    with pytest.raises(ModelError, match="these are of other"):
+        evidence(listing, [Embeddings(data, "other")])
 
 
 def test_another_kind_and_a_bundle_without_the_file_are_refused() -> None:
