@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.config import PolicySettings
+from edge_agent.cli import build
+from edge_agent.config import Config, PolicySettings
 from edge_agent.policy.conversation import SPAN
 from edge_agent.policy.tmo_agent import TmoPolicy
 from edge_agent.policy.tmo_plan import Choice, Rest
@@ -296,3 +297,15 @@ def test_the_shipped_table_was_measured_on_both_locations() -> None:
     assert shipped is not NOTHING_KNOWN
     for location in (0, 1):
         assert sum(row[location] for row in shipped.asked) >= 1000
+
+
+def test_a_table_of_another_model_is_said_to_be_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmo = replace(Config(), policy=PolicySettings(name="tmo"))
+    monkeypatch.setattr(build, "shipped_responses", lambda: replace(NOTHING_KNOWN, measured_with="another pair"))
+    with caplog.at_level(logging.WARNING):
+        build.warn_if_stale(replace(tmo, policy=PolicySettings(name="msao")))
+        assert caplog.text == ""
+        build.warn_if_stale(tmo)
+    assert "tmo's table is of another pair" in caplog.text
