@@ -168,6 +168,16 @@ def test_a_library_that_is_missing_is_named_with_what_brings_it(
     assert "not compared with numba, which is not installed: pip install 'edge-agent[bench]'" in err
 
 
+def test_a_library_that_cannot_be_imported_is_named(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "edge_agent.cli.bench.peers.pillow", None)
+    assert main(["bench", "features", *QUICK, "--peers", "pillow"]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "pillow is installed and cannot be imported" in err
+
+
 def test_ctrl_c_leaves_the_rows_so_far_and_ends_with_130() -> None:
     arguments = ("bench", "features", *QUICK, "--peers", "none", "--size", "64x48", "--runs", "100", "--json")
     process = subprocess.Popen(

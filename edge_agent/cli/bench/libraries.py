@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from edge_agent import __version__
 from edge_agent.cli.bench.measure import Contender
+from edge_agent.errors import UsageError
 
 INSTALL = "pip install 'edge-agent[bench]'"
 
@@ -36,9 +37,17 @@ def absent(libraries: Mapping[str, Library], names: Sequence[str]) -> list[Libra
 
 
 def builders(libraries: Mapping[str, Library], names: Sequence[str]) -> list[Callable[[Any], list[Contender]]]:
-    """For those of `names` that are there: what makes their contenders for a scene."""
-    files = dict.fromkeys(libraries[name].peers for name in names if not libraries[name].missing())
-    return [importlib.import_module(f"edge_agent.cli.bench.peers.{file}").contenders for file in files]
+    """For those of `names` that are there: what makes their contenders for a scene. Raises UsageError."""
+    return [_builder(libraries[name]) for name in names if not libraries[name].missing()]
+
+
+def _builder(library: Library) -> Callable[[Any], list[Contender]]:
+    try:
+        made: Callable[[Any], list[Contender]] = import_module(f"edge_agent.cli.bench.peers.{library.peers}").contenders
+    except ImportError as error:
+        problem = f"{library.name} is installed and cannot be imported: {error}"
+        raise UsageError(problem, f"mend it, or name the others with --peers; {library.install}") from error
+    return made
 
 
 def version(distribution: str) -> str | None:
