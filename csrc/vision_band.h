@@ -43,15 +43,18 @@ class BandWalk {
         return column;
     }
 
+    // Counts the columns from `column` to `end`.
     void count(std::size_t column, std::size_t end, LevelCounter* counter) const {
+        for (; column + kStrip <= end; column += kStrip) {
+            const std::uint8_t* row = grey_.row(top_) + column;
+            for (std::size_t y = top_; y < bottom_; ++y, row += grey_.stride) {
+                Isa::count(row, counter);
+            }
+        }
         const std::uint8_t* row = grey_.row(top_);
         for (std::size_t y = top_; y < bottom_; ++y, row += grey_.stride) {
-            std::size_t x = column;
-            for (; x + kStrip <= end; x += kStrip) {
-                Isa::count(row + x, counter);
-            }
-            for (; x < end; ++x) {
-                ++counter->tables[x % 4][row[x]];
+            for (std::size_t x = column; x < end; ++x) {
+                ++counter->tables[0][row[x]];
             }
         }
     }
@@ -69,10 +72,10 @@ class BandWalk {
         typename Isa::template Strip<kMasked> strip(row - 2 * stride, row - stride, threshold_, done);
         const std::uint8_t* const end = grey_.row(bottom_) + column;
         for (; row != end; row += stride) {
+            strip.step(row);
             if (kCount) {
                 Isa::count(row, counter);
             }
-            strip.step(row);
         }
         strip.finish(lanes);
     }
@@ -83,6 +86,25 @@ class BandWalk {
     const std::size_t first_;
     const std::int32_t threshold_;
 };
+
+template <class Isa>
+void histogram_block_of(const std::uint8_t* pixels, std::ptrdiff_t stride, std::size_t width, std::size_t height,
+                        std::uint32_t* counts) {
+    LevelCounter counter = {};
+    for (std::size_t y = 0; y < height; ++y, pixels += stride) {
+        std::size_t x = 0;
+        for (; x + kStrip <= width; x += kStrip) {
+            Isa::count(pixels + x, &counter);
+        }
+        for (; x < width; ++x) {
+            ++counter.tables[0][pixels[x]];
+        }
+    }
+    for (std::size_t level = 0; level < 256; ++level) {
+        counts[level] +=
+            counter.tables[0][level] + counter.tables[1][level] + counter.tables[2][level] + counter.tables[3][level];
+    }
+}
 
 template <class Isa>
 void edge_band_of(const ImageView& grey, std::size_t top, std::size_t bottom, std::int32_t threshold_squared,

@@ -175,13 +175,7 @@ void tile_band_neon(const ImageView& grey, std::size_t top, std::size_t bottom, 
 
 void histogram_block_neon(const std::uint8_t* pixels, std::ptrdiff_t stride, std::size_t width, std::size_t height,
                           std::uint32_t* counts) {
-    LevelCounter counter = {};
-    const ImageView block{pixels, stride, width, height, 1};
-    BandWalk<Neon>(block, 0, height, 0).count(0, width, &counter);
-    for (int level = 0; level < 256; ++level) {
-        counts[level] +=
-            counter.tables[0][level] + counter.tables[1][level] + counter.tables[2][level] + counter.tables[3][level];
-    }
+    histogram_block_of<Neon>(pixels, stride, width, height, counts);
 }
 
 }  // namespace edge_agent
