@@ -8,6 +8,7 @@
 
 #include "bindings.h"
 #include "entropy.h"
+#include "plain_method.h"
 #include "vision_stream.h"
 
 namespace edge_agent {
@@ -139,23 +140,52 @@ std::unique_ptr<VisionStream> make_vision(py::ssize_t tile, double edge_threshol
                                           checked_change_threshold(change_threshold));
 }
 
-py::tuple analyze(VisionStream& stream, const py::object& image) {
-    const Buffer buffer(image, "image");
-    const ImageView view = image_view(buffer);
-    const TileGrid grid(view.width, view.height, stream.tile());
-    py::array_t<float> entropy_map = tile_map(grid);
-    py::array_t<float> motion_map = tile_map(grid);
-    float* const entropies = entropy_map.mutable_data();
-    float* const motions = motion_map.mutable_data();
-    VisionResult result;
-    {
-        const py::gil_scoped_release release;
-        result = stream.analyze(view, entropies, motions);
+PyObject* number(double value) {
+    PyObject* const object = PyFloat_FromDouble(value);
+    if (object == nullptr) {
+        throw py::error_already_set();
     }
-    return py::make_tuple(result.entropy, std::move(entropy_map), result.edge_density, result.laplacian_variance,
-                          result.has_motion, result.mean_absolute_difference, result.changed_share,
-                          std::move(motion_map));
+    return object;
 }
+
+PyObject* result_tuple(const VisionResult& result, py::object entropy_map, py::object motion_map) {
+    auto tuple = py::reinterpret_steal<py::object>(PyTuple_New(8));
+    if (!tuple) {
+        throw py::error_already_set();
+    }
+    PyObject* const t = tuple.ptr();
+    PyTuple_SET_ITEM(t, 1, entropy_map.release().ptr());
+    PyTuple_SET_ITEM(t, 7, motion_map.release().ptr());
+    PyTuple_SET_ITEM(t, 4, py::bool_(result.has_motion).release().ptr());
+    PyTuple_SET_ITEM(t, 0, number(result.entropy));
+    PyTuple_SET_ITEM(t, 2, number(result.edge_density));
+    PyTuple_SET_ITEM(t, 3, number(result.laplacian_variance));
+    PyTuple_SET_ITEM(t, 5, number(result.mean_absolute_difference));
+    PyTuple_SET_ITEM(t, 6, number(result.changed_share));
+    return tuple.release().ptr();
+}
+
+// VisionStream.analyze.
+PyObject* analyze(PyObject* self, PyObject* image) {
+    return with_errors_for_python([&] {
+        auto& stream = instance_in<VisionStream>(self);
+        const Buffer buffer(image, "image");
+        const ImageView view = image_view(buffer);
+        const TileGrid grid(view.width, view.height, stream.tile());
+        py::object entropy_map = new_floats(grid.rows, grid.columns);
+        py::object motion_map = new_floats(grid.rows, grid.columns);
+        VisionResult result;
+        {
+            float* const entropies = floats_of(entropy_map);
+            float* const motions = floats_of(motion_map);
+            const GilReleased released;
+            result = stream.analyze(view, entropies, motions);
+        }
+        return result_tuple(result, std::move(entropy_map), std::move(motion_map));
+    });
+}
+
+PyMethodDef kAnalyze{"analyze", analyze, METH_O, nullptr};
 
 }  // namespace
 
@@ -169,12 +199,13 @@ void add_vision(py::module_& module) {
     module.def("difference", &difference, arg("previous"), arg("current"), arg("threshold") = 25, arg("tile") = 32,
                arg("isa") = py::none());
 
-    py::class_<VisionStream>(module, "VisionStream")
+    py::class_<VisionStream> stream(module, "VisionStream", py::is_final());
+    stream
         .def(py::init(&make_vision), arg("tile") = 32, arg("edge_threshold") = 128.0, arg("change_threshold") = 25,
              arg("isa") = py::none())
-        .def("analyze", &analyze, arg("image"))
         .def("reset", &VisionStream::reset, py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("isa", [](const VisionStream& stream) { return std::string(stream.kernels().name); });
+        .def_property_readonly("isa", [](const VisionStream& self) { return std::string(self.kernels().name); });
+    add_plain_method(stream, &kAnalyze);
 }
 
 }  // namespace edge_agent

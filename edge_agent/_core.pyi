@@ -55,7 +55,7 @@ class VisionStream:
         self, tile: int = 32, edge_threshold: float = 128.0, change_threshold: int = 25, isa: str | None = None
     ) -> None: ...
     def analyze(
-        self, image: NDArray[np.uint8]
+        self, image: NDArray[np.uint8], /
     ) -> tuple[float, NDArray[np.float32], float, float, bool, float, float, NDArray[np.float32]]:
         """Grey or BGR -> entropy, tile entropies, edge density, Laplacian variance, whether there was a frame of this
         size before, and mean |d|, changed share, tile means of |d| (all 0 where there was none).
