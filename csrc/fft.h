@@ -80,10 +80,11 @@ inline void first_pass(const SoundPlan& plan, const float* samples, float* work)
     const float* weights = plan.weights;  // local copies: the compiler would read them again after every store
     const std::uint32_t* order = plan.row_order;
     const std::size_t blocks = plan.rows / radix;
+    const std::size_t apart = blocks * 2 * kLanes;
     for (std::size_t block = 0; block < blocks; ++block) {
         Complex<V> z[radix];
-        for (std::size_t i = 0; i < radix; ++i) {
-            const std::size_t at = (order[block] + i * blocks) * 2 * kLanes;
+        std::size_t at = order[block] * std::size_t{2 * kLanes};
+        for (std::size_t i = 0; i < radix; ++i, at += apart) {
             const auto low = V::mul(V::load(samples + at), V::load(weights + at));
             const auto high = V::mul(V::load(samples + at + kLanes), V::load(weights + at + kLanes));
             z[i] = {V::evens(low, high), V::odds(low, high)};

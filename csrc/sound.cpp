@@ -44,9 +44,9 @@ void push_angles(std::vector<float>* table, double angle, double step = 0.0, std
 SoundStream::SoundStream(const KernelTable& kernels, std::size_t window, std::size_t hop)
     : kernels_(kernels), window_(window), hop_(hop) {
     make_tables();
-    const double bins = static_cast<double>(window / 2 + 1);
-    inverse_bins_ = 1.0 / bins;
-    inverse_log_bins_ = 1.0 / std::log2(bins);
+    inverse_bins_ = 1.0 / static_cast<double>(window / 2 + 1);
+    log_bins_ = std::log2(static_cast<double>(window / 2 + 1));
+    inverse_log_bins_ = 1.0 / log_bins_;
     work_.resize(plan_.work_floats() + 2 * plan_.spectrum_floats() + kAlignment / sizeof(float));
     previous_.resize(window / 2 + kLanes);
     // Little enough to stay in the cache, enough that moving what is left to the front is rare.
@@ -207,8 +207,9 @@ void SoundStream::finish(const SoundSums* sums, std::size_t count, SoundRows* ro
         const double power = sums[i].power;
         const double floored = sums[i].floored;
         const bool silent = power <= silence;
-        const double entropy = (std::log2(floored) - sums[i].floored_log / floored) * inverse_log_bins_;
-        const double flatness = std::exp2(sums[i].log_floored * inverse_bins_) / (floored * inverse_bins_);
+        const double log_floored = std::log2(floored);
+        const double entropy = (log_floored - sums[i].floored_log / floored) * inverse_log_bins_;
+        const double flatness = std::exp2(sums[i].log_floored * inverse_bins_ - log_floored + log_bins_);
         rows->row(0)[frame] = sums[i].flux;
         rows->row(1)[frame] = silent ? 0.0F : unit_interval(entropy);
         rows->row(2)[frame] = silent ? 0.0F : unit_interval(flatness);

@@ -92,6 +92,7 @@ class SoundStream {
     SoundPlan plan_;
     double energy_scale_ = 0.0;
     double inverse_bins_ = 0.0;
+    double log_bins_ = 0.0;
     double inverse_log_bins_ = 0.0;
     std::vector<float> work_;      // with room to align
     std::vector<float> previous_;  // magnitudes of the last frame

@@ -10,26 +10,20 @@
 
 namespace edge_agent {
 
-// Vectors that a loop works on step by step: one alone would mostly wait for its own results.
-constexpr std::size_t kAbreast = 2;
-
-// Base-2 logarithms of positive normal numbers: x = m 2^e with m in [2/3, 4/3), t = m - 1, and a polynomial for
-// log2(1 + t) / t whose error times t is below 1.6e-5 (minimax, found by reweighted least squares).
-template <class V, std::size_t count>
-inline void log2_lanes(const typename V::Reg* x, typename V::Reg* log) {
-    typename V::Reg t[count];
-    typename V::Reg exponent[count];
-    for (std::size_t i = 0; i < count; ++i) {
-        V::log_parts(x[i], &t[i], &exponent[i]);
-        t[i] = V::sub(t[i], V::set(1.0F));
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto t2 = V::mul(t[i], t[i]);
-        const auto low = V::add(V::mul(t[i], V::set(-0.71988672F)), V::set(1.44274461F));
-        auto high = V::add(V::mul(t[i], V::set(-0.401746929F)), V::set(0.477656275F));
-        high = V::add(V::mul(t2, V::set(0.338782579F)), high);
-        log[i] = V::add(V::mul(t[i], V::add(V::mul(t2, high), low)), exponent[i]);
-    }
+// Base-2 logarithm of a positive normal number: x = m 2^e with m in [2/3, 4/3), t = m - 1, and a polynomial for
+// log2(1 + t) / t whose error times t is below 1.6e-5 (minimax, found by reweighted least squares); in a shape that has
+// few operations waiting for each other.
+template <class V>
+inline typename V::Reg log2_lanes(typename V::Reg x) {
+    typename V::Reg mantissa;
+    typename V::Reg exponent;
+    V::log_parts(x, &mantissa, &exponent);
+    const auto t = V::sub(mantissa, V::set(1.0F));
+    const auto t2 = V::mul(t, t);
+    const auto low = V::add(V::mul(t, V::set(-0.71988672F)), V::set(1.44274461F));
+    auto high = V::add(V::mul(t, V::set(-0.401746929F)), V::set(0.477656275F));
+    high = V::add(V::mul(t2, V::set(0.338782579F)), high);
+    return V::add(V::mul(t, V::add(V::mul(t2, high), low)), exponent);
 }
 
 // Sums over the bins of a frame, each in eight partial sums.
@@ -42,26 +36,18 @@ struct BinSums {
     Reg floored_log = V::set(0.0F);
     Reg flux = V::set(0.0F);
 
-    // Takes in `count` times eight bins, whose magnitudes in the frame before are at `previous`, which receives these.
-    template <std::size_t count>
+    // Takes in eight bins, whose magnitudes in the frame before are at `previous`, which receives these.
     void add_powers(const float* powers, float* previous) {
-        Reg p[count];
-        Reg q[count];
-        Reg log_q[count];
-        for (std::size_t i = 0; i < count; ++i) {
-            p[i] = V::load(powers + i * kLanes);
-            q[i] = V::max(p[i], V::set(kPowerFloor));
-        }
-        log2_lanes<V, count>(q, log_q);
-        for (std::size_t i = 0; i < count; ++i) {
-            power = V::add(power, p[i]);
-            floored = V::add(floored, q[i]);
-            log_floored = V::add(log_floored, log_q[i]);
-            floored_log = V::add(floored_log, V::mul(q[i], log_q[i]));
-            const Reg magnitude = V::sqrt(p[i]);
-            flux = V::add(flux, V::max(V::sub(magnitude, V::load(previous + i * kLanes)), V::set(0.0F)));
-            V::store(previous + i * kLanes, magnitude);
-        }
+        const Reg p = V::load(powers);
+        const Reg q = V::max(p, V::set(kPowerFloor));
+        const Reg log_q = log2_lanes<V>(q);
+        const Reg magnitude = V::sqrt(p);
+        power = V::add(power, p);
+        floored = V::add(floored, q);
+        log_floored = V::add(log_floored, log_q);
+        floored_log = V::add(floored_log, V::mul(q, log_q));
+        flux = V::add(flux, V::max(V::sub(magnitude, V::load(previous)), V::set(0.0F)));
+        V::store(previous, magnitude);
     }
 
     void add(const BinSums& o) {
@@ -118,13 +104,13 @@ inline void sum_bins(const SoundPlan& plan, const float* powers, float* previous
     for (std::size_t start = 0; start < half; start += kAtOnce) {
         BinSums<V> part;
         const std::size_t end = half - start < kAtOnce ? half : start + kAtOnce;
-        for (std::size_t bin = start; bin < end; bin += kAbreast * kLanes) {
-            part.template add_powers<kAbreast>(powers + bin, previous + bin);
+        for (std::size_t bin = start; bin < end; bin += kLanes) {
+            part.add_powers(powers + bin, previous + bin);
         }
         total.add(part);
     }
     BinSums<V> middle;
-    middle.template add_powers<1>(powers + half, previous + half);
+    middle.add_powers(powers + half, previous + half);
     total.add(middle.first());
     total.store(sums);
     sums->edge_power = powers[0] + powers[kLanes];
