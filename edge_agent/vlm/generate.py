@@ -37,8 +37,8 @@ class Generator:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self._bundle = bundle
-        self._decoder = Decoder(bundle, threads)
-        self._writer = writer_of(bundle)
+        self.decoder = Decoder(bundle, threads)
+        self.writer = writer_of(bundle)
         self._prefix = Prefix()
         self._vocabulary: Vocabulary | None = None
 
@@ -84,7 +84,7 @@ class Generator:
             last = [prompt.chunks[-1] for prompt in prompts]
             rows = [self._rows(chunk)[0] for chunk in last]
             lanes = [Lane(r, c[0].start, a.take) for r, c, a in zip(rows, last, answers, strict=True)]
-            run_lanes(self._decoder, self._behind(prompts[0].chunks), lanes, cancelled)
+            run_lanes(self.decoder, self._behind(prompts[0].chunks), lanes, cancelled)
         return [answer.events for answer in answers]
 
     def prompt(
@@ -93,7 +93,7 @@ class Generator:
         """What the decoder would read; raises what `stream` raises."""
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", "ask for at least one token")
-        return self._writer.write(embeddings, question, history, max_new_tokens)
+        return self.writer.write(embeddings, question, history, max_new_tokens)
 
     def forget(self) -> None:
         """Give back the memory of what was kept for the next question."""
@@ -102,8 +102,22 @@ class Generator:
     def _tokens(self, prompt: Prompt, answer: Answer, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
         if cancelled():
             return
-        logits, cache = self._decoder.step(*self._rows(prompt.chunks[-1]), self._behind(prompt.chunks))
-        position, told = prompt.next_position, 0
+        yield from self.decode(answer, *self.read(prompt), prompt.next_position, cancelled)
+
+    def read(self, prompt: Prompt) -> tuple[F32, KeyValueCache]:
+        """The logits [vocab] after a whole prompt, and its cache; what is kept of it already is not read again."""
+        return self.decoder.step(*self._rows(prompt.chunks[-1]), self._behind(prompt.chunks))
+
+    def decode(
+        self,
+        answer: Answer,
+        logits: F32,
+        cache: KeyValueCache,
+        position: int,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[TokenEvent]:
+        """The tokens of `answer`, the first of them at `position`, behind what was read."""
+        told = 0
         while True:
             ids = answer.take(logits)
             yield from answer.events[told:]
@@ -111,22 +125,22 @@ class Generator:
             if not ids or cancelled():
                 return
             positions = list(range(position, position + len(ids)))
-            logits, cache = self._decoder.step(self._decoder.embed(ids), positions, cache)
+            logits, cache = self.decoder.step(self.decoder.embed(ids), positions, cache)
             position += len(ids)
 
     def _behind(self, chunks: tuple[Chunk, ...]) -> KeyValueCache:
         """The cache behind all chunks but the question; what is kept of them already is not read again."""
         count, kept = self._prefix.find(chunks)
-        behind = self._decoder.start() if kept is None else kept
+        behind = self.decoder.start() if kept is None else kept
         fresh: dict[int, KeyValueCache] = {}
         for at, chunk in enumerate(chunks[count:-1], count + 1):
-            _, behind = self._decoder.step(*self._rows(chunk), behind)
+            _, behind = self.decoder.step(*self._rows(chunk), behind)
             fresh[at] = behind
         self._prefix.keep(chunks, fresh)
         return behind
 
     def _answer(self, limit: int, picker: Picker, stop: Sequence[str], schema: Mapping[str, Any] | None) -> Answer:
-        bundle, writer = self._bundle, self._writer
+        bundle, writer = self._bundle, self.writer
         rules = Rules(limit, writer.ends, bundle.stops_loops, bundle.calibration.temperature)
         if schema is None:
             return FreeAnswer(rules, picker, Words(self._decode, stop))
@@ -136,14 +150,14 @@ class Generator:
         return GuidedAnswer(rules, picker, guide, self._encode)
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._writer.tokenizer.encode(text, add_special_tokens=False).ids if text else []
+        ids: list[int] = self.writer.tokenizer.encode(text, add_special_tokens=False).ids if text else []
         return ids
 
     def _rows(self, chunk: Chunk) -> tuple[F32, list[int]]:
         """[t, hidden] float32 of a chunk, and the positions of its rows."""
-        parts = [self._decoder.embed(list(one.ids)) if one.data is None else one.data for one in chunk]
+        parts = [self.decoder.embed(list(one.ids)) if one.data is None else one.data for one in chunk]
         positions = [position for one in chunk for position in one.positions]
         return np.concatenate(parts) if len(parts) > 1 else parts[0], positions
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self._writer.tokenizer.decode(ids))
+        return str(self.writer.tokenizer.decode(ids))

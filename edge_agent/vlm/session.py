@@ -17,7 +17,7 @@ from edge_agent.vlm.providers import CPU, options_of
 log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'onnxruntime>=1.20' (on a Jetson: the onnxruntime-gpu wheel of its JetPack)"
-ON_GPU = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
+ON_GPU = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda"}
 _DTYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MEMINFO = Path("/proc/meminfo")
 
@@ -30,19 +30,23 @@ class Node(Protocol):
     shape: list[Any]
 
 
-class Value(Protocol):
-    """What we use of onnxruntime.OrtValue: a tensor that may lie on another device."""
+class DeviceValue(Protocol):
+    """What we use of onnxruntime.OrtValue: a tensor that lies on another device."""
 
     def numpy(self) -> NDArray[Any]: ...
+
+
+Value = NDArray[Any] | DeviceValue
+"""A tensor that a later run may read where it is: an array on the CPU, else a value on the device."""
 
 
 class Binding(Protocol):
     """What we use of onnxruntime.IOBinding."""
 
     def bind_cpu_input(self, name: str, arr_on_cpu: NDArray[Any]) -> None: ...
-    def bind_ortvalue_input(self, name: str, ortvalue: Value) -> None: ...
+    def bind_ortvalue_input(self, name: str, ortvalue: DeviceValue) -> None: ...
     def bind_output(self, name: str, device_type: str) -> None: ...
-    def get_outputs(self) -> list[Value]: ...
+    def get_outputs(self) -> list[DeviceValue]: ...
 
 
 class Session(Protocol):
@@ -138,30 +142,43 @@ def check_nodes(session: Session, path: Path, inputs: Sequence[str], outputs: Se
     return nodes
 
 
-def values_of(arrays: Sequence[NDArray[Any]]) -> list[Value]:
-    """Contiguous arrays as tensors that can be bound; their memory is shared, not copied."""
-    import onnxruntime
-
-    return [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in arrays]
+def array_of(value: Value) -> NDArray[Any]:
+    """The numbers of a tensor; copied only where it lies on another device."""
+    return value if isinstance(value, np.ndarray) else value.numpy()
 
 
-def bound_run(
+def chained_run(
     session: Session, outputs: list[str], feeds: dict[str, NDArray[Any]], past: dict[str, Value], what: str
-) -> list[Value]:
-    """Runs the graph on `feeds` and on `past` where it lies, which is not copied. The first of `outputs` comes to the
-    CPU, the others stay on the device of the session. An error of the runtime becomes a ModelError about `what`.
+) -> tuple[NDArray[Any], list[Value]]:
+    """Runs the graph on `feeds` and on `past`, what an earlier run gave, without copying that: the first of `outputs`
+    as an array, the others to be given to a later run. An error of the runtime becomes a ModelError about `what`.
+
+    On the CPU ONNX Runtime reads arrays where they are, and the arrays that it gives are views of its own tensors. On a
+    GPU the tensors are bound and stay there.
     """
     try:
-        binding = session.io_binding()
-        for name, array in feeds.items():
-            binding.bind_cpu_input(name, array)
-        for name, value in past.items():
-            binding.bind_ortvalue_input(name, value)
-        binding.bind_output(outputs[0], "cpu")
-        device = "cuda" if session.get_providers()[0] in ON_GPU else "cpu"
-        for name in outputs[1:]:
-            binding.bind_output(name, device)
-        session.run_with_iobinding(binding)
-        return binding.get_outputs()
+        if session.get_providers()[0] not in ON_GPU:
+            first, *others = session.run(outputs, {**feeds, **past})  # type: ignore[dict-item]
+            return first, list(others)
+        return _bound_run(session, outputs, feeds, past)
     except Exception as error:
         raise ModelError(f"{what} failed ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
+
+
+def _bound_run(
+    session: Session, outputs: list[str], feeds: dict[str, NDArray[Any]], past: dict[str, Value]
+) -> tuple[NDArray[Any], list[Value]]:
+    binding = session.io_binding()
+    for name, array in feeds.items():
+        binding.bind_cpu_input(name, array)
+    for name, value in past.items():
+        if isinstance(value, np.ndarray):
+            binding.bind_cpu_input(name, value)
+        else:
+            binding.bind_ortvalue_input(name, value)
+    binding.bind_output(outputs[0], "cpu")
+    for name in outputs[1:]:
+        binding.bind_output(name, ON_GPU[session.get_providers()[0]])
+    session.run_with_iobinding(binding)
+    first, *others = binding.get_outputs()
+    return first.numpy(), list(others)

@@ -81,7 +81,7 @@ def test_a_vocabulary_that_disagrees_with_the_embedding_table_is_refused(pulled:
     config = json.loads((pulled / "config.json").read_text())
     config["text_config"]["vocab_size"] += change
     (pulled / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=f"gives 420 logits, config.json has a vocabulary of {420 + change}"):
+    with pytest.raises(ModelError, match=f"gives 420 logits|has fewer than the {420 + change} rows"):
         Generator(Bundle.open(pulled))
 
 

@@ -137,7 +137,7 @@ class Counting(Decoder):
 @pytest.fixture
 def counting(edge: Bundle) -> tuple[Generator, Counting]:
     generator, decoder = Generator(edge), Counting(edge)
-    generator._decoder = decoder
+    generator.decoder = decoder
     return generator, decoder
 
 

@@ -96,7 +96,7 @@ def test_a_precision_that_is_not_there_is_refused_with_those_that_are(tmp_path: 
 def test_the_next_question_about_the_pictures_reads_only_its_text(model: Model) -> None:
     case = next(c for c in CASES if c["splitting"] and c["pictures"] and not c["history"])
     first = model.tokens(case)
-    decoder = model.generator._decoder
+    decoder = model.generator.decoder
     read = []
     step_all = decoder.step_all
     decoder.step_all = lambda *given: read.append(given[0].shape[1]) or step_all(*given)  # type: ignore[func-returns-value,method-assign]
