@@ -71,6 +71,10 @@ std::vector<const KernelTable*> available_kernels() {
         static const KernelTable table{"neon", *vision_neon(), *sound_neon()};
         tables.push_back(&table);
     }
+    if (vision_neon_dotprod() != nullptr && has_feature("asimddp")) {
+        static const KernelTable table{"neon_dotprod", *vision_neon_dotprod(), *sound_neon()};
+        tables.push_back(&table);
+    }
     if (vision_avx2() != nullptr && has_feature("avx2")) {
         static const KernelTable table{"avx2", *vision_avx2(), *sound_avx2()};
         tables.push_back(&table);

@@ -128,12 +128,12 @@ void tile_entropy_image(const KernelTable& kernels, const ImageView& grey, const
 // Tile sides of a multiple of 8 need one pass of a row of tiles; for others every tile is one.
 DifferenceSums difference_band(const KernelTable& kernels, const ImageView& previous, const ImageView& current,
                                const TileGrid& grid, std::uint8_t threshold, float* map) {
-    const bool in_eights = grid.side % 8 == 0;
-    const std::size_t step = in_eights ? kMaxTile / grid.side * grid.side : grid.side;
+    const std::size_t step = grid.side % 8 == 0 ? current.width : grid.side;
+    std::uint32_t absolute[(kMaxSide + 7) / 8 * 2];
     DifferenceSums total;
     for (std::size_t x = 0; x < current.width; x += step) {
         const std::size_t width = std::min(step, current.width - x);
-        std::uint64_t absolute[kMaxTile / 8] = {};
+        std::fill_n(absolute, (width + 7) / 8 * 2, 0U);
         ColumnSums sums{absolute, 0};
         kernels.vision.difference_rows(previous.data + x, previous.stride, current.data + x, current.stride, width,
                                        current.height, threshold, &sums);
@@ -158,13 +158,13 @@ DifferenceSums difference_image(const KernelTable& kernels, const ImageView& pre
     return total;
 }
 
-std::uint64_t difference_map_row(const std::uint64_t* absolute, std::size_t width, std::size_t height,
+std::uint64_t difference_map_row(const std::uint32_t* absolute, std::size_t width, std::size_t height,
                                  const TileGrid& grid, float* map) {
     std::uint64_t total = 0;
     for (std::size_t x = 0; x < width; x += grid.side) {
         const std::size_t tile_width = std::min(grid.side, width - x);
         std::uint64_t tile = 0;
-        for (std::size_t i = x / 8; i < (x + tile_width + 7) / 8; ++i) {
+        for (std::size_t i = x / 4; i < (x + tile_width + 7) / 8 * 2; ++i) {
             tile += absolute[i];
         }
         map[x / grid.side] = static_cast<float>(share(tile, tile_width * height));

@@ -69,7 +69,7 @@ DifferenceSums difference_band(const KernelTable& kernels, const ImageView& prev
 
 // Means of one row of tiles from the sums of each 8 columns, whose tiles have a side that is a multiple of 8 or are one
 // alone. Returns the sum of all.
-std::uint64_t difference_map_row(const std::uint64_t* absolute, std::size_t width, std::size_t height,
+std::uint64_t difference_map_row(const std::uint32_t* absolute, std::size_t width, std::size_t height,
                                  const TileGrid& grid, float* map);
 
 }  // namespace edge_agent

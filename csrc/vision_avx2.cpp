@@ -9,10 +9,10 @@
 
 #include <immintrin.h>
 
+#include "vision_rows.h"
+
 namespace edge_agent {
 namespace {
-
-__m256i loaded(const std::uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
 
 // Two times 16 bytes in the two halves, shuffled to 4 BGR pixels each, as (29 B + 99 G, 51 G + 77 R) words; 150 does
 // not fit a signed byte.
@@ -39,78 +39,40 @@ __m256i grey_of_32(const std::uint8_t* low) {
     return _mm256_packus_epi16(a, b);
 }
 
-void grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
-    std::size_t i = 0;
-    for (; i + 32 <= pixels; i += 32) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(grey + i), grey_of_32(bgr + 3 * i));
+struct Avx2 {
+    using Bytes = __m256i;
+    using Sums = __m256i;
+    static constexpr std::size_t kBytes = 32;
+
+    static Bytes load(const std::uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
+    static void store(std::uint8_t* at, Bytes x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), x); }
+    static Bytes splat(std::uint8_t level) { return _mm256_set1_epi8(static_cast<char>(level)); }
+    static Bytes zero() { return _mm256_setzero_si256(); }
+    static Bytes grey(const std::uint8_t* bgr) { return grey_of_32(bgr); }
+    static Sums no_sums() { return _mm256_setzero_si256(); }
+
+    static void differ(Bytes a, Bytes b, Bytes limit, Sums* sums, Bytes* unchanged) {
+        const __m256i difference = _mm256_or_si256(_mm256_subs_epu8(a, b), _mm256_subs_epu8(b, a));
+        const __m256i within = _mm256_cmpeq_epi8(_mm256_min_epu8(difference, limit), difference);
+        *unchanged = _mm256_sub_epi8(*unchanged, within);
+        *sums = _mm256_add_epi32(*sums, _mm256_sad_epu8(a, b));
     }
-    vision_scalar()->grey_row(bgr + 3 * i, grey + i, pixels - i);
-}
 
-// Adds up how 32 pixels differ; `within` counts, a byte a column, the pixels that have not changed.
-void add_difference(__m256i a, __m256i b, __m256i limit, std::uint64_t* absolute, __m256i* within) {
-    const __m256i difference = _mm256_or_si256(_mm256_subs_epu8(a, b), _mm256_subs_epu8(b, a));
-    const __m256i unchanged = _mm256_cmpeq_epi8(_mm256_min_epu8(difference, limit), difference);
-    *within = _mm256_sub_epi8(*within, unchanged);
-    __m256i* const sums = reinterpret_cast<__m256i*>(absolute);
-    _mm256_storeu_si256(sums, _mm256_add_epi64(_mm256_loadu_si256(sums), _mm256_sad_epu8(a, b)));
-}
-
-std::uint64_t sum_of_bytes(__m256i bytes) {
-    alignas(32) std::uint64_t lanes[4];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
-    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
-}
-
-constexpr std::size_t kBlock = 32 * 255;  // columns until a byte that counts one in 32 of them may be full
-
-void grey_difference_row(const std::uint8_t* bgr, std::uint8_t* kept, std::size_t width, std::uint8_t threshold,
-                         ColumnSums* sums) {
-    const __m256i limit = _mm256_set1_epi8(static_cast<char>(threshold));
-    const std::size_t vectors = width / 32 * 32;
-    for (std::size_t start = 0; start < vectors; start += kBlock) {
-        const std::size_t end = vectors - start < kBlock ? vectors : start + kBlock;
-        __m256i within = _mm256_setzero_si256();
-        for (std::size_t x = start; x < end; x += 32) {
-            const __m256i now = grey_of_32(bgr + 3 * x);
-            add_difference(now, loaded(kept + x), limit, sums->absolute + x / 8, &within);
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(kept + x), now);
-        }
-        sums->changed += end - start - sum_of_bytes(within);
+    static void add_to(std::uint32_t* absolute, Sums sums) {
+        __m256i* const at = reinterpret_cast<__m256i*>(absolute);
+        _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), sums));
     }
-    if (vectors < width) {
-        ColumnSums tail{sums->absolute + vectors / 8, 0};
-        vision_scalar()->grey_difference_row(bgr + 3 * vectors, kept + vectors, width - vectors, threshold, &tail);
-        sums->changed += tail.changed;
-    }
-}
 
-void difference_rows(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b, std::ptrdiff_t b_stride,
-                     std::size_t width, std::size_t height, std::uint8_t threshold, ColumnSums* sums) {
-    const __m256i limit = _mm256_set1_epi8(static_cast<char>(threshold));
-    const std::size_t vectors = width / 32 * 32;
-    const std::uint8_t* a_row = a;
-    const std::uint8_t* b_row = b;
-    for (std::size_t y = 0; y < height; ++y, a_row += a_stride, b_row += b_stride) {
-        for (std::size_t start = 0; start < vectors; start += kBlock) {
-            const std::size_t end = vectors - start < kBlock ? vectors : start + kBlock;
-            __m256i within = _mm256_setzero_si256();
-            for (std::size_t x = start; x < end; x += 32) {
-                add_difference(loaded(a_row + x), loaded(b_row + x), limit, sums->absolute + x / 8, &within);
-            }
-            sums->changed += end - start - sum_of_bytes(within);
-        }
+    static std::uint64_t sum_of(Bytes bytes) {
+        alignas(32) std::uint64_t lanes[4];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+        return lanes[0] + lanes[1] + lanes[2] + lanes[3];
     }
-    if (vectors < width) {
-        ColumnSums tail{sums->absolute + vectors / 8, 0};
-        vision_scalar()->difference_rows(a + vectors, a_stride, b + vectors, b_stride, width - vectors, height,
-                                         threshold, &tail);
-        sums->changed += tail.changed;
-    }
-}
+};
 
-constexpr VisionKernels kKernels{grey_row,       grey_difference_row, difference_rows, histogram_block_avx2,
-                                 edge_band_avx2, tile_band_avx2};
+constexpr VisionKernels kKernels{grey_row_of<Avx2>,        grey_difference_row_of<Avx2>,
+                                 difference_rows_of<Avx2>, histogram_block_avx2,
+                                 edge_band_avx2,           tile_band_avx2};
 
 }  // namespace
 

@@ -7,7 +7,7 @@
 
 namespace edge_agent {
 
-// Largest block that histogram_block and difference_rows accept, in pixels. Lanes of 32 bits cannot overflow below it.
+// Largest block that histogram_block accepts, in pixels, and difference_rows, in rows: sums of 32 bits cannot overflow.
 constexpr std::size_t kMaxBlockPixels = std::size_t{1} << 20;
 
 // Largest side of a tile that tile_band accepts: counts up to 64 x 64 have their logarithm in a table.
@@ -40,7 +40,7 @@ struct LevelCounter {
 
 // How rows of two pictures differ.
 struct ColumnSums {
-    std::uint64_t* absolute;  // of each 8 columns: adds the sum of |current - previous|
+    std::uint32_t* absolute;  // two for each 8 columns, that sum up |current - previous| between them
     std::uint64_t changed;    // adds the pixels where it is above the threshold
 };
 
@@ -52,7 +52,7 @@ struct VisionKernels {
     void (*grey_difference_row)(const std::uint8_t* bgr, std::uint8_t* kept, std::size_t width, std::uint8_t threshold,
                                 ColumnSums* sums);
 
-    // Adds up how a block of at most kMaxBlockPixels differs; a pixel has changed where |a - b| > threshold.
+    // Adds up how a block of at most kMaxBlockPixels rows differs; a pixel has changed where |a - b| > threshold.
     void (*difference_rows)(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b,
                             std::ptrdiff_t b_stride, std::size_t width, std::size_t height, std::uint8_t threshold,
                             ColumnSums* sums);
@@ -77,5 +77,6 @@ struct VisionKernels {
 const VisionKernels* vision_scalar();
 const VisionKernels* vision_avx2();
 const VisionKernels* vision_neon();
+const VisionKernels* vision_neon_dotprod();
 
 }  // namespace edge_agent

@@ -17,7 +17,7 @@ void grey_row(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
 
 void add_difference(std::uint8_t a, std::uint8_t b, std::size_t x, std::uint8_t threshold, ColumnSums* sums) {
     const int difference = a > b ? a - b : b - a;
-    sums->absolute[x / 8] += static_cast<std::uint64_t>(difference);
+    sums->absolute[x / 4] += static_cast<std::uint32_t>(difference);
     sums->changed += difference > threshold ? 1 : 0;
 }
 

@@ -60,7 +60,7 @@ void VisionStream::make_room(const ImageView& image) {
     height_ = 0;
     lines_a_row_ = ((image.width + sizeof(Line) - 1) / sizeof(Line)) | 1;
     lines_.resize(lines_a_row_ * image.height);
-    absolute_.resize((image.width + 7) / 8);
+    absolute_.resize((image.width + 7) / 8 * 2);
     fresh_.resize(tile_ % 8 == 0 ? 0 : lines_a_row_ * std::min(tile_, image.height));
     width_ = image.width;
     height_ = image.height;

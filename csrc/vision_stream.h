@@ -51,7 +51,7 @@ class VisionStream {
     std::mutex mutex_;
     std::vector<Line> lines_;              // the last grey frame; each row begins a line
     std::vector<Line> fresh_;              // a row of tiles in grey, where they cannot be replaced while compared
-    std::vector<std::uint64_t> absolute_;  // sums of |d| of each 8 columns of a row of tiles
+    std::vector<std::uint32_t> absolute_;  // sums of |d| of the columns of a row of tiles
     std::size_t lines_a_row_ = 0;
     std::size_t width_ = 0;  // of the last frame; 0 where there is none
     std::size_t height_ = 0;

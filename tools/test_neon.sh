@@ -17,5 +17,10 @@ if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makef
 cmake -G "$generator" -S "$root" -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER="$compiler" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON >/dev/null
 cmake --build "$build" -j 1 >/dev/null
-qemu-aarch64 -L "$sysroot" "$build/kernel_tests" neon
+qemu-aarch64 -L "$sysroot" "$build/kernel_tests" neon neon_dotprod
+qemu-aarch64 -cpu cortex-a72 -L "$sysroot" "$build/kernel_tests" neon  # a CPU without the dot product instructions
+if qemu-aarch64 -cpu cortex-a72 -L "$sysroot" "$build/kernel_tests" neon_dotprod 2>/dev/null; then
+  echo "test_neon: neon_dotprod was taken to be available on a CPU without it" >&2
+  exit 1
+fi
 exec qemu-aarch64 -L "$sysroot" "$build/fuzz" --runs 2000

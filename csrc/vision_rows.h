@@ -1,0 +1,93 @@
+// How rows are turned into grey and compared, for every instruction set with vectors.
+//
+// Isa is a type of an unnamed namespace, which keeps what is instantiated here inside its file. It has
+//   Bytes, kBytes                            a vector and the columns that it holds, a multiple of 8
+//   load, store, splat, zero, grey(bgr)      one of them from memory, to memory, of one level, of zeros, of kBytes
+//   pixels Sums, no_sums()                          sums of |a - b| of each 4 or 8 columns of a vector differ(a, b,
+//   limit, &sums, &unchanged)   adds |a - b| to the sums, and 1 to each byte where it is not above the limit
+//   add_to(absolute, sums)                   adds them to those in memory
+//   sum_of(bytes)
+#pragma once
+
+#include "vision_kernels.h"
+
+namespace edge_agent {
+
+template <class Isa>
+void grey_row_of(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
+    std::size_t i = 0;
+    for (; i + Isa::kBytes <= pixels; i += Isa::kBytes) {
+        Isa::store(grey + i, Isa::grey(bgr + 3 * i));
+    }
+    vision_scalar()->grey_row(bgr + 3 * i, grey + i, pixels - i);
+}
+
+template <class Isa>
+void grey_difference_row_of(const std::uint8_t* bgr, std::uint8_t* kept, std::size_t width, std::uint8_t threshold,
+                            ColumnSums* sums) {
+    constexpr std::size_t kBlock = 255 * Isa::kBytes;  // columns until a byte of `unchanged` may be full
+    const auto limit = Isa::splat(threshold);
+    const std::size_t vectors = width / Isa::kBytes * Isa::kBytes;
+    for (std::size_t start = 0; start < vectors; start += kBlock) {
+        const std::size_t end = vectors - start < kBlock ? vectors : start + kBlock;
+        auto unchanged = Isa::zero();
+        for (std::size_t x = start; x < end; x += Isa::kBytes) {
+            const auto now = Isa::grey(bgr + 3 * x);
+            auto absolute = Isa::no_sums();
+            Isa::differ(now, Isa::load(kept + x), limit, &absolute, &unchanged);
+            Isa::add_to(sums->absolute + x / 4, absolute);
+            Isa::store(kept + x, now);
+        }
+        sums->changed += end - start - Isa::sum_of(unchanged);
+    }
+    if (vectors < width) {
+        ColumnSums tail{sums->absolute + vectors / 4, 0};
+        vision_scalar()->grey_difference_row(bgr + 3 * vectors, kept + vectors, width - vectors, threshold, &tail);
+        sums->changed += tail.changed;
+    }
+}
+
+// kRows rows at once, so that the sums in memory are touched once for all of them.
+template <class Isa, std::size_t kRows>
+void compare_rows(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b, std::ptrdiff_t b_stride,
+                  std::size_t vectors, typename Isa::Bytes limit, ColumnSums* sums) {
+    constexpr std::size_t kBlock = 255 / kRows * Isa::kBytes;
+    for (std::size_t start = 0; start < vectors; start += kBlock) {
+        const std::size_t end = vectors - start < kBlock ? vectors : start + kBlock;
+        auto unchanged = Isa::zero();
+        for (std::size_t x = start; x < end; x += Isa::kBytes) {
+            auto absolute = Isa::no_sums();
+            for (std::size_t y = 0; y < kRows; ++y) {
+                const auto row = static_cast<std::ptrdiff_t>(y);
+                Isa::differ(Isa::load(a + row * a_stride + x), Isa::load(b + row * b_stride + x), limit, &absolute,
+                            &unchanged);
+            }
+            Isa::add_to(sums->absolute + x / 4, absolute);
+        }
+        sums->changed += (end - start) * kRows - Isa::sum_of(unchanged);
+    }
+}
+
+template <class Isa>
+void difference_rows_of(const std::uint8_t* a, std::ptrdiff_t a_stride, const std::uint8_t* b, std::ptrdiff_t b_stride,
+                        std::size_t width, std::size_t height, std::uint8_t threshold, ColumnSums* sums) {
+    constexpr std::size_t kRows = 4;
+    const auto limit = Isa::splat(threshold);
+    const std::size_t vectors = width / Isa::kBytes * Isa::kBytes;
+    if (vectors < width) {
+        ColumnSums tail{sums->absolute + vectors / 4, 0};
+        vision_scalar()->difference_rows(a + vectors, a_stride, b + vectors, b_stride, width - vectors, height,
+                                         threshold, &tail);
+        sums->changed += tail.changed;
+    }
+    for (; height >= kRows; height -= kRows) {
+        compare_rows<Isa, kRows>(a, a_stride, b, b_stride, vectors, limit, sums);
+        a += static_cast<std::ptrdiff_t>(kRows) * a_stride;
+        b += static_cast<std::ptrdiff_t>(kRows) * b_stride;
+    }
+    for (; height > 0; --height, a += a_stride, b += b_stride) {
+        compare_rows<Isa, 1>(a, a_stride, b, b_stride, vectors, limit, sums);
+    }
+}
+
+}  // namespace edge_agent
