@@ -35,4 +35,5 @@ PYBIND11_MODULE(_core, module) {
 #endif
     add_vision(module);
     add_sound(module);
+    add_tensor(module);
 }

@@ -31,6 +31,20 @@ class Buffer {
     std::size_t size(int axis) const { return static_cast<std::size_t>(view_.shape[axis]); }
     std::ptrdiff_t stride(int axis) const { return view_.strides[axis]; }
     const void* data() const { return view_.buf; }
+    // The memory from its first byte to behind its last, where no stride is negative.
+    const char* begin() const { return static_cast<const char*>(view_.buf); }
+    const char* end() const {
+        const char* last = begin() + view_.itemsize;
+        for (int axis = 0; axis < view_.ndim; ++axis) {
+            last += view_.shape[axis] > 0 ? (view_.shape[axis] - 1) * view_.strides[axis] : 0;
+        }
+        return last;
+    }
+    void need_writable() const {
+        if (view_.readonly != 0) {
+            throw py::value_error(std::string(name_) + " is read-only");
+        }
+    }
     bool has_format(const std::string& format) const { return view_.format != nullptr && format == view_.format; }
 
     [[noreturn]] void wrong_type(const std::string& wanted) const {

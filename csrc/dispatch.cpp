@@ -61,22 +61,22 @@ std::string available_names() {
 }  // namespace
 
 const KernelTable& scalar_kernels() {
-    static const KernelTable table{"scalar", *vision_scalar(), *sound_scalar()};
+    static const KernelTable table{"scalar", *vision_scalar(), *sound_scalar(), *tensor_scalar()};
     return table;
 }
 
 std::vector<const KernelTable*> available_kernels() {
     std::vector<const KernelTable*> tables{&scalar_kernels()};
     if (vision_neon() != nullptr && has_feature("asimd")) {
-        static const KernelTable table{"neon", *vision_neon(), *sound_neon()};
+        static const KernelTable table{"neon", *vision_neon(), *sound_neon(), *tensor_neon()};
         tables.push_back(&table);
     }
     if (vision_neon_dotprod() != nullptr && has_feature("asimddp")) {
-        static const KernelTable table{"neon_dotprod", *vision_neon_dotprod(), *sound_neon()};
+        static const KernelTable table{"neon_dotprod", *vision_neon_dotprod(), *sound_neon(), *tensor_neon()};
         tables.push_back(&table);
     }
     if (vision_avx2() != nullptr && has_feature("avx2")) {
-        static const KernelTable table{"avx2", *vision_avx2(), *sound_avx2()};
+        static const KernelTable table{"avx2", *vision_avx2(), *sound_avx2(), *tensor_avx2()};
         tables.push_back(&table);
     }
     return tables;

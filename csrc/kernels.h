@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sound_kernels.h"
+#include "tensor_kernels.h"
 #include "vision_kernels.h"
 
 namespace edge_agent {
@@ -16,6 +17,7 @@ struct KernelTable {
     const char* name;
     const VisionKernels& vision;
     const SoundKernels& sound;
+    const TensorKernels& tensor;
 };
 
 // The specification: plain C++.

@@ -86,3 +86,74 @@ class SoundStream:
     def hop(self) -> int: ...
     @property
     def isa(self) -> str: ...
+
+# Tensors: [rows, width] float32, neither of them 0, values packed within a row, rows any positive distance apart.
+# `out`, `scales` and `peaks` may be arrays of the caller; they are returned, else new ones. ValueError, before anything
+# is written, where a value is NaN or infinite (its place is named), a scale is negative or not finite, an output is
+# read-only or shares memory with another array of the call, or a shape does not fit.
+
+def quantise_int8(
+    x: NDArray[np.float32],
+    out: NDArray[np.int8] | None = None,
+    scales: NDArray[np.float32] | None = None,
+    isa: str | None = None,
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """-> int8 [rows, width] in -127..127 and float32 [rows]: scale = largest magnitude of the row / 127, value =
+    x / scale rounded to the nearest, ties to even; a row of zeros has scale 0.
+    """
+
+def quantise_int4(
+    x: NDArray[np.float32],
+    out: NDArray[np.uint8] | None = None,
+    scales: NDArray[np.float32] | None = None,
+    isa: str | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """-> uint8 [rows, (width + 1) // 2] and float32 [rows]: as int8 with / 7 and -7..7, two values a byte in two's
+    complement, the first in the low half; the last high half of an odd width is 0.
+    """
+
+def dequantise_int8(
+    values: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    out: NDArray[np.float32] | None = None,
+    isa: str | None = None,
+) -> NDArray[np.float32]:
+    """-> float32 [rows, width]: value * scale of its row; infinite where that overflows."""
+
+def dequantise_int4(
+    values: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    width: int,
+    out: NDArray[np.float32] | None = None,
+    isa: str | None = None,
+) -> NDArray[np.float32]:
+    """-> float32 [rows, width] of [rows, (width + 1) // 2] bytes."""
+
+def row_changes(
+    x: NDArray[np.float32],
+    previous: NDArray[np.float32],
+    out: NDArray[np.float32] | None = None,
+    isa: str | None = None,
+) -> NDArray[np.float32]:
+    """-> float32 [rows]: the largest |x - previous| of each row; infinite where a difference overflows."""
+
+def delta_int8(
+    x: NDArray[np.float32],
+    values: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    out: NDArray[np.int8] | None = None,
+    peaks: NDArray[np.uint8] | None = None,
+    isa: str | None = None,
+) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    """-> int8 [rows, width]: x in the steps of a quantised tensor before it, rint(x / scale) - value, so that value +
+    difference is x to half a step and nothing drifts; and uint8 [rows]: the largest |difference|, 0 where a row did not
+    change. A row that leaves -127..127 or differs by more than 127 cannot be told so: 255, and differences 0.
+    """
+
+def add_delta_int8(
+    values: NDArray[np.int8],
+    delta: NDArray[np.int8],
+    out: NDArray[np.int8] | None = None,
+    isa: str | None = None,
+) -> NDArray[np.int8]:
+    """-> int8 [rows, width]: their sum. ValueError, naming the row, where one is outside -127..127."""

@@ -19,3 +19,7 @@ void test_vision_is_its_definition();
 // Sound: likewise.
 void test_sound(const edge_agent::KernelTable& kernels);
 void test_sound_is_its_definition();
+
+// Tensors: likewise.
+void test_tensor(const edge_agent::KernelTable& kernels);
+void test_tensor_is_its_definition();

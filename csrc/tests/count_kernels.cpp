@@ -17,6 +17,7 @@
 #include "entropy.h"
 #include "kernels.h"
 #include "sound.h"
+#include "tensor.h"
 #include "vision_stream.h"
 
 using namespace edge_agent;  // NOLINT
@@ -30,6 +31,9 @@ constexpr std::size_t kHop = 160;
 constexpr std::size_t kWindow = 512;
 constexpr std::size_t kSamples = 32000;  // 2 s at 16 kHz
 constexpr std::size_t kHops = 100;
+constexpr std::size_t kTokens = 64;
+constexpr std::size_t kWidthOfToken = 576;
+constexpr std::size_t kValues = kTokens * kWidthOfToken;
 
 // What one run of a case covers, and how to make it: the data is made once, the run is called again and again.
 struct Case {
@@ -141,6 +145,66 @@ std::function<void()> sound_case(const KernelTable& kernels, std::size_t chunk, 
     };
 }
 
+// Embeddings of kTokens tokens, quantised, and those of the next frame, a little different.
+struct Tensors {
+    explicit Tensors(const KernelTable& table) : kernels(table), x(tone_and_noise(kValues)), next(x) {
+        std::uint32_t state = 7U;
+        for (float& value : next) {
+            value = value * 0.99F + static_cast<float>(next_random(&state) >> 24) * 1e-6F;
+        }
+        quantise_int8(kernels, rows(x), rows(values), scales.data());
+        quantise_int4(kernels, rows(x), halves(), scales4.data());
+    }
+    template <class Value>
+    static Rows<Value> rows(std::vector<Value>& data) {
+        return {data.data(), static_cast<std::ptrdiff_t>(kWidthOfToken), kTokens, kWidthOfToken};
+    }
+    template <class Value>
+    static Rows<const Value> rows(const std::vector<Value>& data) {
+        return {data.data(), static_cast<std::ptrdiff_t>(kWidthOfToken), kTokens, kWidthOfToken};
+    }
+    Rows<std::uint8_t> halves() {
+        return {packed.data(), static_cast<std::ptrdiff_t>(kWidthOfToken / 2), kTokens, kWidthOfToken / 2};
+    }
+
+    const KernelTable& kernels;
+    const std::vector<float> x;
+    std::vector<float> next;
+    std::vector<float> made = std::vector<float>(kValues);
+    std::vector<std::int8_t> values = std::vector<std::int8_t>(kValues);
+    std::vector<std::int8_t> delta = std::vector<std::int8_t>(kValues);
+    std::vector<std::uint8_t> packed = std::vector<std::uint8_t>(kValues / 2);
+    std::vector<float> scales = std::vector<float>(kTokens);
+    std::vector<float> scales4 = std::vector<float>(kTokens);
+    std::vector<std::uint8_t> peaks = std::vector<std::uint8_t>(kTokens);
+};
+
+void quantise8(Tensors& t) { quantise_int8(t.kernels, t.rows(t.x), t.rows(t.values), t.scales.data()); }
+void quantise4(Tensors& t) { quantise_int4(t.kernels, t.rows(t.x), t.halves(), t.scales4.data()); }
+void dequantise8(Tensors& t) {
+    const std::vector<std::int8_t>& values = t.values;
+    dequantise_int8(t.kernels, t.rows(values), t.scales.data(), t.rows(t.made));
+}
+void dequantise4(Tensors& t) {
+    const Rows<std::uint8_t> halves = t.halves();
+    const Rows<const std::uint8_t> packed{halves.data, halves.stride, halves.rows, halves.width};
+    dequantise_int4(t.kernels, packed, t.scales4.data(), t.rows(t.made));
+}
+void changes(Tensors& t) {
+    const std::vector<float>& next = t.next;
+    row_changes(t.kernels, t.rows(next), t.rows(t.x), t.scales4.data());
+}
+void delta8(Tensors& t) {
+    const std::vector<float>& next = t.next;
+    const std::vector<std::int8_t>& values = t.values;
+    delta_int8(t.kernels, t.rows(next), t.rows(values), t.scales.data(), t.rows(t.delta), t.peaks.data());
+}
+
+template <void (*work)(Tensors&)>
+std::function<void()> tensor_case(const KernelTable& kernels) {
+    return [tensors = std::make_shared<Tensors>(kernels)] { work(*tensors); };
+}
+
 const std::vector<Case>& cases() {
     static const std::vector<Case> all{
         {"grey", "pixel", kPixels, grey_case},
@@ -153,6 +217,12 @@ const std::vector<Case>& cases() {
         {"all_audio", "frame", kSamples / kHop,
          [](const KernelTable& kernels) { return sound_case(kernels, kSamples, kSamples); }},
         {"hop", "frame", kHops, [](const KernelTable& kernels) { return sound_case(kernels, kHop, kHops * kHop); }},
+        {"quantise_int8", "value", kValues, tensor_case<quantise8>},
+        {"quantise_int4", "value", kValues, tensor_case<quantise4>},
+        {"dequantise_int8", "value", kValues, tensor_case<dequantise8>},
+        {"dequantise_int4", "value", kValues, tensor_case<dequantise4>},
+        {"row_changes", "value", kValues, tensor_case<changes>},
+        {"delta_int8", "value", kValues, tensor_case<delta8>},
     };
     return all;
 }

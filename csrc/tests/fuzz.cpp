@@ -62,6 +62,8 @@ void run_case(const KernelTable& kernels, std::uint64_t seed) {
     switch (random.between(0, 3)) {
         case 0:
             return fuzz_sound(kernels, random);
+        case 1:
+            return fuzz_tensor(kernels, random);
         default:
             return fuzz_vision(kernels, random);
     }

@@ -1,5 +1,7 @@
 // Kernels with one deliberate fault each: what the fuzzer must find, or it looks at nothing.
 
+#include <cmath>
+
 #include "fuzz.h"
 
 namespace edge_agent {
@@ -70,6 +72,23 @@ void frames(const SoundPlan& plan, const float* samples, std::size_t hop, std::s
     sums->flux *= 1.01F;
 }
 
+// Rounds ties away from zero.
+void quantise8(const float* row, std::size_t width, float scale, std::int8_t* out) {
+    tensor_scalar()->quantise8(row, width, scale, out);
+    for (std::size_t i = 0; i < width && scale >= 1e-30F; ++i) {
+        out[i] = static_cast<std::int8_t>(std::round(row[i] / scale));
+    }
+}
+
+// Looks at all values but the last.
+std::uint32_t peak(const float* row, std::size_t width) { return tensor_scalar()->peak(row, width - 1); }
+
+// Takes differences that do not fit for ones that do.
+std::uint8_t subtract8(const std::int8_t* values, const std::int8_t* previous, std::size_t width, std::int8_t* out) {
+    const std::uint8_t most = tensor_scalar()->subtract8(values, previous, width, out);
+    return most == kNoDelta ? std::uint8_t{127} : most;
+}
+
 }  // namespace
 
 std::vector<const KernelTable*> faulty_kernels() {
@@ -84,17 +103,24 @@ std::vector<const KernelTable*> faulty_kernels() {
     vision[5].difference_rows = difference_rows;
     vision[6].tile_band = tile_band;
     vision[7].grey_difference_row = grey_difference_row;
+    static std::vector<TensorKernels> tensor(3, *tensor_scalar());
+    tensor[0].quantise8 = quantise8;
+    tensor[1].peak = peak;
+    tensor[2].subtract8 = subtract8;
     static const KernelTable tables[] = {
-        {"grey", vision[0], *sound_scalar()},
-        {"overwrite", vision[1], *sound_scalar()},
-        {"histogram", vision[3], *sound_scalar()},
-        {"edge_threshold", vision[4], *sound_scalar()},
-        {"change_threshold", vision[5], *sound_scalar()},
-        {"tile_entropy", vision[6], *sound_scalar()},
-        {"kept_frame", vision[7], *sound_scalar()},
-        {"flux", *vision_scalar(), sound},
+        {"grey", vision[0], *sound_scalar(), *tensor_scalar()},
+        {"overwrite", vision[1], *sound_scalar(), *tensor_scalar()},
+        {"histogram", vision[3], *sound_scalar(), *tensor_scalar()},
+        {"edge_threshold", vision[4], *sound_scalar(), *tensor_scalar()},
+        {"change_threshold", vision[5], *sound_scalar(), *tensor_scalar()},
+        {"tile_entropy", vision[6], *sound_scalar(), *tensor_scalar()},
+        {"kept_frame", vision[7], *sound_scalar(), *tensor_scalar()},
+        {"flux", *vision_scalar(), sound, *tensor_scalar()},
+        {"rounding", *vision_scalar(), *sound_scalar(), tensor[0]},
+        {"peak", *vision_scalar(), *sound_scalar(), tensor[1]},
+        {"delta", *vision_scalar(), *sound_scalar(), tensor[2]},
 #if defined(__SANITIZE_ADDRESS__)
-        {"overread", vision[2], *sound_scalar()},
+        {"overread", vision[2], *sound_scalar(), *tensor_scalar()},
 #endif
     };
     std::vector<const KernelTable*> all;

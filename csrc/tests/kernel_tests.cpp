@@ -62,10 +62,12 @@ int main(int argc, char** argv) {
     test_choice();
     test_vision_is_its_definition();
     test_sound_is_its_definition();
+    test_tensor_is_its_definition();
     for (const KernelTable* kernels : available_kernels()) {
         const int before = checks;
         test_vision(*kernels);
         test_sound(*kernels);
+        test_tensor(*kernels);
         std::printf("%s: %d checks\n", kernels->name, checks - before);
     }
     std::printf("%d checks, %d failed\n", checks, failures);
