@@ -13,6 +13,7 @@ import zstandard
 from edge_agent.errors import UsageError
 from edge_agent.transport.frames import FrameError, canonical_json
 from edge_agent.transport.limits import Limits
+from edge_agent.transport.tensors import choose
 from edge_agent.types import F32, Embeddings, Modality
 
 DEFAULT_CODEC = "int8-zstd"
@@ -98,28 +99,33 @@ class Int8Zstd:
         self._level = level
 
     def encode(self, embeddings: Embeddings) -> EncodedTensor:
-        body = self.quantise(_checked(embeddings))
+        body = self.quantise(_shaped(embeddings))
         compressor = zstandard.ZstdCompressor(level=self._level, write_content_size=True, write_checksum=False)
         return _tensor(self, embeddings, bytes(compressor.compress(body)))
 
-    def quantise(self, data: F32) -> bytes:
-        """The body before zstd of `data` [tokens, hidden] float32, finite."""
-        scales = (np.abs(data).max(axis=1) / np.float32(127)).astype(np.float32)  # [tokens]
-        divisor = np.where(scales > 0, scales, np.float32(1))
-        with np.errstate(over="ignore"):  # subnormal scales: the quotient is clipped
-            values = np.clip(np.rint(data / divisor[:, None]), -127, 127).astype(np.int8)  # [tokens, hidden]
-        values[scales == 0] = 0
-        return bytes(scales.astype("<f4").tobytes() + values.tobytes())
+    def quantise(self, data: F32) -> bytearray:
+        """The body before zstd of `data` [tokens, hidden] float32. Raises UsageError where a value is not finite."""
+        tokens, hidden = data.shape
+        body = bytearray(tokens * (4 + hidden))
+        scales = np.frombuffer(body, dtype="<f4", count=tokens)
+        values = np.frombuffer(body, dtype=np.int8, offset=4 * tokens).reshape(tokens, hidden)
+        kernels = choose()
+        try:
+            kernels.quantise_int8(np.ascontiguousarray(data), values, scales)
+        except ValueError as error:
+            raise _not_finite() from error
+        return body
 
     def decode(self, tensor: EncodedTensor) -> Embeddings:
         tokens, hidden = _declared(self, tensor)
         body = _unzstd(tensor.payload, tokens * 4 + tokens * hidden)
-        scales = np.frombuffer(body, dtype="<f4", count=tokens).astype(np.float32)  # [tokens]
+        scales = np.frombuffer(body, dtype="<f4", count=tokens)
         values = np.frombuffer(body, dtype=np.int8, offset=tokens * 4).reshape(tokens, hidden)
-        if not np.isfinite(scales).all() or (scales < 0).any():
-            raise _bad("a scale is negative, infinite or NaN")
-        with np.errstate(over="ignore", invalid="ignore"):
-            return _embeddings(tensor, values.astype(np.float32) * scales[:, None])  # [tokens, hidden] float32
+        kernels = choose()
+        try:
+            return _embeddings(tensor, kernels.dequantise_int8(values, scales))  # [tokens, hidden] float32
+        except ValueError as error:
+            raise _bad("a scale is negative, infinite or NaN") from error
 
 
 CODECS: Mapping[str, Codec] = {codec.codec_id: codec for codec in (Int8Zstd(), RawF32())}
@@ -160,13 +166,22 @@ def _bad(message: str) -> FrameError:
     return FrameError(message, code="bad_tensor")
 
 
-def _checked(embeddings: Embeddings) -> F32:
+def _shaped(embeddings: Embeddings) -> F32:
     data = embeddings.data
     if data.ndim != 2 or data.size == 0 or data.dtype != np.float32:
         raise UsageError(f"embeddings are {data.dtype} of shape {data.shape}, not float32 of [tokens, hidden]")
-    if not np.isfinite(data).all():
-        raise UsageError("embeddings hold NaN or infinity", "the vision encoder failed: run edge-agent models verify")
     return data
+
+
+def _checked(embeddings: Embeddings) -> F32:
+    data = _shaped(embeddings)
+    if not np.isfinite(data).all():
+        raise _not_finite()
+    return data
+
+
+def _not_finite() -> UsageError:
+    return UsageError("embeddings hold NaN or infinity", "the vision encoder failed: run edge-agent models verify")
 
 
 def _tensor(codec: Codec, embeddings: Embeddings, payload: bytes) -> EncodedTensor:

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "monitors": {"types", "errors", "clock", "config"},
     "features": {"types", "_core"},
     "policy": {"types", "config"},
-    "transport": {"types", "errors", "config"},
+    "transport": {"types", "errors", "config", "_core"},
     "vlm": {"types", "errors"},
     "store": {"types", "errors", "config", "clock", "values", "vlm"},
     "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
