@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from edge_agent import _core
 from edge_agent.cli.main import main
 from edge_agent.config import POLICY_NAMES
 from edge_agent.transport.codecs import CODECS
@@ -101,7 +100,6 @@ def test_each_case_of_audio_is_a_row_with_the_fixed_keys(capfd: pytest.CaptureFi
     assert found[2]["ours_us"] < found[1]["ours_us"]
 
 
-@pytest.mark.skipif(not hasattr(_core, "quantise_int8"), reason="this build has no kernels for embeddings")
 def test_each_kernel_of_codec_is_a_row_with_the_fixed_keys(capfd: pytest.CaptureFixture[str]) -> None:
     kernels = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
     found = rows(

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent import _core
 from edge_agent.cli.bench.codec import KERNELS, LIBRARIES, own
 from edge_agent.cli.bench.measure import Contender
 from edge_agent.cli.bench.tensors import TensorScene, normal
 
-pytestmark = pytest.mark.skipif(not hasattr(_core, "quantise_int8"), reason="this build has no kernels for embeddings")
 TIES = 1e-3
 """Share of values that may be one step apart where another order of operations meets a tie."""
 

@@ -18,7 +18,7 @@ from edge_agent.cli.bench.peers.tensors_numpy import prepared_codes
 from edge_agent.cli.bench.rows import Report, timing_row
 from edge_agent.cli.bench.tensors import INPUTS, NORMAL, TensorScene, encoded, frames_of, normal
 from edge_agent.cli.output import emit
-from edge_agent.errors import SelfTestError
+from edge_agent.transport.tensors import choose
 
 KERNELS = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
 CASES = (*KERNELS, PAYLOAD)
@@ -114,8 +114,8 @@ def measure_scene(
 
 
 def own(scene: TensorScene) -> Contender:
-    """Ours, into memory that is used again, as the codecs do. Raises SelfTestError."""
-    core = _kernels()
+    """Ours, into memory that is used again, as the codecs do."""
+    core: Any = choose()
     at, before, first = scene.at, scene.before, scene.tensors[0]
     if scene.case in ("quantise_int8", "quantise_int4"):
         quantise = getattr(core, scene.case)
@@ -141,13 +141,3 @@ def own(scene: TensorScene) -> Contender:
 
 def _ours(call: Callable[[int], Any], read: Callable[[Any], Mapping[str, Any]]) -> Contender:
     return Contender("ours", "edge-agent", call, read)
-
-
-def _kernels() -> Any:
-    try:
-        from edge_agent import _core
-    except ImportError as error:
-        raise SelfTestError(f"the native kernels cannot be imported: {error}", "run edge-agent doctor") from error
-    if not hasattr(_core, "quantise_int8"):
-        raise SelfTestError("this build of the native kernels has none for embeddings", "build it anew")
-    return _core
