@@ -165,15 +165,36 @@ PyObject* result_tuple(const VisionResult& result, py::object entropy_map, py::o
     return tuple.release().ptr();
 }
 
-// VisionStream.analyze.
-PyObject* analyze(PyObject* self, PyObject* image) {
+// A map that the caller gives, of float32 [rows, columns] that can be written to; a new one for None.
+py::object map_for(PyObject* given, const char* name, const TileGrid& grid) {
+    if (given == Py_None) {
+        return new_floats(grid.rows, grid.columns);
+    }
+    const auto* array = py::detail::array_proxy(given);
+    constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
+                           py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    if (!py::isinstance<py::array>(given) || array->descr != py::dtype::of<float>().ptr() || array->nd != 2 ||
+        (array->flags & wanted) != wanted || array->dimensions[0] != static_cast<Py_intptr_t>(grid.rows) ||
+        array->dimensions[1] != static_cast<Py_intptr_t>(grid.columns)) {
+        throw py::value_error(std::string(name) + " must be a writable, contiguous float32 array of shape (" +
+                              std::to_string(grid.rows) + ", " + std::to_string(grid.columns) +
+                              "), one for each tile; give None for a new one");
+    }
+    return py::reinterpret_borrow<py::object>(given);
+}
+
+// VisionStream.analyze(image, entropy_map=None, motion_map=None), by position.
+PyObject* analyze(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return with_errors_for_python([&] {
+        if (count != 1 && count != 3) {
+            throw py::type_error("analyze takes image, or image, entropy_map and motion_map");
+        }
         auto& stream = instance_in<VisionStream>(self);
-        const Buffer buffer(image, "image");
+        const Buffer buffer(arguments[0], "image");
         const ImageView view = image_view(buffer);
         const TileGrid grid(view.width, view.height, stream.tile());
-        py::object entropy_map = new_floats(grid.rows, grid.columns);
-        py::object motion_map = new_floats(grid.rows, grid.columns);
+        py::object entropy_map = map_for(count == 3 ? arguments[1] : Py_None, "entropy_map", grid);
+        py::object motion_map = map_for(count == 3 ? arguments[2] : Py_None, "motion_map", grid);
         VisionResult result;
         {
             float* const entropies = floats_of(entropy_map);
@@ -185,7 +206,8 @@ PyObject* analyze(PyObject* self, PyObject* image) {
     });
 }
 
-PyMethodDef kAnalyze{"analyze", analyze, METH_O, nullptr};
+PyMethodDef kAnalyze{"analyze", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(analyze)), METH_FASTCALL,
+                     nullptr};
 
 }  // namespace
 

@@ -55,10 +55,17 @@ class VisionStream:
         self, tile: int = 32, edge_threshold: float = 128.0, change_threshold: int = 25, isa: str | None = None
     ) -> None: ...
     def analyze(
-        self, image: NDArray[np.uint8], /
+        self,
+        image: NDArray[np.uint8],
+        entropy_map: NDArray[np.float32] | None = None,
+        motion_map: NDArray[np.float32] | None = None,
+        /,
     ) -> tuple[float, NDArray[np.float32], float, float, bool, float, float, NDArray[np.float32]]:
         """Grey or BGR -> entropy, tile entropies, edge density, Laplacian variance, whether there was a frame of this
         size before, and mean |d|, changed share, tile means of |d| (all 0 where there was none).
+
+        Not so where the stream starts: with the first frame, the first after `reset`, and one of another size. The
+        maps, both or neither, are float32 [rows, columns] to write to and return, for a caller that keeps them.
         """
 
     def reset(self) -> None:

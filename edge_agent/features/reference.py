@@ -113,18 +113,26 @@ class VisionStream:
         self._previous: U8 | None = None
         self._lock = threading.Lock()
 
-    def analyze(self, image: U8) -> tuple[float, F32, float, float, bool, float, float, F32]:
+    def analyze(
+        self, image: U8, entropy_map: F32 | None = None, motion_map: F32 | None = None, /
+    ) -> tuple[float, F32, float, float, bool, float, float, F32]:
         """As `_core.VisionStream.analyze`."""
         _check_image(image, "image")
+        if (entropy_map is None) != (motion_map is None):
+            raise TypeError("analyze takes image, or image, entropy_map and motion_map")
+        shape = -(-image.shape[0] // self._tile), -(-image.shape[1] // self._tile)
+        entropy_map = _checked_map(entropy_map, "entropy_map", shape)
+        motion_map = _checked_map(motion_map, "motion_map", shape)
         current = grey(image) if image.ndim == 3 else image.copy()
-        bits, bit_map = tile_entropy(current, self._tile)
+        bits, entropy_map[:] = tile_entropy(current, self._tile)
         _, _, _, density, variance = edges(current, self._edge_threshold)
         with self._lock:
             previous, self._previous = self._previous, current
         if previous is None or previous.shape != current.shape:
-            return bits, bit_map, density, variance, False, 0.0, 0.0, np.zeros_like(bit_map)
-        _, _, mean, share, mean_map = difference(previous, current, self._change_threshold, self._tile)
-        return bits, bit_map, density, variance, True, mean, share, mean_map
+            motion_map[:] = 0.0
+            return bits, entropy_map, density, variance, False, 0.0, 0.0, motion_map
+        _, _, mean, share, motion_map[:] = difference(previous, current, self._change_threshold, self._tile)
+        return bits, entropy_map, density, variance, True, mean, share, motion_map
 
     def reset(self) -> None:
         """Forget the last frame."""
@@ -235,6 +243,18 @@ def _check_grey(image: U8, name: str) -> None:
     _check_image(image, name)
     if image.ndim != 2:
         raise ValueError(f"{name} must be grey, [H, W]; its shape is {image.shape}")
+
+
+def _checked_map(given: F32 | None, name: str, shape: tuple[int, int]) -> F32:
+    if given is None:
+        return np.empty(shape, dtype=np.float32)
+    flags = isinstance(given, np.ndarray) and given.flags
+    if not (flags and given.dtype == np.float32 and given.shape == shape and flags.carray):
+        raise ValueError(
+            f"{name} must be a writable, contiguous float32 array of shape {shape}, one for each tile; give None for a "
+            "new one"
+        )
+    return given
 
 
 def _check_tile(tile: int) -> None:
