@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Counts the instructions of the kernels per pixel, STFT frame or value, and holds them to their limits.
 
 usage: tools/count_instructions.py [--isa NAME]... [--case NAME]... [--limits FILE] [--write]
