@@ -3,11 +3,10 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
-#include <stdexcept>
 #include <string>
 
 #include "bindings.h"
+#include "plain_method.h"
 #include "sound.h"
 
 namespace edge_agent {
@@ -28,18 +27,9 @@ std::unique_ptr<SoundStream> make_sound(py::ssize_t window, py::ssize_t hop, con
     return std::make_unique<SoundStream>(choose(isa), static_cast<std::size_t>(window), static_cast<std::size_t>(hop));
 }
 
-// A NumPy array of `rows`. Made by NumPy's own interface, which takes a quarter of the time of py::array_t's
-// constructor.
 py::object array_of(const SoundRows& rows) {
-    const auto& numpy = py::detail::npy_api::get();
-    const Py_intptr_t shape[2] = {kSoundFeatures, static_cast<Py_intptr_t>(rows.frames())};
-    PyObject* const type = py::dtype::of<float>().release().ptr();  // whose reference the array takes
-    const auto array = py::reinterpret_steal<py::object>(
-        numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, type, 2, shape, nullptr, nullptr, 0, nullptr));
-    if (!array) {
-        throw py::error_already_set();
-    }
-    std::memcpy(py::detail::array_proxy(array.ptr())->data, rows.data(), rows.floats() * sizeof(float));
+    py::object array = new_floats(kSoundFeatures, rows.frames());
+    std::memcpy(floats_of(array), rows.data(), rows.floats() * sizeof(float));
     return array;
 }
 
@@ -89,37 +79,15 @@ SoundRows feed_any(SoundStream& stream, const py::handle& samples) {
                     : stream.feed(static_cast<const std::int16_t*>(buffer.data()), count);
 }
 
-// The stream of a Python object whose type, which is final, CPython has checked.
-SoundStream& stream_of(PyObject* object) {
-    auto holder = reinterpret_cast<py::detail::instance*>(object)->get_value_and_holder();
-    if (!holder.holder_constructed()) {
-        throw py::type_error("SoundStream.__init__() was not called");
-    }
-    return *holder.value_ptr<SoundStream>();
-}
-
-// SoundStream.feed as a plain method of CPython: calling one of pybind11's would take as long as the rest of the
-// binding.
 PyObject* feed(PyObject* self, PyObject* samples) {
-    try {
-        auto& stream = stream_of(self);
+    return with_errors_for_python([&] {
+        auto& stream = instance_in<SoundStream>(self);
         SoundRows rows;
         if (!feed_few(stream, samples, &rows)) {
             rows = feed_any(stream, samples);
         }
         return array_of(rows).release().ptr();
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const py::builtin_exception& error) {
-        error.set_error();
-    } catch (const std::invalid_argument& error) {
-        PyErr_SetString(PyExc_ValueError, error.what());
-    } catch (const std::bad_alloc&) {
-        PyErr_NoMemory();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
+    });
 }
 
 PyMethodDef kFeed{"feed", feed, METH_O, nullptr};
@@ -134,11 +102,7 @@ void add_sound(py::module_& module) {
         .def_property_readonly("window", &SoundStream::window)
         .def_property_readonly("hop", &SoundStream::hop)
         .def_property_readonly("isa", [](const SoundStream& stream) { return std::string(stream.kernels().name); });
-    auto* const method = PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(type.ptr()), &kFeed);
-    if (method == nullptr) {
-        throw py::error_already_set();
-    }
-    type.attr("feed") = py::reinterpret_steal<py::object>(method);
+    add_plain_method(type, &kFeed);
 }
 
 }  // namespace edge_agent
