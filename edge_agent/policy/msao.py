@@ -77,7 +77,8 @@ class MsaoPolicy:
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
         weights = relevance(features)
         sparsity = {m: self._sparsity(m, weights[m], features) for m in weights}
-        plans = tuple(self._plan(m, sparsity[m], features, state) for m in weights)
+        richest = min((m for m in sparsity if m in state.encodable), key=lambda m: sparsity[m], default=None)
+        plans = tuple(self._plan(m, sparsity[m], m is richest, state) for m in weights)
         image = sparsity.get(Modality.IMAGE)
         if image is None:
             return self._decision(Route.LOCAL, plans, state, "no picture: nothing that the cloud could see better")
@@ -114,11 +115,11 @@ class MsaoPolicy:
             spatial, temporal = sound_sparsity(features.sound, self._settings.quiet_energy)
         return 1.0 - beta * (1.0 - spatial) * (1.0 - temporal)
 
-    def _plan(self, modality: Modality, mas: float, features: ModalityFeatures, state: SystemState) -> ModalityPlan:
+    def _plan(self, modality: Modality, mas: float, richest: bool, state: SystemState) -> ModalityPlan:
+        """What is sparse is dropped, but never everything: the `richest` of what the model can read stays."""
         if modality not in state.encodable:
             return ModalityPlan(modality, Action.DROP, sparsity=mas, reason="the model has no encoder for it")
-        only = sum(m in state.encodable for m in relevance(features)) == 1
-        if mas >= self._settings.drop_sparsity and not only:
+        if mas >= self._settings.drop_sparsity and not richest:
             return ModalityPlan(modality, Action.DROP, sparsity=mas, reason="carries nothing for this question")
         return ModalityPlan(modality, Action.KEEP, sparsity=mas, reason="the device's model reads it")
 

@@ -84,6 +84,14 @@ def test_sound_is_dropped_while_no_encoder_reads_it() -> None:
     assert "no encoder" in plans[Modality.AUDIO].reason
 
 
+@pytest.mark.parametrize(("energy", "kept"), [(0.0, Modality.IMAGE), (0.5, Modality.AUDIO)])
+def test_of_a_blank_picture_and_a_sound_at_least_the_richer_one_stays(energy: float, kept: Modality) -> None:
+    state = replace(ONLINE, encodable=(Modality.IMAGE, Modality.AUDIO))
+    blank = features("what is in the picture?", image=picture(0.0), motion=(motion(0.0),), sound=sound(energy))
+    plans = {plan.modality: plan.action for plan in msao().decide(blank, state, ()).plans}
+    assert plans[kept] is not Action.DROP
+
+
 @pytest.mark.parametrize(("views", "heard", "wanted"), [(1, False, 9604), (5, False, 48020), (5, True, 49980)])
 def test_the_predicted_bytes_are_those_of_all_views_and_of_the_sound(views: int, heard: bool, wanted: int) -> None:
     state = replace(
