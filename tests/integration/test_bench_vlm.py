@@ -63,7 +63,9 @@ def test_what_cannot_be_measured_is_refused(arguments: list[str], code: int) -> 
 def test_all_ways_compute_the_same(which: str) -> None:
     scene = Scene(Bundle.open(find_bundle(TINY if which == "tiny" else which)), drawn(), threads=1, tokens=4)
     plain = plain_of(scene)
-    np.testing.assert_allclose(plain.prefill()[0][0, -1], scene.prefill(), atol=0.05, rtol=0.01)
+    by_hand, ours = plain.prefill()[0][0, -1], scene.prefill()  # [vocab] each; by hand, int8 is computed in other steps
+    np.testing.assert_allclose(by_hand, ours, atol=0.1, rtol=0.01)
+    assert by_hand.argmax() == ours.argmax()
     np.testing.assert_allclose(scene.next_question(), scene.prefill(), atol=1e-6)
     views = plain.encode()
     assert isinstance(views, list)

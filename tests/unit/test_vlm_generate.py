@@ -173,7 +173,7 @@ def test_embeddings_that_are_cut_or_not_finite_are_refused(generator: Generator,
 
 def test_more_pictures_than_the_model_takes_are_refused(edge: Bundle, generator: Generator, seen: Embeddings) -> None:
     with pytest.raises(ModelError, match="a question"):
-        generator.stream([seen] * (edge.max_images + 1), "why?")
+        generator.stream([seen] * (edge.max_images * edge.layout.views_per_image + 1), "why?")
 
 
 def test_int8_embeddings_keep_the_answers(edge: Bundle, generator: Generator, seen: Embeddings) -> None:

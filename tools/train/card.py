@@ -1,7 +1,7 @@
 """Writes the model cards (README.md of each bundle): `python -m tools.train.card REPORT --models models`.
 
-REPORT is what `python -m tools.train.evaluate` printed for both bundles: one JSON object a line. The words are in
-card_template.md.
+REPORT is what `python -m tools.train.evaluate` printed for edge and cloud, for the cloud with one view and for the
+control with one view: one JSON object a line. The words are in card_template.md.
 """
 
 from __future__ import annotations
@@ -11,75 +11,90 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tools.train.settings import default_paths
+from tools.train.settings import VIEWS, default_paths
 
 Rows = list[dict[str, Any]]
 SETS = {
     "coco": "COCO dev (made questions)",
+    "mosaic": "mosaics of crops never trained on",
+    "imagenet": 'ImageNet photos never trained on, "what is this?"',
     "shapes": "easy-VQA test (drawn shapes)",
     "daquar": "DAQUAR dev (human questions, indoors)",
-    "imagenet": "ImageNet names, of classes never named in training",
+    "sound": 'clips never trained on, "what do you hear?"',
 }
 ABOUT = {
     "edge-vqa": "The device's own model: a frozen EfficientNet-Lite0, a connector that turns its 7x7 grid into 49\n"
-    "embeddings of {hidden} values, and a decoder of {layers} layers. The embeddings are what travels to the cloud.",
-    "cloud-vqa": "The cloud's decoder: {layers} layers in two members whose probabilities are averaged, one grown\n"
-    "out of the edge's decoder and trained on behind the same frozen connector, the other the edge's own. It reads\n"
-    "the embeddings that the edge bundle makes; it has no vision encoder and never sees pixels. It is a little better\n"
-    "than the edge's decoder, not much: one encoder and the same photos limit both.",
+    "embeddings of {hidden} values, two more made of the backbone's own class head (its names for the picture, in the\n"
+    "decoder's words), an audio encoder, and a decoder of {layers} layers. The embeddings are what travels to the\n"
+    "cloud.",
+    "cloud-vqa": "The cloud's decoder: {layers} layers, grown out of the edge's decoder and taught to read four tiles\n"
+    "of the picture beside the whole. It reads the embeddings that the edge bundle makes and has no encoder itself.",
 }
 
 
 def table(rows: Rows) -> str:
-    """Accuracy of each set, and by kind for COCO."""
+    """Accuracy of each set and kind."""
     lines = [
         "| set | questions | with the picture | 95 % interval | blind | most frequent answer |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        low, high = row["accuracy_ci"]
-        a = row["all"]
-        lines.append(
-            f"| {SETS[row['set']]} | {a['n']} | **{a['picture']}** | {low}-{high} | {a['blind']} | {a['majority']} |"
-        )
-        for kind in ("presence", "identify", "count", "relation"):
-            if row["set"] == "coco" and kind in row:
-                k = row[kind]
-                lines.append(f"| - {kind} | {k['n']} | {k['picture']} | | {k['blind']} | {k['majority']} |")
+        parts = [(f"**{SETS[row['set']]}**", row["all"])]
+        if len(row["kinds"]) > 1:
+            parts += [(f"- {kind}", part) for kind, part in row["kinds"].items()]
+        for name, part in parts:
+            low, high = part["interval"]
+            blind, majority = part.get("blind", "-"), part["majority"]
+            lines.append(f"| {name} | {part['n']} | {part['picture']} | {low}-{high} | {blind} | {majority} |")
     return "\n".join(lines)
-
-
-def gain(rows: Rows) -> str:
-    """What the picture is worth on COCO dev."""
-    coco = next(row for row in rows if row["set"] == "coco")
-    low, high = coco["gain_ci"]
-    points = coco["all"]["picture"] - coco["all"]["blind"]
-    return f"On COCO dev the picture is worth {points:.1f} points over blind (95 % interval {low} to {high})."
 
 
 def mistakes(rows: Rows) -> str:
-    """The most confident wrong answers of each set."""
-    lines = ["| set | question | right | said | confidence |", "|---|---|---|---|---|"]
+    """The three surest wrong answers of each set and kind."""
+    lines = ["| set, kind | picture | question | right | said | probability |", "|---|---|---|---|---|---|"]
     for row in rows:
-        lines += [
-            f"| {row['set']} | {m['question']} | {m['answer']} | {m['said'] or '(nothing)'} | {m['confidence']} |"
-            for m in row["confident_mistakes"][:4]
-        ]
+        for kind, part in row["kinds"].items():
+            lines += [
+                f"| {row['set']}, {kind} | {m['image']} | {m['question']} | {m['answer']} | {m['said'] or '(nothing)'} "
+                f"| {m['probability']} |"
+                for m in part["mistakes"]
+            ]
     return "\n".join(lines)
 
 
-def card(folder: Path, rows: Rows, other: Rows, equality: dict[str, int]) -> str:
+def comparison(rows: Rows) -> str:
+    """Edge, cloud, the cloud without tiles and the control, set by set."""
+    columns = [
+        ("edge", "edge-vqa", 1),
+        ("cloud, with tiles", "cloud-vqa", VIEWS),
+        ("the same without tiles", "cloud-vqa", 1),
+        ("control: trained without tiles", "control-vqa", 1),
+    ]
+    present = {(r["bundle"], r["views"]) for r in rows}
+    columns = [column for column in columns if column[1:] in present]
+    lines = ["| set | " + " | ".join(name for name, _, _ in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for key, name in SETS.items():
+        cells = []
+        for _, bundle, views in columns:
+            found = [r for r in rows if (r["set"], r["bundle"], r["views"]) == (key, bundle, views)]
+            cells.append(str(found[0]["all"]["picture"]) if found else "-")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def card(folder: Path, rows: Rows, every: Rows, equality: dict[str, int]) -> str:
     """The whole text of one card."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    edge = json.loads((folder.parent / "edge-vqa" / "manifest.json").read_text("utf-8"))
     config = json.loads((folder / "config.json").read_text("utf-8"))["text_config"]
-    fitted = manifest["calibration"]["fitted_on"]
+    fitted, routing = manifest["calibration"]["fitted_on"], edge["calibration"]["fitted_on"]["routing"]
     template = Path(__file__).with_name("card_template.md").read_text("utf-8")
     return template.format(
         about=ABOUT[manifest["name"]].format(hidden=config["hidden_size"], layers=config["num_hidden_layers"]),
         size_mb=f"{sum(f['size_bytes'] for f in manifest['files']) / 1e6:.1f}",
         table=table(rows),
-        gain=gain(rows),
-        other=", ".join(f"{row['set']} {row['all']['picture']}" for row in other),
+        comparison=comparison(every),
+        control="" if any(r["bundle"] == "control-vqa" for r in every) else "; that was not run for this release",
         fitted_questions=fitted["questions"],
         fitted_accuracy=fitted["accuracy"],
         calibration_error=fitted["expected_calibration_error"],
@@ -87,6 +102,9 @@ def card(folder: Path, rows: Rows, other: Rows, equality: dict[str, int]) -> str
         accept_entropy=fitted["accept_entropy"],
         accepted_percent=f"{100 * fitted['accepted_share']:.0f}",
         accepted_accuracy=fitted["accepted_accuracy"],
+        cloud_gain=routing["cloud_gain"],
+        by_uncertainty=f"{100 * routing['recovered_by_uncertainty']:.0f}",
+        by_gain=f"{100 * routing['recovered_by_predicted_gain']:.0f}",
         mistakes=mistakes(rows),
         name=manifest["name"],
         version=manifest["version"],
@@ -103,10 +121,10 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     wanted = parser.parse_args()
     rows = [json.loads(line) for line in wanted.report.read_text("utf-8").splitlines()]
-    for name in ABOUT:
-        own, other = [r for r in rows if r["bundle"] == name], [r for r in rows if r["bundle"] != name]
+    for name, views in (("edge-vqa", 1), ("cloud-vqa", VIEWS)):
+        own = [r for r in rows if (r["bundle"], r["views"]) == (name, views)]
         equality = json.loads((default_paths().work / f"{name}-equality.json").read_text("utf-8"))
-        (wanted.models / name / "README.md").write_text(card(wanted.models / name, own, other, equality), "utf-8")
+        (wanted.models / name / "README.md").write_text(card(wanted.models / name, own, rows, equality), "utf-8")
 
 
 if __name__ == "__main__":

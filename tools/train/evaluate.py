@@ -1,86 +1,51 @@
-"""Measures a bundle through the shipped runtime, beside three baselines: `python -m tools.train.evaluate`.
+"""Measures a trained model beside its baselines: `python -m tools.train.evaluate edge > report.jsonl`.
 
-With the picture; blind (each question gets another picture of the same set); the most frequent training answer to a
-question of that kind. Sets: coco dev, easy-VQA test, ImageNet names of held-out photos, DAQUAR dev. Prints one JSON
-object a set.
+With the picture; blind (each question about another picture of its set); the most frequent answer of the set's
+training side to questions that begin alike (of mosaics and sounds: of the set itself). In torch with the weights
+rounded as they are shipped, or not (`--float`). Prints one JSON object a set: figures by kind with 95 % intervals over
+pictures, and the surest mistakes of each kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import re
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
-from edge_agent.types import U8, Embeddings
-from edge_agent.vlm.bundle import Bundle
-from edge_agent.vlm.confidence import summarise
-from edge_agent.vlm.generate import Generator
-from edge_agent.vlm.vision import VisionEncoder
-from tools.train.features import read_photo
-from tools.train.settings import Paths, default_paths
-from tools.train.views import photos, read_jsonl, shapes
+from tools.train.answerer import Answerer, Item, load_items, picture_features
+from tools.train.measures import area_under_curve, interval, normalise
+from tools.train.model import Cache as Keys
+from tools.train.settings import VIEWS, Paths, default_paths
+from tools.train.sounds import HEARD, Sounds
+from tools.train.trained import Trained, load_trained, rounded_pair, together
+from tools.train.views import read_jsonl, shapes
 
-SETS = ("coco", "shapes", "imagenet", "daquar")
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One question about one picture, with every answer that counts as right."""
-
-    image: str
-    question: str
-    answers: tuple[str, ...]
-    kind: str
-
-
-def normalise(text: str) -> str:
-    """Lower case, without punctuation, articles and double spaces."""
-    words = re.sub(r"[^a-z0-9, ]", " ", text.lower()).replace(",", " ").split()
-    return " ".join(word for word in words if word not in ("a", "an", "the"))
-
-
-def load_set(name: str, paths: Paths) -> list[Item]:
-    data = paths.data
-    if name == "coco":
-        return [
-            Item(str(data / "coco" / r["image"]), r["question"], (r["answer"],), r["kind"])
-            for r in read_jsonl(data / "coco" / "dev.jsonl")
-        ]
-    if name == "daquar":
-        return [
-            Item(str(data / "daquar" / r["image"]), r["question"], (r["answer"],), "daquar")
-            for r in read_jsonl(data / "daquar" / "dev.jsonl")
-        ]
-    if name == "imagenet":
-        held = [v for v in photos(paths) if v["source"] == "imagenet" and v["split"] == "val"]
-        return [Item(v["parts"][0]["path"], "what is this?", (v["name"],), "naming") for v in held]
-    return [
-        Item(v["parts"][0]["path"], q, (a,), "shapes") for v in shapes() if v["split"] == "test" for q, a in v["qa"]
-    ]
+SETS = ("coco", "mosaic", "imagenet", "shapes", "daquar", "sound")
+Rows = list[dict[str, Any]]
 
 
 def _opening(kind: str, question: str) -> str:
     return " ".join([kind, *question.split()[:2]])
 
 
-def majority(name: str, paths: Paths) -> Callable[[Item], str]:
+def majority(name: str, paths: Paths, items: list[Item]) -> Callable[[Item], str]:
     """The most frequent training answer to the same kind of question (its first two words, within a kind)."""
     rows: list[tuple[str, str, str]] = []
-    if name == "coco":
-        rows = [(r["kind"], r["question"], r["answer"]) for r in read_jsonl(paths.data / "coco" / "train.jsonl")]
-    elif name == "daquar":
-        rows = [("daquar", r["question"], r["answer"]) for r in read_jsonl(paths.data / "daquar" / "train.jsonl")]
+    if name in ("coco", "daquar"):
+        train = read_jsonl(paths.data / name / "train.jsonl")
+        rows = [(r.get("kind", name), r["question"], r["answer"]) for r in train]
     elif name == "shapes":
         rows = [("shapes", q, a) for v in shapes() if v["split"] == "train" for q, a in v["qa"]]
+    elif name in ("mosaic", "sound"):
+        rows = [(item.kind, item.question, item.answer) for item in items]
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for kind, question, answer in rows:
         seen[_opening(kind, question)][answer] += 1
@@ -93,115 +58,141 @@ def majority(name: str, paths: Paths) -> Callable[[Item], str]:
     return guess
 
 
-@dataclass(slots=True)
-class Model:
-    """An encoder and a decoder, with embeddings of pictures kept and time counted."""
-
-    vision: VisionEncoder
-    generator: Generator
-    bundle: Bundle
-    seen: dict[str, Embeddings] = field(default_factory=dict)
-    encode_ms: list[float] = field(default_factory=list)
-    answer_ms: list[float] = field(default_factory=list)
-
-    @classmethod
-    def open(cls, edge: Path, decoder: Path) -> Model:
-        bundle = Bundle.open(decoder)
-        return cls(VisionEncoder(Bundle.open(edge)), Generator(bundle), bundle)
-
-    def answer(self, image: str, question: str) -> tuple[str, float]:
-        """The answer and its confidence."""
-        if image not in self.seen:
-            picture: U8 = read_photo(image)
-            started = time.perf_counter()
-            self.seen[image] = self.vision.encode(picture)
-            self.encode_ms.append((time.perf_counter() - started) * 1000)
-        started = time.perf_counter()
-        made = summarise(list(self.generator.stream([self.seen[image]], question)), self.bundle.calibration)
-        self.answer_ms.append((time.perf_counter() - started) * 1000)
-        return made.text, made.confidence
+def answers(
+    answerer: Answerer, items: list[Item], seen: dict[str, NDArray[Any]], other: dict[str, str]
+) -> dict[Item, tuple[str, float]]:
+    """Answer and least token probability of every item; the picture looked at is `other[item.image]`."""
+    found: dict[Item, tuple[str, float]] = {}
+    keys, last = None, ""
+    for item in sorted(items, key=lambda item: item.image):
+        image = other[item.image]
+        if image != last:
+            keys, last = _keys(answerer, seen.get(image)), image
+        assert keys is not None
+        text, least, _ = answerer.answer(keys, item.question)
+        found[item] = (text, least)
+    return found
 
 
-def interval(right: list[bool], rounds: int = 1000) -> list[float]:
-    """95 % bootstrap interval of a mean, in percent."""
-    values = np.asarray(right, dtype=np.float64)
-    rng = np.random.default_rng(0)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(rounds)]
-    return [round(100 * float(v), 1) for v in np.percentile(means, [2.5, 97.5])]
+def _keys(answerer: Answerer, seen: NDArray[Any] | None) -> Keys:
+    """Of a picture's features (uint8), of a sound's tokens (float32) or of nothing."""
+    if seen is None:
+        return answerer.look_away()
+    return answerer.look(seen) if seen.dtype == np.uint8 else answerer.look(None, seen)
 
 
-def area_under_curve(score: list[float], right: list[bool]) -> float:
-    """How often a right answer has a higher confidence than a wrong one."""
-    good = np.sort([s for s, r in zip(score, right, strict=True) if r])
-    bad = np.asarray([s for s, r in zip(score, right, strict=True) if not r])
-    if not len(good) or not len(bad):
-        return float("nan")
-    above = len(good) - np.searchsorted(good, bad, side="right")
-    equal = np.searchsorted(good, bad, side="right") - np.searchsorted(good, bad, side="left")
-    return float((above + equal / 2).mean() / len(good))
-
-
-def measure(model: Model, items: list[Item], guess: Callable[[Item], str]) -> dict[str, Any]:
-    """Accuracy with the picture, blind and by majority, all and by kind, in percent; and the surest mistakes."""
+def measure(
+    answerer: Answerer,
+    items: list[Item],
+    seen: dict[str, NDArray[Any]],
+    guess: Callable[[Item], str],
+    blind: bool,
+) -> dict[str, Any]:
     images = list(dict.fromkeys(item.image for item in items))
-    other = {image: images[(i + len(images) // 2) % len(images)] for i, image in enumerate(images)}
-    rows = []
+    same = {image: image for image in images}
+    moved = {image: images[(i + len(images) // 2) % len(images)] for i, image in enumerate(images)}
+    told = answers(answerer, items, seen, same)
+    blindly = answers(answerer, items, seen, moved) if blind else {}
+    rows: Rows = []
     for item in items:
-        wanted = {normalise(a) for a in item.answers}
-        text, sure = model.answer(item.image, item.question)
-        blind, _ = model.answer(other[item.image], item.question)
-        rows.append(
-            (item, text, sure, normalise(text) in wanted, normalise(blind) in wanted, normalise(guess(item)) in wanted)
-        )
-    right = [r[3] for r in rows]
-    report: dict[str, Any] = {
-        "n": len(rows),
-        "all": _means(rows),
-        "accuracy_ci": interval(right),
-        "confidence_auc": round(area_under_curve([r[2] for r in rows], right), 3),
-    }
-    gains = np.asarray([float(r[3]) - float(r[4]) for r in rows])
-    rng = np.random.default_rng(1)
-    spread = [gains[rng.integers(0, len(gains), len(gains))].mean() for _ in range(1000)]
-    report["gain_ci"] = [round(100 * float(v), 1) for v in np.percentile(spread, [2.5, 97.5])]
-    for kind in sorted({r[0].kind for r in rows}):
-        report[kind] = _means([r for r in rows if r[0].kind == kind])
-    wrong = sorted((r for r in rows if not r[3]), key=lambda r: -r[2])[:8]
-    report["confident_mistakes"] = [
-        {
-            "image": Path(r[0].image).name,
-            "question": r[0].question,
-            "answer": r[0].answers[0],
-            "said": r[1],
-            "confidence": round(r[2], 3),
+        wanted = normalise(item.answer)
+        row = {
+            "item": item,
+            "said": told[item][0],
+            "sure": told[item][1],
+            "picture": normalise(told[item][0]) == wanted,
         }
-        for r in wrong
-    ]
-    report["encode_ms_p50"] = round(float(np.median(model.encode_ms)), 1)
-    report["answer_ms_p50"] = round(float(np.median(model.answer_ms)), 1)
+        row["majority"] = normalise(guess(item)) == wanted
+        if blind:
+            row["blind"] = normalise(blindly[item][0]) == wanted
+        rows.append(row)
+    report: dict[str, Any] = {"n": len(rows), "all": _share(rows)}
+    report["confidence_auc"] = round(area_under_curve([r["sure"] for r in rows], [r["picture"] for r in rows]), 3)
+    report["kinds"] = {}
+    for kind in sorted({item.kind for item in items}):
+        own = [r for r in rows if r["item"].kind == kind]
+        report["kinds"][kind] = {**_share(own), "mistakes": _mistakes(own)}
     return report
 
 
-def _means(rows: list[Any]) -> dict[str, Any]:
-    share = [round(100 * float(np.mean([r[i] for r in rows])), 1) for i in (3, 4, 5)]
-    return {"n": len(rows), "picture": share[0], "blind": share[1], "majority": share[2]}
+def _share(rows: Rows) -> dict[str, Any]:
+    """Percentages, and the 95 % interval of the accuracy with the picture."""
+    columns = [str(k) for k in ("picture", "blind", "majority") if k in rows[0]]
+    made = {k: round(100 * float(np.mean([r[k] for r in rows])), 1) for k in columns}
+    groups: dict[str, list[bool]] = defaultdict(list)
+    for r in rows:
+        groups[r["item"].image].append(r["picture"])
+    return {"n": len(rows), **made, "interval": interval(list(groups.values()))}
+
+
+def _mistakes(rows: Rows, count: int = 3) -> Rows:
+    wrong = sorted((r for r in rows if not r["picture"]), key=lambda r: -float(r["sure"]))
+    made: dict[str, dict[str, Any]] = {}
+    for r in wrong:
+        item = r["item"]
+        if Path(item.image).name not in made:
+            made[Path(item.image).name] = {
+                "image": Path(item.image).name,
+                "question": item.question,
+                "answer": item.answer,
+                "said": r["said"],
+                "probability": round(float(r["sure"]), 3),
+            }
+    return list(made.values())[:count]
+
+
+def load_sounds(paths: Paths, hidden: int) -> tuple[list[Item], dict[str, NDArray[np.float32]]]:
+    """ "What do you hear?" of every clip held out of the training of encoder and decoders; its tokens [A, hidden]."""
+    sounds = Sounds.load(paths, hidden)
+    clips = [row for row in read_jsonl(paths.sounds / "clips.jsonl") if row["split"] == "held_out"]
+    items = [Item(row["name"], "what do you hear?", HEARD[row["label"]][0], _sound_kind(row["label"])) for row in clips]
+    tokens = {
+        clip["name"]: np.asarray(sounds.tokens[0, i], dtype=np.float32)
+        for clip, i in zip(clips, sounds.rows["held_out"], strict=True)
+    }
+    return items, tokens
+
+
+def _sound_kind(label: str) -> str:
+    return "made" if label in ("speech", "silence") else "esc-10"
+
+
+def open_model(which: str, paths: Paths, alone: bool, exact: bool) -> Trained:
+    """The averaged weights of a checkpoint; the cloud's with the edge's decoder beside it unless `alone`."""
+    trained = load_trained(paths.work / f"{which}.pt")
+    if which != "edge" and not alone:
+        trained = together(trained, load_trained(paths.work / "edge.pt"))
+    return trained if exact else rounded_pair(trained)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--edge", type=Path, default=Path("models/edge-vqa"), help="bundle with the vision encoder")
-    parser.add_argument("--decoder", type=Path, help="bundle with the decoder (default: the edge bundle)")
+    parser.add_argument("which", choices=("edge", "cloud", "control"))
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--limit", type=int, default=1500, help="questions a set, drawn at random with a fixed seed")
+    parser.add_argument("--views", type=int, choices=(1, VIEWS), help="default: 5 for the cloud, else 1")
+    parser.add_argument("--alone", action="store_true", help="without the edge's decoder beside it")
+    parser.add_argument("--float", action="store_true", help="weights as trained, not rounded to int8")
+    parser.add_argument("--question-only", action="store_true", help="show no picture and no sound at all")
+    parser.add_argument("--no-blind", action="store_true", help="leave the blind control out")
     wanted = parser.parse_args()
+    torch.set_num_threads(1)
     paths = default_paths()
-    model = Model.open(wanted.edge, wanted.decoder or wanted.edge)
+    views = wanted.views or (VIEWS if wanted.which == "cloud" else 1)
+    model = open_model(wanted.which, paths, wanted.alone, wanted.float)
+    seen: dict[str, NDArray[Any]]
+    answerer = Answerer(model, Tokenizer.from_file(str(paths.tokenizer)), views)
     for name in wanted.sets:
-        items = load_set(name, paths)
-        if len(items) > wanted.limit:
-            items = random.Random(0).sample(items, wanted.limit)
+        if name == "sound":
+            items, seen = load_sounds(paths, model.config.hidden)
+        else:
+            items = load_items(name, paths, wanted.limit)
+            seen = {}
+            if not wanted.question_only:
+                seen = picture_features(name, list(dict.fromkeys(item.image for item in items)), paths)
+        made = measure(answerer, items, seen, majority(name, paths, items), not wanted.no_blind)
         print(
-            json.dumps({"set": name, "bundle": model.bundle.name, **measure(model, items, majority(name, paths))}),
+            json.dumps({"set": name, "bundle": f"{wanted.which}-vqa", "views": views, "step": model.step, **made}),
             flush=True,
         )
 

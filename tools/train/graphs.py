@@ -18,7 +18,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from tools.train.backbone import Backbone, round_to_int8
-from tools.train.model import Connector, Decoder, Ensemble
+from tools.train.eyes import Eyes
+from tools.train.model import Decoder, Ensemble
 from tools.train.settings import IMAGE_SIZE, ModelConfig
 
 OPSET = 17
@@ -35,16 +36,19 @@ def rounded(module: nn.Module) -> nn.Module:
 
 
 class VisionGraph(nn.Module):  # type: ignore[misc]
-    """pixel_values [b, n, 3, H, W], pixel_attention_mask [b, n, H, W] bool to image_features [b * n, 49, hidden]."""
+    """pixel_values [b, n, 3, H, W], pixel_attention_mask [b, n, H, W] bool to image_features [b * n, 51, hidden]."""
 
-    def __init__(self, backbone: Backbone, connector: Connector) -> None:
+    def __init__(self, backbone: Backbone, eyes: Eyes, words: Tensor) -> None:
         super().__init__()
-        self.backbone, self.connector = backbone, connector
+        self.backbone, self.connector, self.naming = backbone, eyes.connector, eyes.naming
+        named = eyes.naming.table(words).detach()  # [classes, 2 * hidden], made of rounded rows of `words`
+        self.table = nn.Parameter(named.reshape(-1, words.shape[1]))  # [classes * 2, hidden]
 
     def forward(self, pixel_values: Tensor, pixel_attention_mask: Tensor) -> Tensor:
         pixels = pixel_values * pixel_attention_mask.unsqueeze(2).to(pixel_values.dtype)
-        y: Tensor = self.connector(self.backbone(pixels.flatten(0, 1)))
-        return y
+        features = self.backbone(pixels.flatten(0, 1))  # [b * n, 49, 1280]
+        named = self.naming.tokens(self.naming.classify(features), self.table.view(len(self.naming.pieces), -1))
+        return torch.cat((self.connector(features), named), dim=1)
 
 
 class EmbedGraph(nn.Module):  # type: ignore[misc]
@@ -79,8 +83,8 @@ class DecoderGraph(nn.Module):  # type: ignore[misc]
         return (self.decoder.logits(hidden), *(tensor for pair in kept for tensor in pair))
 
 
-def export_vision(connector: Connector, path: Path) -> None:
-    graph = VisionGraph(Backbone(), connector).eval()
+def export_vision(eyes: Eyes, words: Tensor, path: Path) -> None:
+    graph = VisionGraph(Backbone(), eyes, words).eval()
     pixels = torch.zeros(1, 1, 3, IMAGE_SIZE, IMAGE_SIZE)
     mask = torch.ones(1, 1, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.bool)
     axes = {"pixel_values": {0: "b", 1: "n"}, "pixel_attention_mask": {0: "b", 1: "n"}, "image_features": {0: "images"}}

@@ -1,7 +1,6 @@
-"""The dense auxiliary loss: each image token must be near the words for what lies under it.
+"""The dense auxiliary loss: each token of the grid must be near the words for what lies under it.
 
-Two teachers: boxes (the 80 COCO labels, a yes or no a token) and the backbone's own class head applied token by token
-(1000 ImageNet classes, a distribution a token). Both are compared through the decoder's word embeddings, so that
+The teacher are boxes: the 80 COCO labels, a yes or no a token, compared through the decoder's word embeddings, so that
 the eyes' output and the tongue's words share a space from the start.
 """
 
@@ -13,50 +12,39 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tools.train.labels import COCO
-from tools.train.settings import GRID, IMAGE_TOKENS, ModelConfig
+from tools.train.settings import CELLS, GRID, ModelConfig
 from tools.train.views import View
 
 _INDEX = {label: i for i, label in enumerate(COCO)}
 
 
 class Grounding(nn.Module):  # type: ignore[misc]
-    """Losses of [b, 49, hidden] embeddings against boxes and the class head."""
+    """Loss of [b, 49, hidden] embeddings against boxes."""
 
-    def __init__(
-        self, config: ModelConfig, tokenizer: Tokenizer, imagenet: list[str], head: Tensor, bias: Tensor
-    ) -> None:
+    def __init__(self, config: ModelConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
-        names = [*COCO, *(name.lower() for name in imagenet)]
-        ids = [tokenizer.encode(name, add_special_tokens=False).ids[:4] for name in names]
+        ids = [tokenizer.encode(name, add_special_tokens=False).ids[:4] for name in COCO]
         self.register_buffer("ids", torch.tensor([row + [0] * (4 - len(row)) for row in ids]), persistent=False)
         self.register_buffer(
             "used", torch.tensor([[1.0] * len(row) + [0.0] * (4 - len(row)) for row in ids]), persistent=False
         )
-        self.register_buffer("head", head, persistent=False)  # [1000, 1280]
-        self.register_buffer("head_bias", bias, persistent=False)
         self.turn = nn.Linear(config.hidden, config.hidden, bias=False)
         self.scale = nn.Parameter(torch.tensor(1.0))
-        self.bias = nn.Parameter(torch.full((len(names),), -3.0))
+        self.bias = nn.Parameter(torch.full((len(COCO),), -3.0))
 
-    def forward(
-        self, embeddings: Tensor, features: Tensor, words: Tensor, targets: Tensor, known: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """`words` [vocab, hidden]; `targets`, `known` [b, 49, 80]. Returns (box loss, class head loss)."""
+    def forward(self, embeddings: Tensor, words: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        """`words` [vocab, hidden]; `targets`, `known` [b, 49, 80]."""
         rows = words[self.ids] * self.used[..., None]
-        names = F.normalize(rows.sum(1), dim=-1)  # [1080, hidden]
-        logits = self.scale.exp() * self.turn(embeddings) @ names.T + self.bias  # [b, 49, 1080]
-        boxes = F.binary_cross_entropy_with_logits(logits[..., : len(COCO)], targets, weight=known, reduction="sum")
-        boxes = boxes / known.sum().clamp_min(1.0) * 10
-        with torch.no_grad():
-            teacher = torch.softmax((features @ self.head.T + self.head_bias) / 2.0, dim=-1)
-        classes = F.cross_entropy(logits[..., len(COCO) :].flatten(0, 1), teacher.flatten(0, 1))
-        return boxes, classes
+        names = F.normalize(rows.sum(1), dim=-1)  # [80, hidden]
+        logits = self.scale.exp() * self.turn(embeddings) @ names.T + self.bias  # [b, 49, 80]
+        boxes = F.binary_cross_entropy_with_logits(logits, targets, weight=known, reduction="sum")
+        return boxes / known.sum().clamp_min(1.0) * 10
 
 
 def grid_targets(views: list[View]) -> tuple[Tensor, Tensor]:
     """[b, 49, 80] float32: 1 where a token's cell lies in a box of the label; and 1 where that is known at all."""
-    targets = torch.zeros(len(views), IMAGE_TOKENS, len(COCO))
-    known = torch.zeros(len(views), IMAGE_TOKENS, len(COCO))
+    targets = torch.zeros(len(views), CELLS, len(COCO))
+    known = torch.zeros(len(views), CELLS, len(COCO))
     for i, view in enumerate(views):
         if view["source"] in ("shapes", "imagenet"):
             continue

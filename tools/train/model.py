@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tools.train.settings import BACKBONE_WIDTH, IMAGE_TOKENS, ModelConfig
+from tools.train.settings import (
+    AUDIO_POSITION,
+    BACKBONE_WIDTH,
+    CELLS,
+    IMAGE_TOKENS,
+    NAME_TOKENS,
+    TEXT_POSITION,
+    VIEWS,
+    ModelConfig,
+)
 
 Cache = list[tuple[Tensor, Tensor]]
 
@@ -22,13 +31,49 @@ class Connector(nn.Module):  # type: ignore[misc]
         self.norm = nn.LayerNorm(BACKBONE_WIDTH)
         self.up = nn.Linear(BACKBONE_WIDTH, config.connector)
         self.down = nn.Linear(config.connector, config.hidden)
-        self.position = nn.Parameter(torch.randn(IMAGE_TOKENS, config.hidden) * 0.3)
+        self.position = nn.Parameter(torch.randn(CELLS, config.hidden) * 0.3)
         self.drop = nn.Dropout(config.dropout)
         self.out = nn.LayerNorm(config.hidden, elementwise_affine=False)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.drop(F.gelu(self.up(self.norm(features))))  # [b, 49, connector]
         y: Tensor = self.out(self.down(x) + self.position)  # [b, 49, hidden]
+        return y
+
+
+class Naming(nn.Module):  # type: ignore[misc]
+    """[b, 49, 1280] to [b, 2, hidden]: what the backbone's own class head calls the picture, in the decoder's words.
+
+    Token j is the mean of the word embeddings of the j-th pieces of all class names, weighed by the head's sharpened
+    probabilities, plus a mark of its own and one that grows with the largest probability; a name with fewer pieces is
+    filled up with the end token. So "what is this?" is answered by copying, whether or not a photo of it was seen.
+    """
+
+    def __init__(self, config: ModelConfig, head: nn.Linear, pieces: Tensor) -> None:
+        super().__init__()
+        self.head = nn.Linear(BACKBONE_WIDTH, head.out_features)
+        self.head.load_state_dict(head.state_dict())
+        self.head.requires_grad_(False)
+        self.register_buffer("pieces", pieces)  # [classes, 2] ids
+        self.gain = nn.Parameter(torch.tensor(2.0))
+        self.mark = nn.Parameter(torch.zeros(NAME_TOKENS, config.hidden))
+        self.sure = nn.Parameter(torch.zeros(NAME_TOKENS, config.hidden))
+        self.out = nn.LayerNorm(config.hidden, elementwise_affine=False)
+
+    def table(self, words: Tensor) -> Tensor:
+        """`words` [vocab, hidden] to [classes, 2 * hidden]: the embeddings of each name's pieces side by side."""
+        return (words[self.pieces] * words.shape[1] ** 0.5).flatten(1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """[..., 49, 1280] to logits [..., classes]."""
+        y: Tensor = self.head(features.mean(dim=-2))
+        return y
+
+    def tokens(self, logits: Tensor, table: Tensor) -> Tensor:
+        """Logits [b, classes] and the table to [b, 2, hidden]."""
+        odds = torch.softmax(self.gain * logits, dim=-1)  # [b, classes]
+        named = (odds @ table).unflatten(1, (NAME_TOKENS, -1))  # [b, 2, hidden]
+        y: Tensor = self.out(named + self.mark + self.sure * odds.amax(dim=-1)[:, None, None])
         return y
 
 
@@ -67,14 +112,28 @@ class Layer(nn.Module):  # type: ignore[misc]
         self.drop = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, past: tuple[Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        past: tuple[Tensor, Tensor] | None,
+        reads: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`x` [b, t, hidden]; `mask` [b, 1, t, past + t] bool, True = may look; keys [b, heads, past + t, d]."""
+        """`x` [b, t, hidden]; `mask` [b, 1, t, past + t] bool, True = may look; keys [b, heads, past + t, d].
+
+        `reads` [b, 1, t, 1] is 0 for tokens that nothing may look at: their keys become zero, and a zero key in the
+        cache is never looked at, so that a member of an ensemble can skip tokens that another one reads.
+        """
         b, t, _ = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
         query, key, value = rotate(qkv[0], cos, sin), rotate(qkv[1], cos, sin), qkv[2]
+        if reads is not None:
+            key = key * reads
         if past is not None:
             key, value = torch.cat((past[0], key), dim=2), torch.cat((past[1], value), dim=2)
+        if reads is not None:
+            mask = mask & (key.abs().amax(dim=-1) > 0)[:, :, None, :]  # [b, heads, t, past + t]
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # [b, heads, t, d]
         x = x + self.drop(self.project(seen.transpose(1, 2).reshape(b, t, -1)))
         y = self.mlp_norm(x)
@@ -82,14 +141,26 @@ class Layer(nn.Module):  # type: ignore[misc]
         return x, (key, value)
 
 
+def places(context: int) -> Tensor:
+    """[context] int64: which view (0 .. VIEWS - 1), sound (VIEWS) or text (VIEWS + 1) stands at each position."""
+    at = torch.arange(context)
+    kind = at.div(IMAGE_TOKENS, rounding_mode="floor").clamp(max=VIEWS - 1)
+    return kind + (at >= AUDIO_POSITION) * (VIEWS - kind) + (at >= TEXT_POSITION).long()
+
+
 class Decoder(nn.Module):  # type: ignore[misc]
     """Embeddings of image and text tokens to logits of the next token; word embeddings are shared with the output."""
+
+    reads_tiles = True
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.words = nn.Embedding(config.vocab, config.hidden)
         nn.init.normal_(self.words.weight, std=0.05)
+        self.place = nn.Embedding(VIEWS + 2, config.hidden)
+        nn.init.zeros_(self.place.weight)
+        self.register_buffer("places", places(config.context), persistent=False)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = RootMeanSquareNorm(config.hidden)
         angles = torch.outer(
@@ -111,11 +182,20 @@ class Decoder(nn.Module):  # type: ignore[misc]
     def run(self, x: Tensor, positions: Tensor, mask: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         """[b, t, hidden], positions [b, t], mask [b, 1, t, past + t] to last hidden states [b, t, hidden] and cache."""
         cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]  # [b, 1, t, d]
+        x = x + self.place(self.places[positions])
+        reads = None
+        if not self.reads_tiles:
+            tile = (positions >= IMAGE_TOKENS) & (positions < VIEWS * IMAGE_TOKENS)  # [b, t]
+            reads = (~tile).to(x.dtype)[:, None, :, None]
         kept: Cache = []
         for i, layer in enumerate(self.layers):
-            x, pair = layer(x, cos, sin, mask, past[i] if past is not None else None)
+            x, pair = layer(x, cos, sin, mask, past[i] if past is not None else None, reads)
             kept.append(pair)
         return self.norm(x), kept
+
+    def words_weight(self) -> Tensor:
+        """[vocab, hidden]: the word embeddings, which the names of classes are made of."""
+        return self.words.weight
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., hidden] to [..., vocab]."""
@@ -131,6 +211,10 @@ class Ensemble(nn.Module):  # type: ignore[misc]
 
     def embed(self, ids: Tensor) -> Tensor:
         y: Tensor = self.members[0].embed(ids)
+        return y
+
+    def words_weight(self) -> Tensor:
+        y: Tensor = self.members[0].words_weight()
         return y
 
     def run(self, x: Tensor, positions: Tensor, mask: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
@@ -156,6 +240,7 @@ def grow(small: Decoder, config: ModelConfig) -> Decoder:
     large = Decoder(config)
     large.words.load_state_dict(small.words.state_dict())
     large.norm.load_state_dict(small.norm.state_dict())
+    large.place.load_state_dict(small.place.state_dict())
     count, step = len(small.layers), config.layers // len(small.layers)
     homes = [i * step for i in range(count)]
     for i, layer in enumerate(large.layers):

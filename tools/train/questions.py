@@ -9,7 +9,9 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tools.train.labels import COCO, GROUPS, SYNONYMS, article, imagenet_to_coco, plural
+from tools.train.arranged import ask_grid
+from tools.train.labels import COCO, GROUPS, SYNONYMS, article, plural
+from tools.train.names import Namer
 from tools.train.views import View
 
 _PRESENCE = (
@@ -29,7 +31,6 @@ _LARGEST = (
     "what is the largest thing in the picture?",
     "what is the biggest object in the picture?",
     "what is the main object?",
-    "what is this?",
 )
 _LIST = (
     "what is in the picture?",
@@ -37,14 +38,6 @@ _LIST = (
     "what can you see in the picture?",
     "list the things in the picture.",
     "what objects are there?",
-)
-_NAME = (
-    "what is this?",
-    "what is in the picture?",
-    "what do you see?",
-    "what is the main object?",
-    "what is shown in the picture?",
-    "name the object.",
 )
 _TABLE = ("what is on the table?", "what is on the table in the picture?", "what do you see on the table?")
 _DESCRIBE = (
@@ -74,22 +67,31 @@ class Asker:
     names: list[str]
     yes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     no: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _kinds: dict[int, str] = field(init=False, default_factory=dict)
+    namer: Namer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._kinds = imagenet_to_coco(self.names) if len(self.names) == 1000 else {}
+        self.namer = Namer(self.rng, self.names)
 
     def ask(self, view: View, top: list[tuple[int, float]]) -> list[Question]:
         """What can be asked of `view`, in random order, a few of a kind; `top` are its likely ImageNet classes."""
         made: list[Question] = []
-        if view["source"] == "shapes":
+        if view["source"] == "grid":
+            made += [Question(*one) for one in ask_grid(view, self.rng)]
+            present = sorted({o["label"] for o in view["objects"]})
+            made += [self._presence(label, True) for label in self.rng.sample(present, min(2, len(present)))]
+            made += [self._presence(label, False) for label in self._absent(view, present, 2)]
+        elif view["source"] == "shapes":
             made += [Question(q, a, "shapes") for q, a in self.rng.sample(view["qa"], min(8, len(view["qa"])))]
         else:
             made += self._scene(view)
-            made += self._naming(view, top)
+            made += [Question(*one) for one in self.namer.ask(view, top)]
             made += self._human(view)
         self.rng.shuffle(made)
         return [Question(self._spoken(q.text), q.answer, q.kind) for q in made]
+
+    def names_of(self, index: int) -> list[Question]:
+        """Questions that the name of the ImageNet class alone answers."""
+        return [Question(self._spoken(text), *rest) for text, *rest in self.namer.of_class(index)]
 
     def _spoken(self, text: str) -> str:
         """The same question as people also type it, now and then."""
@@ -245,53 +247,12 @@ class Asker:
                 made.append(Question(form.format(a=word), "yes" if there else "no", "group"))
         return made[:2]
 
-    def _naming(self, view: View, top: list[tuple[int, float]]) -> list[Question]:
-        made = []
-        if "name" in view:
-            name = view["name"].lower()
-            made.append(Question(self.rng.choice(_NAME), name, "naming"))
-            made.append(self._named(name, True))
-            made.append(self._named(self.rng.choice(self.names).lower(), False))
-            for thing in view["objects"][:1]:
-                if thing["label"] in GROUPS["animal"]:
-                    made.append(
-                        Question(
-                            self.rng.choice(("what animal is in the picture?", "what animal is this?")),
-                            thing["label"],
-                            "identify",
-                        )
-                    )
-                if thing["label"] in ("dog", "cat", "bird"):
-                    made.append(Question(f"what kind of {thing['label']} is this?", name, "naming"))
-                if thing["label"] in GROUPS["vehicle"]:
-                    made.append(Question("what vehicle is in the picture?", thing["label"], "identify"))
-        elif top and top[0][1] > 0.5:
-            made += self._kind_of(view, top[0][0])
-            made.append(self._named(self.names[top[0][0]].lower(), True))
-            made.append(self._named(self.rng.choice(self.names).lower(), False))
-        return made
-
-    def _kind_of(self, view: View, index: int) -> list[Question]:
-        """The backbone's own name for the only thing of its kind in the view, such as the breed of a dog."""
-        label = self._kinds.get(index)
-        if label is None or sum(o["label"] == label for o in view["objects"]) != 1:
-            return []
-        return [Question(f"what kind of {label} is this?", self.names[index].lower(), "naming")]
-
-    def _named(self, name: str, there: bool) -> Question:
-        word = article(name)
-        return Question(
-            self.rng.choice((f"is there {word} in the picture?", f"is this {word}?", f"is there {word}?")),
-            "yes" if there else "no",
-            "named",
-        )
-
     def _human(self, view: View) -> list[Question]:
         made = []
         flipped = view["parts"][0]["flip"]
         if view.get("qa") and view["whole"]:
             fit = [qa for qa in view["qa"] if not (flipped and any(word in qa[0] for word in _MIRRORED))]
-            for question, answer in self.rng.sample(fit, min(4, len(fit))):
+            for question, answer in self.rng.sample(fit, min(6, len(fit))):
                 text = question if self.rng.random() < 0.5 else question.rstrip() + "?"
                 made.append(Question(text, answer, "daquar"))
         return made

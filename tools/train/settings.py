@@ -8,8 +8,19 @@ from pathlib import Path
 
 IMAGE_SIZE = 224
 GRID = 7
-IMAGE_TOKENS = GRID * GRID
+CELLS = GRID * GRID
+NAME_TOKENS = 2
+IMAGE_TOKENS = CELLS + NAME_TOKENS
 BACKBONE_WIDTH = 1280
+
+TILE_ROWS = TILE_COLUMNS = 2
+TILE_OVERLAP = 0.1
+TILES = TILE_ROWS * TILE_COLUMNS
+VIEWS = 1 + TILES
+AUDIO_POSITION = 256
+TEXT_POSITION = 272
+SOUND_RATE_HZ, SOUND_SAMPLES = 16_000, 80_000
+assert VIEWS * IMAGE_TOKENS <= AUDIO_POSITION < TEXT_POSITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,15 @@ class Paths:
 
     @property
     def features(self) -> Path:
-        return self.work / "features.f16"
+        return self.work / "features.u8"
+
+    @property
+    def tiles(self) -> Path:
+        return self.work / "tiles.u8"
+
+    @property
+    def sounds(self) -> Path:
+        return self.work / "sound"
 
     @property
     def encoder(self) -> Path:
@@ -54,7 +73,7 @@ class ModelConfig:
     heads: int = 6
     mlp: int = 576
     connector: int = 512
-    context: int = 256
+    context: int = 512
     dropout: float = 0.1
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import string
@@ -26,6 +27,8 @@ _COMMON = (
     "man woman child dog cat car day night indoor outdoor weather open closed empty full happening doing "
     "wearing holding zero one two three four five six seven eight nine ten something nothing anything anyone "
     "everyone "
+    "than less fewer more hear heard sound noise voice speech quiet crying barking ticking crackling talking talk "
+    "chainsaw helicopter sneeze rooster rain waves sea "
 )
 
 
@@ -71,3 +74,12 @@ def build_tokenizer(views: Iterable[View], least: int = 2) -> Tokenizer:
     tokenizer.add_special_tokens(list(SPECIAL))
     assert [tokenizer.token_to_id(name) for name in SPECIAL] == list(range(len(SPECIAL)))
     return tokenizer
+
+
+def extended(tokenizer: Tokenizer) -> Tokenizer:
+    """The same with every common word as one piece, new ones behind the old: what was learned of the old ones holds."""
+    told = json.loads(tokenizer.to_str())
+    vocab = told["model"]["vocab"]
+    for word in _COMMON.split():
+        vocab.setdefault(word, len(vocab))
+    return Tokenizer.from_str(json.dumps(told))

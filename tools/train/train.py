@@ -1,13 +1,14 @@
-"""Trains the connector with the edge decoder, then the cloud decoder behind the same connector.
+"""Trains the eyes (connector, naming) with the edge decoder, then the cloud decoder behind the same eyes.
 
-`python -m tools.train.train edge --minutes 40` and then `python -m tools.train.train cloud --minutes 25`. Both write a
-checkpoint every few minutes and go on from it with `--resume`.
+`python -m tools.train.train edge --minutes 40`, then `cloud` (reads tiles), then `control` (the cloud's shape and
+number of steps without tiles). Each writes a checkpoint every few minutes and goes on from it with `--resume`.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import random
 import sys
 import time
 from dataclasses import asdict
@@ -16,55 +17,81 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tools.train.backbone import Backbone
-from tools.train.features import load_cache
+from tools.train.batches import Batch, Batches, Top
+from tools.train.eyes import Eyes, name_pieces, prefix_positions
+from tools.train.features import Cache, as_floats
 from tools.train.grounding import Grounding, grid_targets
 from tools.train.labels import imagenet_names
-from tools.train.model import Connector, Decoder, grow, int8_noise
-from tools.train.pack import Batch, Batches, Packer
-from tools.train.settings import IMAGE_TOKENS, ModelConfig, Paths, default_paths
+from tools.train.model import Decoder, grow, int8_noise
+from tools.train.pack import Packer, attention_mask
+from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
+from tools.train.sounds import Sounds
 from tools.train.text import build_tokenizer
 from tools.train.views import View
 
 SHARES = {
-    "coco": 0.30,
+    "coco": 0.22,
     "flickr": 0.10,
-    "daquar": 0.10,
-    "imagenet": 0.13,
-    "mosaic": 0.10,
-    "pasted": 0.18,
-    "shapes": 0.09,
+    "daquar": 0.14,
+    "imagenet": 0.12,
+    "mosaic": 0.03,
+    "pasted": 0.09,
+    "grid": 0.22,
+    "shapes": 0.08,
 }
 BATCH, LENGTH = 16, 144
 CHECKPOINT_S = 150.0
+LAYERS = {"edge": 2, "cloud": 4, "control": 4}
+RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
+KEPT_TILE_TOKENS = (0.3, 0.3, 1.0)
+"""Which share of the tiles' tokens a step reads, in turn by chance: less is faster, and teaches not to need all."""
 
 
-def answer_loss(decoder: Decoder, image: Tensor, batch: Batch) -> Tensor:
-    """Weighted mean cross-entropy over the answer tokens of the batch; `image` [b, 49, hidden]."""
-    b = len(batch.ids)
-    x = torch.cat((image, decoder.embed(batch.ids)), dim=1)
-    positions = torch.cat((torch.arange(IMAGE_TOKENS).expand(b, -1), batch.positions), dim=1)
-    hidden, _ = decoder.run(x, positions, batch.mask)
+def answer_loss(decoder: Decoder, prefix: Tensor, where: Tensor, batch: Batch, keep: Tensor | None = None) -> Tensor:
+    """Weighted mean cross-entropy over the answer tokens of the batch.
+
+    `prefix` [b, p, hidden] at positions `where` [p]; of it only the tokens `keep` [k] are read, if given.
+    """
+    b, seen = len(batch.ids), batch.seen
+    if keep is not None:
+        prefix, where, seen = prefix[:, keep], where[keep], seen[:, keep]
+    x = torch.cat((prefix, decoder.embed(batch.ids)), dim=1)
+    positions = torch.cat((where.expand(b, -1), batch.positions), dim=1)
+    hidden, _ = decoder.run(x, positions, attention_mask(batch.segments, seen))
     wanted = batch.targets >= 0
-    logits = decoder.logits(hidden[:, IMAGE_TOKENS:][wanted])
+    logits = decoder.logits(hidden[:, prefix.shape[1] :][wanted])
     losses = F.cross_entropy(logits, batch.targets[wanted], reduction="none")
     weights = batch.weights[wanted]
     return (losses * weights).sum() / weights.sum().clamp_min(1.0)
 
 
-def class_guesses(features: NDArray[np.float16], backbone: Backbone) -> list[list[tuple[int, float]]]:
-    """The most likely ImageNet class of each view, from the backbone's own head."""
-    found: list[list[tuple[int, float]]] = []
+def some_tokens(views: int, sounds: int, share: float) -> Tensor:
+    """Indices in the prefix: first view and sounds whole, names of all views, `share` of the tiles' other tokens."""
+    picked = torch.rand(views, IMAGE_TOKENS) < share
+    picked[0] = True
+    picked[:, CELLS:] = True
+    every = torch.cat((picked.flatten(), torch.ones(sounds, dtype=torch.bool)))
+    return torch.nonzero(every)[:, 0]
+
+
+def class_guesses(cache: Cache, backbone: Backbone, path: Path) -> list[Top]:
+    """The most likely ImageNet class of each view, from the backbone's own head; kept in `path`."""
+    if path.exists():
+        kept = np.load(path)
+        if len(kept) >= len(cache.views):
+            return [[(int(i), float(p))] for i, p in kept[: len(cache.views)]]
+    found: list[Top] = []
     with torch.no_grad():
-        for start in range(0, len(features), 256):
-            part = torch.from_numpy(features[start : start + 256].astype(np.float32))
+        for start in range(0, len(cache.views), 256):
+            part = torch.from_numpy(as_floats(cache.features[start : start + 256]))
             best = torch.softmax(backbone.classify(part), dim=-1).max(dim=-1)
             found += [[(int(i), float(p))] for i, p in zip(best.indices, best.values, strict=True)]
+    np.save(path, np.asarray([row[0] for row in found], dtype=np.float32))
     return found
 
 
@@ -86,33 +113,29 @@ class Average:
         self.count += 1
         keep = min(self.keep, (1 + self.count) / (10 + self.count))
         for name, value in module.state_dict().items():
-            self.shadow[name].lerp_(value.detach(), 1 - keep)
+            if value.is_floating_point():
+                self.shadow[name].lerp_(value.detach(), 1 - keep)
 
 
 class Run:
-    """One training run: model, optimiser, batches and clock. `which` is edge or cloud."""
+    """One training run: model, optimiser, batches and clock. `which` is edge, cloud or control."""
 
-    def __init__(self, which: str, paths: Paths, layers: int, top_lr: float, seed: int) -> None:
-        self.which, self.paths, self.top_lr = which, paths, top_lr
-        self.views, features = load_cache(paths)
-        tokenizer = load_tokenizer(paths, self.views)
+    def __init__(self, which: str, paths: Paths, top_lr: float, seed: int, shares: dict[str, float]) -> None:
+        self.which, self.paths, self.top_lr, self.rng = which, paths, top_lr, random.Random(seed)
+        self.cache = Cache.load(paths)
+        tokenizer = load_tokenizer(paths, self.cache.views)
         names, backbone = imagenet_names(), Backbone()
-        packer = Packer(tokenizer)
-        self.batches = Batches(self.views, features, class_guesses(features, backbone), packer, names, SHARES, seed)
-        self.config = ModelConfig(vocab=tokenizer.get_vocab_size(), layers=layers)
-        self.model = nn.ModuleDict({"connector": Connector(self.config)})
-        fc = backbone.net._fc
+        self.config = ModelConfig(vocab=tokenizer.get_vocab_size(), layers=LAYERS[which])
+        sounds = Sounds.load(paths, self.config.hidden)
+        top = class_guesses(self.cache, backbone, paths.work / "top.npy")
+        self.batches = Batches(self.cache, top, Packer(tokenizer), names, shares, sounds, seed, tiles=which == "cloud")
+        eyes = Eyes(self.config, backbone.net._fc, name_pieces(tokenizer, names))
+        self.model = nn.ModuleDict({"eyes": eyes})
         if which == "edge":
             self.model["decoder"] = Decoder(self.config)
-            self.model["grounding"] = Grounding(self.config, tokenizer, names, fc.weight.data, fc.bias.data)
+            self.model["grounding"] = Grounding(self.config, tokenizer)
         else:
-            edge = load_checkpoint(paths.work / "edge.pt")
-            small = Decoder(ModelConfig(**edge["config"]))
-            small.load_state_dict(sub_state(edge["average"], "decoder."))
-            self.model["decoder"] = grow(small, self.config)
-            self.model["connector"].load_state_dict(sub_state(edge["average"], "connector."))
-            self.model["connector"].requires_grad_(False)
-            self.model["decoder"].words.requires_grad_(False)  # shared by the members of an ensemble
+            self._grow(load_checkpoint(paths.work / "edge.pt"))
         matrices = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim < 2]
         self.optimiser = torch.optim.AdamW(
@@ -122,6 +145,30 @@ class Run:
         )
         self.average = Average(self.model)
         self.step, self.spent_s = 0, 0.0
+
+    def _grow(self, edge: dict[str, Any]) -> None:
+        """A deeper decoder out of the edge's, behind the edge's eyes, which stay as they are."""
+        small = Decoder(ModelConfig(**edge["config"]))
+        small.load_state_dict(sub_state(edge["average"], "decoder."))
+        self.model["decoder"] = grow(small, self.config)
+        self.model["eyes"].load_state_dict(sub_state(edge["average"], "eyes."))
+        self.model["eyes"].requires_grad_(False)
+        self.model["decoder"].words.requires_grad_(False)  # shared by the members of an ensemble
+
+    def start_from(self, path: Path) -> None:
+        """Takes over what fits of an earlier checkpoint's averaged weights, also of version 0.1 (without naming)."""
+        old = load_checkpoint(path)["average"]
+        old = {
+            k.replace("connector.", "eyes.connector.") if k.startswith("connector.") else k: v for k, v in old.items()
+        }
+        own = self.model.state_dict()
+        for name, value in old.items():
+            if name in own and not name.endswith("pieces"):
+                rows = tuple(slice(size) for size in value.shape[:1])  # words added since stand behind the old ones
+                own[name][rows] = value
+        self.model.load_state_dict(own)
+        self.average = Average(self.model)
+        print(f"took {len(old.keys() & own.keys())} of {len(own)} tensors from {path}", file=sys.stderr)
 
     @property
     def checkpoint(self) -> Path:
@@ -148,15 +195,17 @@ class Run:
         self.checkpoint.with_suffix(".tmp").replace(self.checkpoint)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        connector, decoder = self.model["connector"], self.model["decoder"]
-        image = connector(batch.features)
+        eyes, decoder = self.model["eyes"], self.model["decoder"]
         assert isinstance(decoder, Decoder)
-        made = {"answer": answer_loss(decoder, int8_noise(image), batch)}
+        views, sounds = batch.features.shape[1], batch.sound.shape[1]
+        with torch.set_grad_enabled(self.which == "edge"):
+            image = eyes(batch.features, decoder.words.weight, batch.pretend)
+        prefix = torch.cat((int8_noise(image), batch.sound), dim=1)
+        keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 else None
+        made = {"answer": answer_loss(decoder, prefix, prefix_positions(views, sounds), batch, keep)}
         if self.which == "edge":
-            targets, known = grid_targets([self.views[r] for r in batch.rows])
-            made["boxes"], made["classes"] = self.model["grounding"](
-                image, batch.features, decoder.words.weight, targets, known
-            )
+            targets, known = grid_targets([self.cache.views[r] for r in batch.rows])
+            made["boxes"] = self.model["grounding"](image[:, :CELLS], decoder.words.weight, targets, known)
         return made
 
     def train_step(self, done: float) -> dict[str, float]:
@@ -173,13 +222,15 @@ class Run:
         self.step += 1
         return {k: float(v.detach()) for k, v in losses.items()}
 
-    def train(self, minutes: float) -> None:
-        """Trains until `minutes` have been spent in all, earlier runs included."""
+    def train(self, minutes: float, steps: int = 0) -> None:
+        """Trains until `minutes` have been spent or `steps` made in all, earlier runs included."""
         self.model.train()
+        self.model["eyes"].train(self.which == "edge")
         started, before, saved = time.monotonic(), self.spent_s, time.monotonic()
         mean: dict[str, float] = {}
-        while self.spent_s < minutes * 60:
-            for name, value in self.train_step(self.spent_s / (minutes * 60)).items():
+        while self.spent_s < minutes * 60 and not 0 < steps <= self.step:
+            done = max(self.spent_s / (minutes * 60), self.step / steps if steps else 0.0)
+            for name, value in self.train_step(done).items():
                 mean[name] = value if name not in mean else 0.98 * mean[name] + 0.02 * value
             self.spent_s = before + time.monotonic() - started
             if self.step % 50 == 0:
@@ -209,27 +260,24 @@ def sub_state(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("which", choices=("edge", "cloud"))
+    parser.add_argument("which", choices=LAYERS)
     parser.add_argument("--minutes", type=float, required=True, help="training time in all")
-    parser.add_argument("--layers", type=int, default=0, help="default: 2 for edge, 6 for cloud")
-    parser.add_argument("--lr", type=float, default=0.0, help="default: 0.002 for edge, 0.001 for cloud")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=0, help="end after so many steps, if that is earlier")
+    parser.add_argument("--lr", type=float, default=0.0, help="default: 0.0012 for edge, 0.001 for the others")
+    parser.add_argument("--share", nargs="*", default=[], metavar="SOURCE=SHARE", help="how often a source is drawn")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--resume", action="store_true")
     wanted = parser.parse_args()
-    torch.set_num_threads(wanted.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(wanted.seed)
-    edge = wanted.which == "edge"
-    run = Run(
-        wanted.which,
-        default_paths(),
-        wanted.layers or (2 if edge else 6),
-        wanted.lr or (2e-3 if edge else 1e-3),
-        wanted.seed,
-    )
+    shares = {**SHARES, **{k: float(v) for k, v in (one.split("=") for one in wanted.share)}}
+    run = Run(wanted.which, default_paths(), wanted.lr or RATES[wanted.which], wanted.seed, shares)
     if wanted.resume and run.checkpoint.exists():
         run.resume()
-    run.train(wanted.minutes)
+    elif wanted.start:
+        run.start_from(wanted.start)
+    run.train(wanted.minutes, wanted.steps)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.train.labels import imagenet_names, imagenet_to_coco
+from tools.train.mosaics import GridComposer
 from tools.train.settings import Paths
 
 View = dict[str, Any]
@@ -274,7 +275,7 @@ def shapes() -> Iterator[View]:
             yield _photo("shapes", Path(path), side, [], [], qa=asked.get(image, []))
 
 
-def all_views(paths: Paths, seed: int = 1, composites: int = 5000) -> Iterator[View]:
+def all_views(paths: Paths, seed: int = 1, composites: int = 5000, grids: int = 14000) -> Iterator[View]:
     """Whole photos first (each split), then mirrored ones, crops, composites; only train photos are varied."""
     whole = list(photos(paths))
     yield from whole
@@ -282,6 +283,15 @@ def all_views(paths: Paths, seed: int = 1, composites: int = 5000) -> Iterator[V
     train = [view for view in whole if view["split"] == "train"]
     yield from _varied(train, random.Random(seed), composites, first=True)
     yield from _varied(train, random.Random(seed + 1), composites, first=False)
+    yield from mosaics(whole, random.Random(seed + 2), grids)
+
+
+def mosaics(whole: list[View], rng: random.Random, count: int) -> Iterator[View]:
+    """`count` mosaics for training, and a fiftieth as many of the photos held out for calibration."""
+    train = GridComposer((v for v in whole if v["split"] == "train"), rng)
+    yield from (train.grid() for _ in range(count))
+    held = GridComposer((v for v in whole if v["split"] == "val"), rng, "val")
+    yield from (held.grid() for _ in range(count // 50))
 
 
 def _varied(train: list[View], rng: random.Random, composites: int, first: bool) -> list[View]:
