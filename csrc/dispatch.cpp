@@ -50,22 +50,7 @@ bool has_feature(const std::string& name) {
     return false;
 }
 
-std::string available_names() {
-    std::string names;
-    for (const KernelTable* table : available_kernels()) {
-        names += names.empty() ? table->name : std::string(", ") + table->name;
-    }
-    return names;
-}
-
-}  // namespace
-
-const KernelTable& scalar_kernels() {
-    static const KernelTable table{"scalar", *vision_scalar(), *sound_scalar(), *tensor_scalar()};
-    return table;
-}
-
-std::vector<const KernelTable*> available_kernels() {
+std::vector<const KernelTable*> found_kernels() {
     std::vector<const KernelTable*> tables{&scalar_kernels()};
     if (vision_neon() != nullptr && has_feature("asimd")) {
         static const KernelTable table{"neon", *vision_neon(), *sound_neon(), *tensor_neon()};
@@ -82,8 +67,31 @@ std::vector<const KernelTable*> available_kernels() {
     return tables;
 }
 
+// Found at the first call: asking the CPU takes as long as a small kernel.
+const std::vector<const KernelTable*>& available() {
+    static const std::vector<const KernelTable*> tables = found_kernels();
+    return tables;
+}
+
+std::string available_names() {
+    std::string names;
+    for (const KernelTable* table : available()) {
+        names += names.empty() ? table->name : std::string(", ") + table->name;
+    }
+    return names;
+}
+
+}  // namespace
+
+const KernelTable& scalar_kernels() {
+    static const KernelTable table{"scalar", *vision_scalar(), *sound_scalar(), *tensor_scalar()};
+    return table;
+}
+
+std::vector<const KernelTable*> available_kernels() { return available(); }
+
 const KernelTable& kernels_named(const std::string& name) {
-    for (const KernelTable* table : available_kernels()) {
+    for (const KernelTable* table : available()) {
         if (name == table->name) {
             return *table;
         }
@@ -98,7 +106,7 @@ const KernelTable& active_kernels() {
         return *table;
     }
     const char* wanted = std::getenv("EDGE_AGENT_ISA");
-    const KernelTable* table = available_kernels().back();
+    const KernelTable* table = available().back();
     if (wanted != nullptr && *wanted != '\0') {
         try {
             table = &kernels_named(wanted);

@@ -105,8 +105,9 @@ struct Strip {
     __m256i squares = _mm256_setzero_si256();
 };
 
-// Counts 8 pixels. In assembly, because the time of this loop depends on its instructions by 30 % and more, and
-// compilers choose others with every change around it: this order runs at one store a cycle whatever the pixels are.
+// Counts 8 pixels. In assembly, because the time of this loop depends on its instructions by 30 % and
+// more, and compilers choose others with every change around it: this order runs at one store a cycle whatever the
+// pixels are.
 void count_eight(const std::uint8_t* pixels, LevelCounter* counter) {
     std::uint64_t levels, first, second;
     __builtin_memcpy(&levels, pixels, 8);
@@ -147,26 +148,48 @@ struct Avx2 {
         count_eight(pixels + 8, counter);
     }
 
+    // The counters of 8 levels from `level` on, of all tables.
     static __m256i merged(LevelCounter* counter, int level) {
         return _mm256_add_epi32(
             _mm256_add_epi32(*vector_at(counter->tables[0] + level), *vector_at(counter->tables[1] + level)),
             _mm256_add_epi32(*vector_at(counter->tables[2] + level), *vector_at(counter->tables[3] + level)));
     }
 
+    // A bit for each 8 of 32 levels: 1 where one of them occurs.
+    static std::uint32_t occupied_eights(const __m256i* added) {
+        const __m256i low = _mm256_packs_epi32(added[0], added[1]), high = _mm256_packs_epi32(added[2], added[3]);
+        const __m256i empty = _mm256_cmpeq_epi32(_mm256_packs_epi16(low, high), _mm256_setzero_si256());
+        const auto halves = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(empty)));
+        return ~(halves & halves >> 4) & 15;
+    }
+
+    // Most tiles hold few of the levels. Which, is hard to guess; hence not a branch for each but one loop over them.
     static std::uint64_t harvest(const std::uint64_t* log_table, LevelCounter* counter) {
-        std::uint64_t even = 0, odd = 0;
-        for (int level = 0; level < 256; level += 8) {  // most tiles hold few of the levels
-            const __m256i now = merged(counter, level);
-            const __m256i added = _mm256_sub_epi32(now, *vector_at(counter->before + level));
-            if (_mm256_testz_si256(added, added)) {
+        alignas(32) std::uint32_t counts[256];
+        std::uint32_t occupied = 0;
+        for (int level = 0; level < 256; level += 32) {
+            __m256i now[4], added[4];
+            for (int i = 0; i < 4; ++i) {
+                now[i] = merged(counter, level + 8 * i);
+                added[i] = _mm256_sub_epi32(now[i], *vector_at(counter->before + level + 8 * i));
+            }
+            const __m256i any =
+                _mm256_or_si256(_mm256_or_si256(added[0], added[1]), _mm256_or_si256(added[2], added[3]));
+            if (_mm256_testz_si256(any, any) != 0) {
                 continue;
             }
-            *vector_at(counter->before + level) = now;
-            alignas(32) std::uint32_t counts[8];
-            *vector_at(counts) = added;
+            for (int i = 0; i < 4; ++i) {
+                *vector_at(counter->before + level + 8 * i) = now[i];
+                *vector_at(counts + level + 8 * i) = added[i];
+            }
+            occupied |= occupied_eights(added) << (level / 8);
+        }
+        std::uint64_t even = 0, odd = 0;
+        for (; occupied != 0; occupied &= occupied - 1) {
+            const std::uint32_t* const eight = counts + 8 * __builtin_ctz(occupied);
             for (int i = 0; i < 8; i += 2) {
-                even += log_table[counts[i]];
-                odd += log_table[counts[i + 1]];
+                even += log_table[eight[i]];
+                odd += log_table[eight[i + 1]];
             }
         }
         return even + odd;

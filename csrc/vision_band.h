@@ -130,11 +130,7 @@ void tile_band_of(const ImageView& grey, std::size_t top, std::size_t bottom, st
     typename Isa::Lanes lanes;
     for (std::size_t x = 0; x < grey.width; x += tile, ++log_sums) {
         const std::size_t end = grey.width - x < tile ? grey.width : x + tile;
-        if (together) {
-            walk.count(walk.strips(x, end, counter, &lanes), end, counter);
-        } else {
-            walk.count(x, end, counter);
-        }
+        walk.count(together ? walk.strips(x, end, counter, &lanes) : x, end, counter);
         *log_sums = Isa::harvest(log_table, counter);
     }
     if (together) {
