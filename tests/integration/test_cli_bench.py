@@ -169,11 +169,11 @@ def test_a_library_that_is_missing_is_named_with_what_brings_it(
 def test_a_library_that_cannot_be_imported_is_named(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "edge_agent.cli.bench.peers.pillow", None)
-    assert main(["bench", "features", *QUICK, "--peers", "pillow"]) == 2
+    monkeypatch.setitem(sys.modules, "edge_agent.cli.bench.peers.arrays", None)
+    assert main(["bench", "features", *QUICK, "--peers", "numpy"]) == 2
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "pillow is installed and cannot be imported" in err
+    assert "numpy is installed and cannot be imported" in err
 
 
 def test_ctrl_c_leaves_the_rows_so_far_and_ends_with_130() -> None:
