@@ -30,9 +30,10 @@ TOLERANCE = 1e-4
 
 
 def load_ears(paths: Paths) -> Ears:
-    """The trained ears with every large matrix rounded to int8, as they are shipped."""
+    """The trained ears, tuned if they were, with every large matrix rounded to int8, as they are shipped."""
     head = Head()
-    head.load_state_dict(torch.load(paths.work / "sound" / "head.pt", weights_only=True))
+    files = [paths.work / "sound" / name for name in ("head-tuned.pt", "head.pt")]
+    head.load_state_dict(torch.load(next(file for file in files if file.exists()), weights_only=True))
     for layer in (head.frame, head.clip_token, head.time_token):
         layer.weight.data = round_to_int8(layer.weight.data)
     ears = Ears(Trunk(), head)
