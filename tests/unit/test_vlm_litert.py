@@ -13,7 +13,7 @@ from edge_agent.errors import ModelError, UsageError
 from edge_agent.types import F32, Embeddings
 from edge_agent.vlm import Bundle, find_bundle
 from edge_agent.vlm.evidence import evidence
-from edge_agent.vlm.litert import LiteRtVisionEncoder, TfliteGraph, find_interpreter
+from edge_agent.vlm.litert import LiteRtVisionEncoder, TfliteGraph, find_interpreter, open_vision
 
 # Made by tools.train.litert_export's functions from a convolution of 4 x 4 patches, see `expected`.
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -134,3 +134,17 @@ def test_another_kind_and_a_bundle_without_the_file_are_refused() -> None:
         LiteRtVisionEncoder(Bundle.open(find_bundle("edge-vqa")), kind="int4")
     with pytest.raises(ModelError, match=r"cloud-vqa has no litert/vision_encoder\.tflite"):
         LiteRtVisionEncoder(Bundle.open(find_bundle("cloud-vqa")))
+
+
+@needs_runtime
+@pytest.mark.parametrize(("encoder", "least"), [("litert", 0.999), ("litert-int8", 0.9)])
+def test_the_shipped_files_encode_as_the_onnx_graph_and_both_decoders_read_them(encoder: str, least: float) -> None:
+    edge, cloud = Bundle.open(find_bundle("edge-vqa")), Bundle.open(find_bundle("cloud-vqa"))
+    rows, columns = np.mgrid[0:240, 0:320]
+    picture = np.stack((rows % 256, columns % 256, (rows * columns // 300) % 256), axis=-1).astype(np.uint8)
+    wanted, (made,) = open_vision(edge).encode(picture), open_vision(edge, encoder=encoder).look(picture)
+    cosine = (made.data * wanted.data).mean(axis=1)  # rows have mean 0 and variance 1
+    assert float(cosine.mean()) > least
+    assert made.encoder_id != wanted.encoder_id
+    for bundle in (edge, cloud):
+        assert evidence(bundle, [made])

@@ -1,0 +1,48 @@
+"""The shipped pair names sounds that neither it nor its ears were trained on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge_agent.types import AudioWindow
+from edge_agent.vlm import AudioEncoder, Bundle, Generator, find_bundle
+
+HEARD = {
+    "baby_cry": "baby crying",
+    "chainsaw": "chainsaw",
+    "clock_tick": "clock ticking",
+    "dog_bark": "dog barking",
+    "fire_crackling": "fire crackling",
+    "helicopter": "helicopter",
+    "person_sneeze": "sneeze",
+    "rain": "rain",
+    "rooster": "rooster",
+    "sea_waves": "waves",
+}
+
+
+def read(path: Path) -> AudioWindow:
+    import av
+    import numpy as np
+
+    with av.open(str(path)) as container:
+        pieces = [frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)]
+        rate = container.streams.audio[0].rate
+    return AudioWindow(np.concatenate(pieces).astype(np.float32), rate)
+
+
+@pytest.mark.parametrize("name", ["edge-vqa", "cloud-vqa"])
+def test_clips_of_the_fold_kept_out_get_their_names(name: str) -> None:
+    data = os.environ.get("EDGE_AGENT_DATA")
+    if not data or not (Path(data) / "esc10").is_dir():
+        pytest.skip("EDGE_AGENT_DATA is not set or has no esc10")
+    ears, tongue = AudioEncoder(Bundle.open(find_bundle("edge-vqa"))), Generator(Bundle.open(find_bundle(name)))
+    right = []
+    for path in sorted((Path(data) / "esc10").glob("*/5-*.ogg")):
+        said = "".join(event.text for event in tongue.stream([ears.encode(read(path))], "what do you hear?"))
+        right.append(said.strip() == HEARD[path.parent.name])
+    assert len(right) >= 60
+    assert sum(right) / len(right) >= 0.7, f"{sum(right)} of {len(right)}"
