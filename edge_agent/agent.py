@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from edge_agent.engines.base import Detail, Engine, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
-from edge_agent.turn import TurnClock, decision_record
+from edge_agent.turn import TurnClock, decision_record, judge
 from edge_agent.types import (
     Action,
     Answer,
@@ -104,10 +104,12 @@ class Agent:
             detail=self._detail(observation, embeddings),
         )
         draft: Generation | None = None
+        judged = ""
         if decision.route is Route.CASCADE:
             draft = await self._local(query, decision, turn, None)
-            if draft.max_entropy <= (decision.accept_entropy or 0.0):
-                why = f"{decision.reason}; the draft's entropy is {draft.max_entropy:.3f}: it stands"
+            stands, judged = judge(draft, decision)
+            if stands:
+                why = f"{decision.reason}; {judged}: it stands"
                 return self._finish(decision, Route.LOCAL, draft, why, turn, None)
             turn.stages.rename(("first_token", "decode"), "draft")
         failed: Attempt | None = None
@@ -116,7 +118,7 @@ class Agent:
             attempt = await self._cloud(query, decision, state, turn, draft is not None, on_token)
             if attempt.generation is not None:
                 if draft is not None:
-                    why += f"; the draft's entropy is {draft.max_entropy:.3f}: the cloud answers"
+                    why += f"; {judged}: the cloud answers"
                 return self._finish(decision, Route.CLOUD, attempt.generation, why, turn, draft)
             turn.stages.rename(("first_token", "decode"), "cloud_failed")
             failed, why = attempt, f"{attempt.failure}: answered on the device; {why}"
@@ -236,6 +238,7 @@ class Agent:
         self, decision: Decision, route: Route, end: Generation, why: str, turn: TurnClock, draft: Generation | None
     ) -> tuple[Answer, Outcome]:
         timings = turn.stages.timings_ms()
+        gain = end.expected_gain if draft is None else draft.expected_gain
         answer = Answer(
             text=end.text,
             route=route,
@@ -246,6 +249,7 @@ class Agent:
             bytes_down=end.bytes_down,
             cost_usd=end.cost_usd,
             timings_ms=timings,
+            expected_gain=gain,
         )
         outcome = Outcome(
             decision=decision,
@@ -257,6 +261,7 @@ class Agent:
             draft_text=draft.text if draft is not None else None,
             draft_entropy=draft.max_entropy if draft is not None else None,
             draft_accepted=draft.text == end.text if draft is not None else None,
+            expected_gain=gain,
         )
         return answer, outcome
 

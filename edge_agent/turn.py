@@ -1,4 +1,4 @@
-"""The books of one question: its deadline, its consecutive stages, and its line in the decision log."""
+"""The books of one question: its deadline, its stages, what becomes of its draft, its line in the decision log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.errors import NoAnswerError
-from edge_agent.types import Decision, ModalityFeatures, Observation, Outcome, SoundFeatures, SystemState
+from edge_agent.types import Decision, Generation, ModalityFeatures, Observation, Outcome, SoundFeatures, SystemState
 
 T = TypeVar("T")
 MAX_LOGGED_SOUND = 400  # STFT frames, four seconds at the usual hop
@@ -68,6 +68,16 @@ class TurnClock:
             raise NoAnswerError(f"the time ran out while {doing}", limit) from error
 
 
+def judge(draft: Generation, decision: Decision) -> tuple[bool, str]:
+    """Whether a draft is the answer by the thresholds of a decision, see types.Decision; and by what, in words."""
+    if decision.min_gain is not None and draft.expected_gain is not None:
+        return draft.expected_gain < decision.min_gain, f"the cloud's expected gain is {draft.expected_gain:+.3f}"
+    return (
+        draft.max_entropy <= (decision.accept_entropy or 0.0),
+        f"the draft's entropy is {draft.max_entropy:.3f}",
+    )
+
+
 def decision_record(
     wall_s: float,
     observation: Observation,
@@ -115,4 +125,5 @@ def _without_decision(outcome: Outcome | None) -> dict[str, Any] | None:
         "draft_text": outcome.draft_text,
         "draft_entropy": outcome.draft_entropy,
         "draft_accepted": outcome.draft_accepted,
+        "expected_gain": outcome.expected_gain,
     }

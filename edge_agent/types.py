@@ -186,7 +186,9 @@ class ModalityPlan:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a policy (and then the guards) decided. `accept_entropy` is the CASCADE's threshold on the draft's
-    normalised token entropy, 0..1: a draft at or below it is the answer.
+    normalised token entropy, 0..1: a draft at or below it is the answer. `min_gain`, -1..1, is another threshold of the
+    CASCADE: the draft goes up if the cloud is expected to gain at least that much. It wins where both are given and the
+    model predicts the gain; `accept_entropy` decides where it does not.
     """
 
     route: Route
@@ -194,6 +196,7 @@ class Decision:
     reason: str
     plans: tuple[ModalityPlan, ...] = ()
     accept_entropy: float | None = None
+    min_gain: float | None = None
     predicted_quality: float | None = None
     predicted_latency_ms: float | None = None
     predicted_bytes: int | None = None
@@ -242,6 +245,7 @@ class Generation:
     """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money.
 
     `views_up`: views of a picture that went up for it; `encode_ms`: time that making more of them took on the way.
+    `expected_gain`, -1..1: by how many right answers a question the cloud is expected to do better; None: not known.
     """
 
     text: str
@@ -257,11 +261,15 @@ class Generation:
     upload_ms: float = 0.0
     first_token_ms: float = 0.0
     decode_ms: float = 0.0
+    expected_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the user gets. `timings_ms` are consecutive stages that add up to `timings_ms["total"]`."""
+    """What the user gets. `timings_ms` are consecutive stages that add up to `timings_ms["total"]`.
+
+    `expected_gain` is that of the device's own answer, where it made one and its model predicts it: see Generation.
+    """
 
     text: str
     route: Route
@@ -272,11 +280,15 @@ class Answer:
     bytes_down: int = 0
     cost_usd: float = 0.0
     timings_ms: dict[str, float] = field(default_factory=dict)
+    expected_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a decision; the policy learns from it and the decision log keeps it."""
+    """What became of a decision; the policy learns from it and the decision log keeps it.
+
+    `expected_gain` is that of the device's own answer, whether it stood as a draft, was sent up, or is the answer.
+    """
 
     decision: Decision
     route: Route
@@ -287,4 +299,5 @@ class Outcome:
     draft_text: str | None = None
     draft_entropy: float | None = None
     draft_accepted: bool | None = None
+    expected_gain: float | None = None
     error: str | None = None

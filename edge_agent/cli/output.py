@@ -29,6 +29,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "route": answer.route,
         "reason": answer.reason,
         "confidence": answer.confidence,
+        "expected_gain": answer.expected_gain,
         "bytes_up": answer.bytes_up,
         "bytes_down": answer.bytes_down,
         "cost_usd": answer.cost_usd,

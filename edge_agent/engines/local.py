@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Protocol
 
 from edge_agent.clock import Clock
@@ -42,7 +43,7 @@ class Model(Protocol):
 
     def stream(self, query: Query, cancelled: threading.Event) -> Iterator[TokenEvent]: ...
 
-    def summarise(self, tokens: list[TokenEvent]) -> Generation: ...
+    def summarise(self, tokens: list[TokenEvent], question: str) -> Generation: ...
 
 
 class BundleModel:
@@ -81,8 +82,8 @@ class BundleModel:
             cancelled=cancelled.is_set,
         )
 
-    def summarise(self, tokens: list[TokenEvent]) -> Generation:
-        return summarise(tokens, self._bundle.calibration)
+    def summarise(self, tokens: list[TokenEvent], question: str) -> Generation:
+        return summarise(tokens, self._bundle.calibration, question)
 
 
 def embedding_sizes(bundle: Bundle) -> EmbeddingSizes:
@@ -145,13 +146,8 @@ class LocalEngine:
                 yield token
         ended_s = self._clock.monotonic_s()
         first_s = ended_s if first_s is None else first_s
-        summary = self.model.summarise(tokens)
-        yield Generation(
-            text=summary.text,
-            confidence=summary.confidence,
-            max_entropy=summary.max_entropy,
-            tokens=summary.tokens,
-            finish_reason=summary.finish_reason,
+        yield replace(
+            self.model.summarise(tokens, query.question),
             first_token_ms=(first_s - started_s) * 1000,
             decode_ms=(ended_s - first_s) * 1000,
         )

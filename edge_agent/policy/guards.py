@@ -69,6 +69,7 @@ class GuardedPolicy:
             route=Route.LOCAL,
             plans=tuple(_stay(plan) for plan in decision.plans),
             accept_entropy=None,
+            min_gain=None,
             guards=breached,
             reason=f"{breached[0]}; without this limit: {decision.reason}",
             predicted_bytes=0,

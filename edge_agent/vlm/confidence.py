@@ -37,11 +37,13 @@ def confidence(events: Sequence[TokenEvent], calibration: Calibration) -> float:
     return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, score))))
 
 
-def summarise(events: Sequence[TokenEvent], calibration: Calibration) -> Generation:
+def summarise(events: Sequence[TokenEvent], calibration: Calibration, question: str | None = None) -> Generation:
     """The whole answer: its text, confidence, largest token entropy, tokens without the end token, and why it ended.
+    With the `question` also what asking the cloud would gain, where the calibration can tell.
 
     `finish_reason` is "stop" after an end token, "length" otherwise (the token limit was reached or it was cancelled).
     """
+    gain = calibration.gain if question is not None else None
     ended = bool(events) and events[-1].token_id in calibration.eos_token_ids
     return Generation(
         text="".join(event.text for event in events).strip(),
@@ -49,4 +51,5 @@ def summarise(events: Sequence[TokenEvent], calibration: Calibration) -> Generat
         max_entropy=max((event.entropy for event in events), default=1.0),
         tokens=len(events) - ended,
         finish_reason="stop" if ended else "length",
+        expected_gain=gain.expected(question, events) if gain is not None and question is not None else None,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import ModelError
+from edge_agent.vlm.gain import GainModel
 
 VERIFY = "edge-agent models verify"
 FORMAT = 1
@@ -34,7 +35,8 @@ class Calibration:
 
     confidence = sigmoid(bias + probability_weight * logit(min token probability) + entropy_weight * max token entropy),
     probabilities at `temperature`. `accept_entropy` 0..1 is the suggested threshold of a cascade; a token in
-    `eos_token_ids` ends an answer.
+    `eos_token_ids` ends an answer. `gain` predicts what asking the cloud of the same release would gain, where the
+    bundle knows one.
     """
 
     temperature: float = 1.0
@@ -43,6 +45,7 @@ class Calibration:
     entropy_weight: float = 0.0
     accept_entropy: float = 0.15
     eos_token_ids: tuple[int, ...] = ()
+    gain: GainModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ def _calibration(raw: Mapping[str, Any]) -> Calibration:
         entropy_weight=float(raw["entropy_weight"]),
         accept_entropy=float(raw["accept_entropy"]),
         eos_token_ids=tuple(int(i) for i in raw["eos_token_ids"]),
+        gain=GainModel.from_manifest(raw["gain"]) if raw.get("gain") is not None else None,
     )
     if made.temperature <= 0 or not 0 <= made.accept_entropy <= 1:
         raise ValueError("temperature or accept_entropy out of range")

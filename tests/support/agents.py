@@ -90,8 +90,8 @@ class FixedPolicy:
 
     name = "fixed"
 
-    def __init__(self, route: Route, accept_entropy: float | None = None) -> None:
-        self._decision = Decision(route, self.name, "as told", accept_entropy=accept_entropy)
+    def __init__(self, route: Route, accept_entropy: float | None = None, min_gain: float | None = None) -> None:
+        self._decision = Decision(route, self.name, "as told", accept_entropy=accept_entropy, min_gain=min_gain)
         self.outcomes: list[Outcome] = []
 
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:

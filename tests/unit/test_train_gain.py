@@ -11,6 +11,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed; last, so that edge_agent stays
 
+from edge_agent.types import TokenEvent
+from edge_agent.vlm.gain import GainModel
 from tools.train.gain import changes, design, fit_gain, predict, recovered, routing_report
 from tools.train.measures import area_under_curve, calibration_error, interval, normalise
 
@@ -59,3 +61,13 @@ def test_measures_on_cases_that_can_be_computed_by_hand() -> None:
     assert area_under_curve([0.9, 0.8, 0.3], [True, False, False]) == 1.0
     assert calibration_error(np.full(10, 0.7), np.array([1.0] * 7 + [0.0] * 3), bins=1) == pytest.approx(0.0)
     assert interval([[True], [True]]) == [100.0, 100.0]
+
+
+def test_the_device_predicts_the_gain_that_was_fitted() -> None:
+    """The runtime computes it from a draft's tokens, without NumPy, by what the manifest says."""
+    edge, cloud = pairs(200)
+    fitted = fit_gain(edge, cloud)
+    wanted = predict(design(edge), np.asarray(fitted["helps"]), np.asarray(fitted["harms"]))
+    model = GainModel.from_manifest(fitted)
+    made = [model.expected(one.question, [TokenEvent(7, "x", one.least, one.most)]) for one in edge]
+    assert made == pytest.approx(wanted, abs=1e-9)
