@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "bindings.h"
 #include "tensor.h"
@@ -33,10 +32,10 @@ struct Named<std::uint8_t> {
 // The memory that a call reads or writes, so that no output lies in another array of the call.
 class Ranges {
   public:
-    void read(const Buffer& buffer) { taken_.push_back({buffer.begin(), buffer.end()}); }
+    void read(const Buffer& buffer) { taken_[count_++] = {buffer.begin(), buffer.end()}; }
     void written(const Buffer& buffer) {
-        for (const auto& [begin, end] : taken_) {
-            if (buffer.begin() < end && begin < buffer.end()) {
+        for (std::size_t i = 0; i < count_; ++i) {
+            if (buffer.begin() < taken_[i].end && taken_[i].begin < buffer.end()) {
                 buffer.wrong_shape("shares memory with another array of the call");
             }
         }
@@ -44,7 +43,12 @@ class Ranges {
     }
 
   private:
-    std::vector<std::pair<const char*, const char*>> taken_;
+    struct Range {
+        const char* begin;
+        const char* end;
+    };
+    Range taken_[5];  // no call has more arrays
+    std::size_t count_ = 0;
 };
 
 // [rows, width], values packed within a row, rows any positive distance apart.

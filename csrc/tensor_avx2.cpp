@@ -72,6 +72,9 @@ std::uint32_t distance(const float* a, const float* b, std::size_t width) {
         }
     }
     const std::uint32_t vectors = largest_lane(_mm256_max_epi32(most[0], most[1]));
+    if (i == width) {
+        return vectors;
+    }
     const std::uint32_t rest = tensor_scalar()->distance(a + i, b + i, width - i);
     return rest > vectors ? rest : vectors;
 }
@@ -234,7 +237,9 @@ void dequantise8(const std::int8_t* values, std::size_t width, float scale, floa
             widen(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(values + i + k)), factor, out + i + k);
         }
     }
-    tensor_scalar()->dequantise8(values + i, width - i, scale, out + i);
+    if (i < width) {
+        tensor_scalar()->dequantise8(values + i, width - i, scale, out + i);
+    }
 }
 
 void dequantise4(const std::uint8_t* values, std::size_t width, float scale, float* out) {
@@ -252,7 +257,9 @@ void dequantise4(const std::uint8_t* values, std::size_t width, float scale, flo
             widen(_mm_srli_si128(bytes, 8), factor, out + i + 16 * k + 8);
         }
     }
-    tensor_scalar()->dequantise4(values + i / 2, width - i, scale, out + i);
+    if (i < width) {
+        tensor_scalar()->dequantise4(values + i / 2, width - i, scale, out + i);
+    }
 }
 
 std::uint8_t subtract8(const std::int8_t* values, const std::int8_t* previous, std::size_t width, std::int8_t* out) {
