@@ -22,7 +22,7 @@ std::vector<std::string> available_isas() {
 
 PYBIND11_MODULE(_core, module) {
     using namespace edge_agent;  // NOLINT
-    module.doc() = "SIMD kernels of edge_agent.features; docs/features.md has the formulas.";
+    module.doc() = "SIMD kernels of edge_agent; docs/features.md has the formulas of the features.";
     module.def("available_isas", &available_isas, "Instruction sets this machine can run, slowest first.");
     module.def(
         "active_isa", [] { return std::string(active_kernels().name); },
@@ -36,4 +36,5 @@ PYBIND11_MODULE(_core, module) {
     add_vision(module);
     add_sound(module);
     add_tensor(module);
+    add_logits(module);
 }

@@ -23,5 +23,6 @@ inline const KernelTable& choose(const Isa& isa) { return isa ? kernels_named(*i
 void add_vision(py::module_& module);
 void add_sound(py::module_& module);
 void add_tensor(py::module_& module);
+void add_logits(py::module_& module);
 
 }  // namespace edge_agent

@@ -53,15 +53,16 @@ bool has_feature(const std::string& name) {
 std::vector<const KernelTable*> found_kernels() {
     std::vector<const KernelTable*> tables{&scalar_kernels()};
     if (vision_neon() != nullptr && has_feature("asimd")) {
-        static const KernelTable table{"neon", *vision_neon(), *sound_neon(), *tensor_neon()};
+        static const KernelTable table{"neon", *vision_neon(), *sound_neon(), *tensor_neon(), *logits_neon()};
         tables.push_back(&table);
     }
     if (vision_neon_dotprod() != nullptr && has_feature("asimddp")) {
-        static const KernelTable table{"neon_dotprod", *vision_neon_dotprod(), *sound_neon(), *tensor_neon()};
+        static const KernelTable table{"neon_dotprod", *vision_neon_dotprod(), *sound_neon(), *tensor_neon(),
+                                       *logits_neon()};
         tables.push_back(&table);
     }
     if (vision_avx2() != nullptr && has_feature("avx2")) {
-        static const KernelTable table{"avx2", *vision_avx2(), *sound_avx2(), *tensor_avx2()};
+        static const KernelTable table{"avx2", *vision_avx2(), *sound_avx2(), *tensor_avx2(), *logits_avx2()};
         tables.push_back(&table);
     }
     return tables;

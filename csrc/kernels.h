@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "logits_kernels.h"
 #include "sound_kernels.h"
 #include "tensor_kernels.h"
 #include "vision_kernels.h"
@@ -18,6 +19,7 @@ struct KernelTable {
     const VisionKernels& vision;
     const SoundKernels& sound;
     const TensorKernels& tensor;
+    const LogitsKernels& logits = *logits_scalar();
 };
 
 // The specification: plain C++.

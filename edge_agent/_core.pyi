@@ -164,3 +164,11 @@ def add_delta_int8(
     isa: str | None = None,
 ) -> NDArray[np.int8]:
     """-> int8 [rows, width]: their sum. ValueError, naming the row, where one is outside -127..127."""
+
+def token_statistics(
+    logits: NDArray[np.float32], temperature: float = 1.0, token: int | None = None, isa: str | None = None, /
+) -> tuple[int, float, float]:
+    """[vocab] -> `token` or the first of the likeliest, its probability 0..1, entropy of all over log(vocab) 0..1.
+
+    Of softmax(logits / temperature), by sums in float32. ValueError where a logit is NaN or none is finite.
+    """

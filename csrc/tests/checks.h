@@ -23,3 +23,7 @@ void test_sound_is_its_definition();
 // Tensors: likewise.
 void test_tensor(const edge_agent::KernelTable& kernels);
 void test_tensor_is_its_definition();
+
+// Logits: likewise.
+void test_logits(const edge_agent::KernelTable& kernels);
+void test_logits_are_their_definition();

@@ -59,11 +59,15 @@ std::string replay(const Options& options, const KernelTable& kernels, std::uint
 
 void run_case(const KernelTable& kernels, std::uint64_t seed) {
     Random random(seed);
-    switch (random.between(0, 3)) {
+    switch (random.between(0, 8)) {
         case 0:
-            return fuzz_sound(kernels, random);
         case 1:
+            return fuzz_sound(kernels, random);
+        case 2:
+        case 3:
             return fuzz_tensor(kernels, random);
+        case 4:
+            return fuzz_logits(kernels, random);
         default:
             return fuzz_vision(kernels, random);
     }

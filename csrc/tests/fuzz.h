@@ -105,6 +105,7 @@ inline void expect(bool good, const std::string& what) {
 void fuzz_vision(const KernelTable& kernels, Random& random);
 void fuzz_sound(const KernelTable& kernels, Random& random);
 void fuzz_tensor(const KernelTable& kernels, Random& random);
+void fuzz_logits(const KernelTable& kernels, Random& random);
 
 // Tables with one deliberate fault each, to see that the fuzzer finds it.
 std::vector<const KernelTable*> faulty_kernels();

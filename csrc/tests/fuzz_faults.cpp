@@ -89,6 +89,11 @@ std::uint8_t subtract8(const std::int8_t* values, const std::int8_t* previous, s
     return most == kNoDelta ? std::uint8_t{127} : most;
 }
 
+// Leaves the last logit out of the sums.
+void sums(const float* logits, std::size_t count, float most, float scale, LogitSums* made) {
+    logits_scalar()->sums(logits, count > 1 ? count - 1 : count, most, scale, made);
+}
+
 }  // namespace
 
 std::vector<const KernelTable*> faulty_kernels() {
@@ -107,6 +112,8 @@ std::vector<const KernelTable*> faulty_kernels() {
     tensor[0].quantise8 = quantise8;
     tensor[1].peak = peak;
     tensor[2].subtract8 = subtract8;
+    static LogitsKernels logits = *logits_scalar();
+    logits.sums = sums;
     static const KernelTable tables[] = {
         {"grey", vision[0], *sound_scalar(), *tensor_scalar()},
         {"overwrite", vision[1], *sound_scalar(), *tensor_scalar()},
@@ -119,6 +126,7 @@ std::vector<const KernelTable*> faulty_kernels() {
         {"rounding", *vision_scalar(), *sound_scalar(), tensor[0]},
         {"peak", *vision_scalar(), *sound_scalar(), tensor[1]},
         {"delta", *vision_scalar(), *sound_scalar(), tensor[2]},
+        {"token", *vision_scalar(), *sound_scalar(), *tensor_scalar(), logits},
 #if defined(__SANITIZE_ADDRESS__)
         {"overread", vision[2], *sound_scalar(), *tensor_scalar()},
 #endif

@@ -63,11 +63,13 @@ int main(int argc, char** argv) {
     test_vision_is_its_definition();
     test_sound_is_its_definition();
     test_tensor_is_its_definition();
+    test_logits_are_their_definition();
     for (const KernelTable* kernels : available_kernels()) {
         const int before = checks;
         test_vision(*kernels);
         test_sound(*kernels);
         test_tensor(*kernels);
+        test_logits(*kernels);
         std::printf("%s: %d checks\n", kernels->name, checks - before);
     }
     std::printf("%d checks, %d failed\n", checks, failures);

@@ -8,14 +8,11 @@ from typing import Protocol
 
 from edge_agent.types import F32, TokenEvent
 from edge_agent.vlm.choice import Picker
-from edge_agent.vlm.confidence import token_statistics
-
-MAX_REPEATS = 3
 
 
 def looping(ids: Sequence[int]) -> bool:
-    """Whether the last MAX_REPEATS tokens are one and the same: a small model that does not know may never stop."""
-    return len(ids) >= MAX_REPEATS and len(set(ids[-MAX_REPEATS:])) == 1
+    """Whether the last three tokens are one and the same: a small model that does not know may never stop."""
+    return len(ids) >= 3 and ids[-1] == ids[-2] == ids[-3]
 
 
 class Text(Protocol):
@@ -76,8 +73,8 @@ class FreeAnswer:
         self.events: list[TokenEvent] = []
 
     def take(self, logits: F32) -> list[int]:
-        rules, token = self._rules, self._picker.pick(logits)
-        probability, entropy = token_statistics(logits, token, rules.temperature)
+        rules = self._rules
+        token, probability, entropy = self._picker.take(logits, rules.temperature)
         if token in rules.ends:
             self.events.append(TokenEvent(token, self._text.end(), probability, entropy))
             return []
@@ -113,8 +110,7 @@ class GuidedAnswer:
         if allowed is None:
             self.events.append(TokenEvent(rules.ends[0], self._first() + guide.close(), 1.0, 0.0))
             return []
-        token = self._picker.pick(allowed)
-        probability, entropy = token_statistics(allowed, token, rules.temperature)
+        token, probability, entropy = self._picker.take(allowed, rules.temperature)
         if token in rules.ends:
             self.events.append(TokenEvent(token, self._first(), probability, entropy))
             return []

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_agent.errors import UsageError
+from edge_agent import _core
+from edge_agent.errors import ModelError, UsageError
 from edge_agent.types import F32
+from edge_agent.vlm.manifest import VERIFY
 
 MAX_TEMPERATURE = 5.0
 
@@ -39,11 +41,21 @@ class Picker:
 
     def __init__(self, choice: Choice) -> None:
         self._choice = choice
-        self._random = np.random.default_rng(choice.seed)
+        drawing = choice.temperature > 0  # else no generator: making one costs as much as ten tokens
+        self._random = np.random.default_rng(choice.seed) if drawing else None
+
+    def take(self, logits: F32, temperature: float) -> tuple[int, float, float]:
+        """A token by its `logits` [vocab], its probability, and the entropy of all over log(vocab), both at
+        `temperature` and 0..1. Raises ModelError where a logit is no number.
+        """
+        try:
+            return _core.token_statistics(logits, temperature, None if self._random is None else self.pick(logits))
+        except ValueError as error:
+            raise ModelError(f"the decoder gave no usable numbers ({error})", VERIFY) from error
 
     def pick(self, logits: F32) -> int:
         """A token by its `logits` [vocab]; -inf is never picked as long as one is finite."""
-        if self._choice.temperature == 0:
+        if self._random is None:
             return int(logits.argmax())
         scaled = logits.astype(np.float64) / self._choice.temperature
         odds = np.exp(scaled - scaled.max())

@@ -5,22 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from edge_agent.types import F32, Generation, TokenEvent
+from edge_agent.types import Generation, TokenEvent
 from edge_agent.vlm.manifest import Calibration
 
 _EDGE = 1e-6
-
-
-def token_statistics(logits: F32, token: int, temperature: float) -> tuple[float, float]:
-    """Probability of `token` and entropy divided by log(vocabulary), both 0..1, of softmax(logits / temperature)."""
-    scaled = (logits - logits.max()) / np.float32(temperature)  # float32: exact to 1e-6, and four times as fast
-    odds = np.exp(scaled)
-    total = float(odds.sum())
-    entropy = math.log(total) - float(np.dot(odds, scaled)) / total
-    size = math.log(len(logits)) if len(logits) > 1 else 1.0
-    return float(odds[token] / total), min(1.0, max(0.0, entropy / size))
 
 
 def confidence(events: Sequence[TokenEvent], calibration: Calibration) -> float:

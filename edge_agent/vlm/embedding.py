@@ -14,14 +14,14 @@ TABLE_BYTES = 16 << 20
 
 
 class TokenEmbedding:
-    """Opens the graph of `bundle`; a table of at most TABLE_BYTES is read out of it once, and the graph closed: a run
-    of a graph that looks one row up costs a hundred times the look-up, for each token of each answer.
+    """Opens the graph of `bundle`; a table [vocab, hidden] of at most TABLE_BYTES is read out of it once into `table`,
+    and the graph closed: a run that looks one row up costs a hundred times the look-up, for each token of each answer.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         path, size, width = bundle.graph(EMBED), bundle.vocab_size, bundle.hidden_size
         self._session = open_session(path, threads, bundle.providers)
-        self._table: F32 | None = None
+        self.table: F32 | None = None
         check_nodes(self._session, path, ("input_ids",), ("inputs_embeds",))
         small = size * width * 4 <= TABLE_BYTES
         try:
@@ -31,12 +31,12 @@ class TokenEmbedding:
         if rows.shape[1] != width:
             raise ModelError(f"{path} is {rows.shape[1]} wide, the model {width}", VERIFY)
         if small:
-            self._table = rows
+            self.table = rows
             del self._session
 
     def __call__(self, ids: list[int]) -> F32:
         """[t, hidden] float32, a new array."""
-        return self._run(ids) if self._table is None else self._table[ids]
+        return self._run(ids) if self.table is None else self.table[ids]
 
     def _run(self, ids: range | list[int]) -> F32:
         feeds = {"input_ids": np.asarray([ids], dtype=np.int64)}

@@ -17,7 +17,7 @@ from edge_agent.vlm.decoder import Decoder, KeyValueCache
 from edge_agent.vlm.guided import Vocabulary, json_guide
 from edge_agent.vlm.prefix import Prefix
 from edge_agent.vlm.prompt import Chunk, Prompt
-from edge_agent.vlm.words import Words
+from edge_agent.vlm.words import Words, text_of
 from edge_agent.vlm.writers import writer_of
 
 __all__ = ["Generator", "looping", "never"]
@@ -39,6 +39,7 @@ class Generator:
         self._bundle = bundle
         self.decoder = Decoder(bundle, threads)
         self.writer = writer_of(bundle)
+        self.text = text_of(self.writer.tokenizer)
         self._prefix = Prefix()
         self._vocabulary: Vocabulary | None = None
 
@@ -120,12 +121,15 @@ class Generator:
         told = 0
         while True:
             ids = answer.take(logits)
-            yield from answer.events[told:]
-            told = len(answer.events)
+            while told < len(answer.events):
+                yield answer.events[told]
+                told += 1
             if not ids or cancelled():
                 return
-            positions = list(range(position, position + len(ids)))
-            logits, cache = self.decoder.step(self.decoder.embed(ids), positions, cache)
+            if len(ids) == 1:
+                logits, cache = self.decoder.next(ids[0], position, cache)
+            else:
+                logits, cache = self.decoder.step(self.decoder.embed(ids), range(position, position + len(ids)), cache)
             position += len(ids)
 
     def _behind(self, chunks: tuple[Chunk, ...]) -> KeyValueCache:
@@ -143,7 +147,7 @@ class Generator:
         bundle, writer = self._bundle, self.writer
         rules = Rules(limit, writer.ends, bundle.stops_loops, bundle.calibration.temperature)
         if schema is None:
-            return FreeAnswer(rules, picker, Words(self._decode, stop))
+            return FreeAnswer(rules, picker, Words(self.text, stop))
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(writer.tokenizer)
         guide = json_guide(schema, self._vocabulary, writer.ends)
@@ -158,6 +162,3 @@ class Generator:
         parts = [self.decoder.embed(list(one.ids)) if one.data is None else one.data for one in chunk]
         positions = [position for one in chunk for position in one.positions]
         return np.concatenate(parts) if len(parts) > 1 else parts[0], positions
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self.writer.tokenizer.decode(ids))

@@ -142,7 +142,7 @@ def _calibration(raw: Mapping[str, Any]) -> Calibration:
         eos_token_ids=tuple(int(i) for i in raw["eos_token_ids"]),
         gain=GainModel.from_manifest(raw["gain"]) if raw.get("gain") is not None else None,
     )
-    if made.temperature <= 0 or not 0 <= made.accept_entropy <= 1:
+    if not (1e-3 <= made.temperature <= 1e3 and 0 <= made.accept_entropy <= 1):
         raise ValueError("temperature or accept_entropy out of range")
     return made
 

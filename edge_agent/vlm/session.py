@@ -147,27 +147,36 @@ def array_of(value: Value) -> NDArray[Any]:
     return value if isinstance(value, np.ndarray) else value.numpy()
 
 
-def chained_run(
-    session: Session, outputs: list[str], feeds: dict[str, NDArray[Any]], past: dict[str, Value], what: str
-) -> tuple[NDArray[Any], list[Value]]:
-    """Runs the graph on `feeds` and on `past`, what an earlier run gave, without copying that: the first of `outputs`
-    as an array, the others to be given to a later run. An error of the runtime becomes a ModelError about `what`.
+class ChainedRuns:
+    """Runs of one graph whose later `outputs` are inputs of the next run, handed on without a copy.
 
     On the CPU ONNX Runtime reads arrays where they are, and the arrays that it gives are views of its own tensors. On a
-    GPU the tensors are bound and stay there.
+    GPU the tensors are bound and stay there. An error of the runtime becomes a ModelError about `what`.
     """
-    try:
-        if session.get_providers()[0] not in ON_GPU:
-            first, *others = session.run(outputs, {**feeds, **past})  # type: ignore[dict-item]
-            return first, list(others)
-        return _bound_run(session, outputs, feeds, past)
-    except Exception as error:
-        raise ModelError(f"{what} failed ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
+
+    def __init__(self, session: Session, outputs: list[str], past: list[str], what: str) -> None:
+        self._session, self._outputs, self._past, self._what = session, outputs, past, what
+        self._device = ON_GPU.get(session.get_providers()[0])  # None: the CPU
+
+    def run(self, feeds: dict[str, NDArray[Any]], past: tuple[Value, ...]) -> tuple[NDArray[Any], tuple[Value, ...]]:
+        """The first of the outputs as an array, the others to be given as `past` to a later run. `feeds` are the
+        inputs besides; those of `past` are added to it.
+        """
+        try:
+            if self._device is not None:
+                named = dict(zip(self._past, past, strict=True))
+                return _bound_run(self._session, self._outputs, feeds, named, self._device)
+            feeds.update(zip(self._past, past, strict=True))  # type: ignore[arg-type]
+            made = self._session.run(self._outputs, feeds)
+            return made[0], tuple(made[1:])
+        except Exception as error:
+            words = f"{self._what} failed ({type(error).__name__}: {str(error)[:200]})"
+            raise ModelError(words, VERIFY) from error
 
 
 def _bound_run(
-    session: Session, outputs: list[str], feeds: dict[str, NDArray[Any]], past: dict[str, Value]
-) -> tuple[NDArray[Any], list[Value]]:
+    session: Session, outputs: list[str], feeds: dict[str, NDArray[Any]], past: dict[str, Value], device: str
+) -> tuple[NDArray[Any], tuple[Value, ...]]:
     binding = session.io_binding()
     for name, array in feeds.items():
         binding.bind_cpu_input(name, array)
@@ -178,7 +187,7 @@ def _bound_run(
             binding.bind_ortvalue_input(name, value)
     binding.bind_output(outputs[0], "cpu")
     for name in outputs[1:]:
-        binding.bind_output(name, ON_GPU[session.get_providers()[0]])
+        binding.bind_output(name, device)
     session.run_with_iobinding(binding)
     first, *others = binding.get_outputs()
-    return first.numpy(), list(others)
+    return first.numpy(), tuple(others)

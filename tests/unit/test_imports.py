@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "features": {"types", "_core"},
     "policy": {"types", "config"},
     "transport": {"types", "errors", "config", "_core"},
-    "vlm": {"types", "errors"},
+    "vlm": {"types", "errors", "_core"},
     "store": {"types", "errors", "config", "clock", "values", "vlm"},
     "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
     "sim": {"types", "errors", "config", "values", "policy"},

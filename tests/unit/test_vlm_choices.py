@@ -13,7 +13,7 @@ from edge_agent.vlm import Bundle, Generator, VisionEncoder, find_bundle
 from edge_agent.vlm.choice import Choice, Picker
 from edge_agent.vlm.decoder import Decoder
 from edge_agent.vlm.selftest import QUESTION, picture
-from edge_agent.vlm.words import Words
+from edge_agent.vlm.words import WholeText, Words
 
 QUESTIONS = (
     QUESTION,
@@ -72,7 +72,7 @@ def letters(ids: list[int]) -> str:
 
 
 def told(text: str, *stops: str) -> tuple[list[str], bool]:
-    words = Words(letters, stops)
+    words = Words(WholeText(letters), stops)
     parts = []
     for sign in text:
         parts.append(words.add(ord(sign)))
@@ -105,7 +105,7 @@ def test_half_a_character_is_held_back_until_it_is_whole() -> None:
     def decode(ids: list[int]) -> str:
         return bytes(ids).decode("utf-8", "replace")
 
-    words = Words(decode)
+    words = Words(WholeText(decode))
     parts = [words.add(byte) for byte in "né!".encode()]
     assert parts == ["n", "", "é", "!"]
 
@@ -113,7 +113,7 @@ def test_half_a_character_is_held_back_until_it_is_whole() -> None:
 @pytest.mark.parametrize("stops", [[""], ["x"] * 17, ["y" * 201]])
 def test_stop_strings_out_of_bounds_are_refused(stops: list[str]) -> None:
     with pytest.raises(UsageError, match="stop strings"):
-        Words(letters, stops)
+        Words(WholeText(letters), stops)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,13 @@ def seen(edge: Bundle) -> list[Embeddings]:
 class Counting(Decoder):
     """A decoder that counts the rows it reads."""
 
-    def step_all(self, embeds, positions, mask, cache, lengths=None):  # type: ignore[no-untyped-def]
+    def read(self, embeds, positions, mask, cache):  # type: ignore[no-untyped-def]
         self.rows = getattr(self, "rows", 0) + embeds.shape[0] * embeds.shape[1]
-        return super().step_all(embeds, positions, mask, cache, lengths)
+        return super().read(embeds, positions, mask, cache)
+
+    def next(self, token, position, cache):  # type: ignore[no-untyped-def]
+        self.rows = getattr(self, "rows", 0) + 1
+        return super().next(token, position, cache)
 
 
 @pytest.fixture

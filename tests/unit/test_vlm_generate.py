@@ -189,6 +189,7 @@ def test_an_answer_that_repeats_one_word_is_cut(
     logits = np.zeros(100, dtype=np.float32)
     logits[50] = 9.0
     monkeypatch.setattr(Decoder, "step", lambda *given: (logits, given[-1]))
+    monkeypatch.setattr(Decoder, "next", lambda *given: (logits, given[-1]))
     events = list(generator.stream([seen], QUESTION))
     assert [event.token_id for event in events] == [50] * 2
     assert summarise(events, edge.calibration).finish_reason == "length"

@@ -98,12 +98,12 @@ def test_the_next_question_about_the_pictures_reads_only_its_text(model: Model) 
     first = model.tokens(case)
     decoder = model.generator.decoder
     read = []
-    step_all = decoder.step_all
-    decoder.step_all = lambda *given: read.append(given[0].shape[1]) or step_all(*given)  # type: ignore[func-returns-value,method-assign]
+    reading = decoder.read
+    decoder.read = lambda *given: read.append(given[0].shape[1]) or reading(*given)  # type: ignore[func-returns-value,method-assign]
     try:
         assert model.tokens(case) == first
     finally:
-        del decoder.step_all  # type: ignore[method-assign]
+        del decoder.read  # type: ignore[method-assign]
     assert max(read) < 80, "the picture's rows were read again"
 
 

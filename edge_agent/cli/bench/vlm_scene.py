@@ -71,19 +71,21 @@ class Scene:
 
     def decode(self) -> list[TokenEvent]:
         """`tokens` tokens behind the prompt, with their texts and probabilities."""
-        writer = self.generator.writer
         rules = Rules(self.tokens, (), False, self.bundle.calibration.temperature)
-        answer = FreeAnswer(rules, Picker(GREEDY), Words(lambda ids: str(writer.tokenizer.decode(ids))))
+        answer = FreeAnswer(rules, Picker(GREEDY), Words(self.generator.text))
         return list(self.generator.decode(answer, *self.read, self.prompt.next_position))
 
     def bare(self) -> None:
-        """What `decode` runs, with the inputs of its graphs made beforehand: the sessions' own time."""
+        """What `decode` runs, with the inputs of its graphs made beforehand: the sessions' own time. The cache goes
+        from run to run as anybody would hand it on; the graph of embeddings is run only where `decode` runs it.
+        """
         decoder = self.generator.decoder
         tensors = [array_of(one) for one in self.read[1].tensors]
         for ids, feeds in self.feeds:
-            embeds = self.embed_session.run(["inputs_embeds"], ids)[0]
+            if decoder.embed.table is None:
+                feeds["inputs_embeds"] = self.embed_session.run(["inputs_embeds"], ids)[0]
             past = dict(zip(decoder.past_names, tensors, strict=True))
-            tensors = decoder.session.run(decoder.output_names, {"inputs_embeds": embeds, **feeds, **past})[1:]
+            tensors = decoder.session.run(decoder.output_names, {**feeds, **past})[1:]
 
     @cached_property
     def embed_session(self) -> Session:
@@ -91,12 +93,13 @@ class Scene:
 
     @cached_property
     def feeds(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Token, mask and position of each step of `decode`."""
+        """Token, its embedding, mask and position of each step of `decode`."""
         length, position = self.read[1].length, self.prompt.next_position
         return [
             (
                 {"input_ids": np.asarray([[token]], dtype=np.int64)},
                 {
+                    "inputs_embeds": np.array(self.generator.decoder.embed([token])[None]),
                     "attention_mask": np.ones((1, length + at + 1), dtype=np.int64),
                     "position_ids": np.asarray([[position + at]], dtype=np.int64),
                 },
