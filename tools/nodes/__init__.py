@@ -1,0 +1,1 @@
+"""Measuring what node profiles do with real questions: the parts of `tools/measure_nodes.py`."""
