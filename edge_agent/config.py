@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-POLICY_NAMES = ("msao", "moa-off", "tmo", "local", "cloud")
+POLICY_NAMES = ("msao", "moa-off", "tmo", "qlmio", "hybrid", "local", "cloud", "random", "threshold", "cascade", "ucb")
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -122,6 +122,37 @@ class PolicySettings:
     image_complexity: float = setting(0.65, "moa-off: a picture above this complexity goes up (theta)", low=0, high=1)
     sound_complexity: float = setting(0.65, "moa-off: a sound above this complexity goes up (theta)", low=0, high=1)
     text_complexity: float = setting(0.70, "moa-off: a question above this complexity goes up (theta)", low=0, high=1)
+    second_worth: float = setting(
+        0.1,
+        "qlmio, hybrid: what a second of waiting is worth, in right answers a question (lambda): at 0.1 a tenth of a "
+        "second weighs as much as one point of accuracy",
+        low=0,
+        high=100,
+    )
+    random_share: float = setting(0.5, "random: share of the questions that go up", low=0, high=1)
+    threshold_feature: str = setting(
+        "entropy",
+        "threshold: the feature that decides, scaled to 0..1: entropy / 8 bits, edge density, "
+        "ln(1 + Laplacian variance) / 10, or words / 20",
+        choices=("entropy", "edges", "laplacian", "length"),
+    )
+    threshold: float = setting(0.9, "threshold: a question whose feature is above this goes up", low=0, high=1)
+    usd_worth: float = setting(
+        10.0,
+        "hybrid: what a dollar is worth, in right answers a question: at 10 a cent weighs 10 points",
+        low=0,
+        high=1e6,
+    )
+    megabyte_worth: float = setting(
+        0.05, "hybrid: what a megabyte of upload is worth, in right answers a question", low=0, high=1000
+    )
+    min_gain: float = setting(
+        2.0,
+        "hybrid, cascade: a draft goes up from this expected gain of the cloud on, -1..1; 2: by what `edge-agent "
+        "calibrate` found, else by the worth of time and money",
+        low=-1,
+        high=2,
+    )
     conversation_s: float = setting(
         30.0, "tmo: most that any five questions of a conversation may take", unit="s", low=0.1, high=86_400
     )
