@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -21,11 +22,13 @@ from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts
 from edge_agent.policy import make_policy, shipped_responses
 from edge_agent.store.decisions import DecisionLog
+from edge_agent.store.drafts import read_calibration
 from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, SystemState
 from edge_agent.vlm import open_bundle
 
 MAX_TOKEN_BYTES = 4096
+BY_GAIN = ("hybrid", "cascade")  # the policies that `edge-agent calibrate` is for
 log = logging.getLogger(__name__)
 
 
@@ -104,11 +107,47 @@ def make_cloud(config: Config, clock: Clock) -> Engine | None:
 
 
 def calibrated(config: Config) -> PolicySettings:
-    """The policy's settings, with what is left to the model's calibration filled in. Raises ModelError."""
-    if config.policy.accept_entropy >= 0:
-        return config.policy
-    calibration = open_bundle(config.model.edge, verify=False).calibration
-    return replace(config.policy, accept_entropy=calibration.accept_entropy)
+    """The policy's settings, with what is left to a calibration filled in. Raises ModelError."""
+    settings = config.policy
+    if settings.accept_entropy < 0:
+        calibration = open_bundle(config.model.edge, verify=False).calibration
+        settings = replace(settings, accept_entropy=calibration.accept_entropy)
+    if settings.name not in BY_GAIN or settings.min_gain <= 1.0:
+        return settings
+    min_gain = _stored_gain(config)
+    return settings if min_gain is None else replace(settings, min_gain=min_gain)
+
+
+def _stored_gain(config: Config) -> float | None:
+    """What `edge-agent calibrate` left for this very model; a warning where it was another one's."""
+    path = calibration_path(config)
+    try:
+        stored = read_calibration(path)
+    except (OSError, ValueError) as error:
+        log.warning("the calibration %s is set aside: %s", path, error)
+        return None
+    if stored is None:
+        return None
+    if stored.model != (model := model_identity(config)):
+        log.warning(
+            "the calibration %s (%s) is stale: it is of %s, the device's model is %s; run `edge-agent calibrate` again",
+            *(path, stored.goal, stored.model, model),
+        )
+        return None
+    return stored.min_gain
+
+
+def calibration_path(config: Config) -> Path:
+    """Where `edge-agent calibrate` leaves its threshold."""
+    return state_dir(config) / "calibration.json"
+
+
+def model_identity(config: Config) -> str:
+    """Names the device's model as far as its confidence goes: another release or calibration is another model."""
+    bundle = open_bundle(config.model.edge, verify=False)
+    manifest = bundle.manifest
+    digest = hashlib.sha256(repr((manifest.calibration, manifest.files)).encode()).hexdigest()[:12]
+    return f"{manifest.name} {manifest.version} {digest}"
 
 
 def warn_if_stale(config: Config) -> None:
@@ -140,7 +179,12 @@ def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:
 
 def open_journal(config: Config) -> DecisionLog:
     """The decision log of this configuration."""
-    return DecisionLog(state_dir(config) / "decisions.jsonl", int(config.run.log_max_mb * 1e6))
+    path = state_dir(config) / "decisions.jsonl"
+    try:
+        model = model_identity(config)
+    except ModelError:
+        model = ""
+    return DecisionLog(path, int(config.run.log_max_mb * 1e6), model)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "what is wrong on this machine and what to type",
     "models": "list and verify model bundles",
     "config": "explain every setting, or show what differs from the defaults",
+    "calibrate": "a threshold from this agent's own traffic, with what to expect of it",
     "eval": "measure accuracy, latency, bytes and cost on a data set",
     "bench": "speed of the kernels and of the decision against other libraries, on this machine",
     "service": "install as a systemd service",

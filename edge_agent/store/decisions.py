@@ -16,16 +16,18 @@ SCHEMA = 1
 class DecisionLog:
     """Appends lines to `path`; at `max_bytes` the file becomes `path.1` (replacing an older one) and starts anew.
 
-    A line is written with one O_APPEND write, so two agents may share a file. Raises OSError.
+    A line is written with one O_APPEND write, so two agents may share a file. `model` says on each line whose drafts
+    these are. Raises OSError.
     """
 
-    def __init__(self, path: Path, max_bytes: int = 10_000_000) -> None:
+    def __init__(self, path: Path, max_bytes: int = 10_000_000, model: str = "") -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self._stamp = {"schema": SCHEMA, "model": model} if model else {"schema": SCHEMA}
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record, with the schema number of this log."""
-        line = json.dumps({"schema": SCHEMA, **plain(record)}, separators=(",", ":"), allow_nan=False) + "\n"
+        line = json.dumps({**self._stamp, **plain(record)}, separators=(",", ":"), allow_nan=False) + "\n"
         data = line.encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):

@@ -1,0 +1,125 @@
+"""Reading drafts back from the decision log, and the file in which `edge-agent calibrate` leaves its threshold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import InputError
+from edge_agent.store.decisions import SCHEMA
+
+FORMAT = 1
+MAX_LINE_CHARS = 4_000_000
+MAX_CALIBRATION_BYTES = 65_536
+CLOCK_STEP_S = 60.0  # a clock may be set back by so much
+HINT = "name a decision log of this version with --log"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedLine:
+    """One line: its number in `path`, when, by which model, and the parts of the record."""
+
+    path: Path
+    number: int
+    time_s: float
+    model: str
+    decision: Mapping[str, Any]
+    outcome: Mapping[str, Any] | None
+
+
+def log_files(path: Path) -> list[Path]:
+    """The rotated log before the present one, where they exist."""
+    return [p for p in (path.with_name(path.name + ".1"), path) if p.is_file()]
+
+
+def read_lines(path: Path) -> Iterator[LoggedLine]:
+    """The lines of one log, checked; not a last one that was cut short. Raises InputError with file and line."""
+    last_s = -math.inf
+    try:
+        with path.open(encoding="utf-8") as log:
+            for number, text in enumerate(log, 1):
+                if len(text) > MAX_LINE_CHARS or not text.endswith("\n"):
+                    if not text.endswith("\n") and len(text) <= MAX_LINE_CHARS:
+                        return
+                    raise InputError(f"{path}:{number}: a line of {len(text)} characters", HINT)
+                line = _line(path, number, text)
+                if line.time_s < last_s - CLOCK_STEP_S:
+                    raise InputError(
+                        f"{path}:{number}: time runs backwards by {last_s - line.time_s:.0f} s",
+                        "cut the log there: the clock was set, or two logs were joined",
+                    )
+                last_s = line.time_s
+                yield line
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}", HINT) from error
+
+
+def _line(path: Path, number: int, text: str) -> LoggedLine:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}:{number}: not JSON: {error}", HINT) from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        found = record.get("schema") if isinstance(record, dict) else None
+        raise InputError(f"{path}:{number}: schema {found!r:.40}, this program reads {SCHEMA}", HINT)
+    time_s, decision, outcome = record.get("time_s"), record.get("decision"), record.get("outcome")
+    if isinstance(time_s, bool) or not isinstance(time_s, (int, float)) or not math.isfinite(time_s):
+        raise InputError(f"{path}:{number}: time_s is no number", HINT)
+    if not isinstance(decision, dict) or not (outcome is None or isinstance(outcome, dict)):
+        raise InputError(f"{path}:{number}: no decision, or an outcome that is none", HINT)
+    return LoggedLine(path, number, float(time_s), str(record.get("model", "")), decision, outcome)
+
+
+def number_of(line: LoggedLine, key: str) -> float | None:
+    """A number of the line's outcome; None where there is none. Raises InputError for what is no number."""
+    value = None if line.outcome is None else line.outcome.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(f"{line.path}:{line.number}: {key} is {value!r:.40}", HINT)
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCalibration:
+    """A threshold, the model whose drafts it was found on, and what it was found for."""
+
+    min_gain: float
+    model: str
+    goal: str
+
+
+def write_calibration(path: Path, calibration: StoredCalibration, facts: Mapping[str, Any]) -> None:
+    """Replace the file in one step. Raises OSError."""
+    document = {
+        "format": FORMAT,
+        "min_gain": calibration.min_gain,
+        "model": calibration.model,
+        "goal": calibration.goal,
+        **facts,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(path)
+
+
+def read_calibration(path: Path) -> StoredCalibration | None:
+    """What was left there; None where nothing was. Raises ValueError for what is no calibration, OSError."""
+    if not path.exists():
+        return None
+    if path.stat().st_size > MAX_CALIBRATION_BYTES:
+        raise ValueError(f"it is larger than {MAX_CALIBRATION_BYTES} bytes")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"it is not of format {FORMAT}")
+    gain, model, goal = document.get("min_gain"), document.get("model"), document.get("goal")
+    if isinstance(gain, bool) or not isinstance(gain, (int, float)) or not -1.0 <= gain <= 1.0:
+        raise ValueError("its min_gain is not in -1..1")
+    if not isinstance(model, str) or not isinstance(goal, str):
+        raise ValueError("it does not say for which model and goal")
+    return StoredCalibration(float(gain), model, goal)
