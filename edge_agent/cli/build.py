@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.agent import Agent, question_state
+from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, FeatureSettings, PolicySettings
 from edge_agent.engines.base import Engine
@@ -20,7 +22,7 @@ from edge_agent.errors import ModelError, UsageError
 from edge_agent.features import FeatureExtractor
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts
-from edge_agent.policy import make_policy, shipped_responses
+from edge_agent.policy import GuardedPolicy, OffloadPolicy, make_policy, make_unguarded, shipped_responses
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.drafts import read_calibration
 from edge_agent.store.ledger import Ledger, MemoryLedger
@@ -187,12 +189,33 @@ def open_journal(config: Config) -> DecisionLog:
     return DecisionLog(path, int(config.run.log_max_mb * 1e6), model)
 
 
+def remembered_policy(config: Config) -> RememberedPolicy:
+    """The configured policy with what it learned earlier; another one may be switched on later. Raises ModelError."""
+
+    def make(name: str) -> OffloadPolicy:
+        settings = replace(config.policy, name=name)
+        return make_unguarded(calibrated(replace(config, policy=settings)), config.cloud)
+
+    return RememberedPolicy(make, config.policy.name, state_dir(config))
+
+
 @asynccontextmanager
 async def open_agent(
-    config: Config, model: BundleModel, clock: Clock | None = None, *, journal: bool = True
+    config: Config,
+    model: BundleModel,
+    clock: Clock | None = None,
+    *,
+    journal: bool = True,
+    remembered: RememberedPolicy | None = None,
 ) -> AsyncIterator[Agent]:
-    """A whole agent around an opened model; its engines are closed at the end. `journal` keeps the decision log."""
+    """A whole agent around an opened model; its engines are closed at the end.
+
+    `journal` keeps the decision log and what the policy learns; without it, every run starts from the same. The policy
+    is `remembered` where it is given, for who wants to switch it.
+    """
     clock = clock or SystemClock()
+    if remembered is None and journal:
+        remembered = remembered_policy(config)
     warn_if_stale(config)
     cloud = make_cloud(config, clock)
     monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
@@ -202,7 +225,7 @@ async def open_agent(
             extractor=extractor_factory(config.features)(),
             local=LocalEngine(model, clock),
             cloud=cloud,
-            policy=make_policy(calibrated(config), config.cloud),
+            policy=make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered),
             monitors=monitors,
             purse=ledger,
             journal=open_journal(config) if journal else None,
@@ -213,6 +236,8 @@ async def open_agent(
     try:
         yield agent
     finally:
+        if remembered is not None:
+            await asyncio.to_thread(remembered.save)
         await agent.close()
 
 
@@ -225,19 +250,21 @@ def _sizes(config: Config) -> EmbeddingSizes | None:
         return None
 
 
-Decider = Callable[[Observation, Limits], tuple[ModalityFeatures, SystemState, Decision]]
-
-
-def decider(config: Config) -> Decider:
+class Decider:
     """Features, state and decision of an observation, without any engine: nothing is loaded and nothing can be sent."""
-    clock = SystemClock()
-    policy = make_policy(calibrated(config), config.cloud)
-    monitors = DeviceMonitors(clock, _sizes(config), config.cloud.usd_per_question)
-    extractor = extractor_factory(config.features)()
 
-    def decide(observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
-        features = extractor.observe(observation)
-        state = question_state(monitors, bool(config.cloud.url), open_ledger(config, clock), observation, limits)
-        return features, state, policy.decide(features, state, observation.history)
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._clock = SystemClock()
+        self._policy = make_policy(calibrated(config), config.cloud)
+        self._monitors = DeviceMonitors(self._clock, _sizes(config), config.cloud.usd_per_question)
+        self._extractor = extractor_factory(config.features)()
 
-    return decide
+    def __call__(self, observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
+        features, ledger = self._extractor.observe(observation), open_ledger(self._config, self._clock)
+        state = question_state(self._monitors, bool(self._config.cloud.url), ledger, observation, limits)
+        return features, state, self.again(features, state, observation)
+
+    def again(self, features: ModalityFeatures, state: SystemState, observation: Observation) -> Decision:
+        """The decision about the same observation in another state."""
+        return self._policy.decide(features, state, observation.history)

@@ -12,28 +12,57 @@ from edge_agent.cli.inputs import gather, inputs_of_file
 from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import emit
 from edge_agent.cli.running import run
+from edge_agent.policy.explain import turning_points
 from edge_agent.types import Decision, ModalityFeatures, SystemState
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @click.argument("question")
+@click.option("--explain", is_flag=True, help="Also say which numbers alone would change it, and at what value.")
 @deciding_options
 @json_option
-def command(file: Path, question: str, as_json: bool, **deciding: Any) -> None:
+def command(file: Path, question: str, explain: bool, as_json: bool, **deciding: Any) -> None:
     """The decision for QUESTION about FILE (photo, clip or sound), explained. No model is loaded, nothing is sent."""
-    from edge_agent.cli.build import decider, extractor_factory
+    from edge_agent.cli.build import Decider, extractor_factory
 
     check_question(question)
     loaded = settle(**deciding)
     make_extractor = extractor_factory(loaded.config.features)
     private = loaded.config.limits.private
     observation = run(gather(inputs_of_file(file), question, private, make_extractor))
-    features, state, decision = decider(loaded.config)(observation, limits_of(loaded))
+    deciding_now = Decider(loaded.config)
+    features, state, decision = deciding_now(observation, limits_of(loaded))
+    turning = turning_points(lambda varied: deciding_now.again(features, varied, observation), state) if explain else []
     if as_json:
-        emit({"decision": decision, "features": features, "state": state})
+        emit({"decision": decision, "features": features, "state": state, **({"turns": turning} if explain else {})})
         return
     _say(features, state, decision)
+    if explain:
+        _explain(decision, turning)
+
+
+def _explain(decision: Decision, turning: list[str]) -> None:
+    """What is expected, and what alone would change the route."""
+    expected = [
+        (
+            "right on the device, before a draft" if decision.min_gain is not None else "right",
+            decision.predicted_quality,
+        ),
+        ("ms until the answer", decision.predicted_latency_ms),
+        ("bytes up", decision.predicted_bytes),
+        ("USD", decision.predicted_cost_usd),
+    ]
+    known = ", ".join(f"{value:.4g} {words}" for words, value in expected if value is not None)
+    click.echo(f"  expected: {known or 'nothing is known yet'}")
+    if decision.min_gain is not None:
+        click.echo(f"  a draft goes up from an expected gain of {decision.min_gain:.3f} right answers on")
+    elif decision.accept_entropy is not None:
+        click.echo(f"  a draft stands up to a token entropy of {decision.accept_entropy:.3f}")
+    for sentence in turning:
+        click.echo(f"  {sentence}")
+    if not turning:
+        click.echo("  no single number of link, load, price or time would change it")
 
 
 def _say(features: ModalityFeatures, state: SystemState, decision: Decision) -> None:

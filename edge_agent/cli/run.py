@@ -16,9 +16,10 @@ from typing import Any
 import click
 
 from edge_agent.agent import check_question
-from edge_agent.cli.build import extractor_factory, open_agent, open_model, user_path
+from edge_agent.cli.build import extractor_factory, open_agent, open_model, remembered_policy, user_path
 from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.cli.running import run
 from edge_agent.clock import SystemClock
 from edge_agent.config import Loaded, RunSettings
@@ -33,6 +34,7 @@ from edge_agent.sources.supervisor import Supervisor
 from edge_agent.watch import Asked, Watcher
 
 MAX_LINE_BYTES = 8192
+SWITCH = "/policy "
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,8 @@ def command(
 ) -> None:
     """Watch, and answer on change, at the onset of a sound, at an interval, or when asked.
 
-    A line on stdin is a question about this moment. Ends with the clip, or at Ctrl-C.
+    A line on stdin is a question about this moment; `/policy NAME` has another policy decide from now on. Ends with
+    the clip, or at Ctrl-C.
     """
     loaded = settle(**deciding)
     if clip is not None and camera is not None:
@@ -93,7 +96,8 @@ async def _run(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool)
     notifier = Notifier()
     with waiting("opening", as_json):
         model = await asyncio.to_thread(open_model, config)
-    async with open_agent(config, model, clock) as agent, AsyncExitStack() as stack:
+    policy = remembered_policy(config)
+    async with open_agent(config, model, clock, remembered=policy) as agent, AsyncExitStack() as stack:
         for source in sources:
             await source.open()
             stack.push_async_callback(source.close)
@@ -110,7 +114,7 @@ async def _run(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool)
             patient=fast,
         )
         asking = asyncio.get_running_loop()
-        _read_questions(lambda line: asking.call_soon_threadsafe(_ask, watcher, line))
+        _read_questions(lambda line: asking.call_soon_threadsafe(_ask, watcher, policy, line))
         watching = asyncio.create_task(watcher.run(merge(sources)))
         told_to_stop = asyncio.Event()
 
@@ -129,8 +133,13 @@ async def _run(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool)
             notifier.notify("STOPPING=1")
 
 
-def _ask(watcher: Watcher, question: str) -> None:
+def _ask(watcher: Watcher, policy: RememberedPolicy, question: str) -> None:
+    """A question, or `/policy NAME`."""
     try:
+        if question.startswith(SWITCH):
+            policy.switch(question.removeprefix(SWITCH).strip())
+            log.warning("from now on %s decides", policy.name)
+            return
         check_question(question)
     except EdgeAgentError as error:
         log.warning("%s", error)

@@ -37,6 +37,7 @@ __all__ = [
     "TmoPolicy",
     "UcbPolicy",
     "make_policy",
+    "make_unguarded",
     "shipped_predictors",
     "shipped_responses",
 ]
@@ -44,11 +45,12 @@ __all__ = [
 
 def make_policy(settings: PolicySettings, cloud: CloudSettings) -> GuardedPolicy:
     """The policy that the settings name, inside the guards. The settings have been checked: the name is known."""
-    return GuardedPolicy(_bare(settings, cloud.codec))
+    return GuardedPolicy(make_unguarded(settings, cloud))
 
 
-def _bare(settings: PolicySettings, codec: str) -> OffloadPolicy:
-    name = settings.name
+def make_unguarded(settings: PolicySettings, cloud: CloudSettings) -> OffloadPolicy:
+    """The bare policy, for who puts the guards around something larger."""
+    name, codec = settings.name, cloud.codec
     if name in (Route.LOCAL.value, Route.CLOUD.value):
         return ConstantPolicy(Route(name), codec)
     if name == TmoPolicy.name:

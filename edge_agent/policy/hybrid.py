@@ -50,10 +50,10 @@ class HybridPolicy:
         often, brings = _expected(least, better, model)
         drafted = often * (brings - price)  # what drafting first brings over the device alone
         at_once = _gain_at(better, model) - price + self._settings.second_worth * 0.001 * here.away_ms
-        if sent_bytes == 0 or least > 1.0 or often < HARDLY_EVER:
+        if sent_bytes != 0 and at_once > max(0.0, drafted):
+            route, why, share = Route.CLOUD, "a draft is not worth its time", 1.0
+        elif sent_bytes == 0 or least > 1.0 or often < HARDLY_EVER:
             route, why, share = Route.LOCAL, "no draft will gain enough by going up", 0.0
-        elif at_once > max(0.0, drafted):
-            route, why, share = Route.CLOUD, "the draft would hardly ever stand", 1.0
         else:
             why = f"a draft goes up from an expected gain of {least:.3f}, {often:.0%} of such do"
             route, share = Route.CASCADE, often

@@ -18,10 +18,7 @@ class SwitchedPolicy:
         self._make = make
         self._made = {name: make(name)}
         self.on = self._made[name]
-
-    @property
-    def name(self) -> str:
-        return self.on.name
+        self.name = name
 
     @property
     def made(self) -> Sequence[OffloadPolicy]:
@@ -33,6 +30,7 @@ class SwitchedPolicy:
         if name not in self._made:
             self._made[name] = self._make(name)
         self.on = self._made[name]
+        self.name = name
 
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
         return self.on.decide(features, state, history)

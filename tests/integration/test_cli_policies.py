@@ -1,0 +1,54 @@
+"""Policies through the command line: switched by a line of stdin, learned across processes, explained in words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from edge_agent.cli.main import main
+from media import make_clip
+
+AGENT = (sys.executable, "-m", "edge_agent")
+DEMO = str(files("edge_agent") / "assets" / "demo.mp4")
+
+
+def test_a_line_of_stdin_switches_the_policy_and_each_one_leaves_what_it_learned(
+    tmp_path: Path, own_home: Path
+) -> None:
+    clip = make_clip(tmp_path / "c.mp4", [60] * 30)
+    done = subprocess.run(
+        [*AGENT, "run", "--clip", str(clip), "--fast", "--json", "--cloud", "", "--policy", "ucb"],
+        input="/policy nobody\n/policy hybrid\nis there a cat in the picture?\n",
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [a["decision"]["policy"] for a in asked if a["trigger"] == "asked"] == ["hybrid"]
+    assert "no policy 'nobody'" in done.stderr
+    assert "from now on hybrid decides" in done.stderr
+    learned = sorted(own_home.rglob("policy-*.json"))
+    assert [p.name for p in learned] == ["policy-hybrid.json", "policy-ucb.json"]
+    assert json.loads(learned[0].read_text())["state"]["nodes"]["local"][2] > 0
+
+
+def test_a_decision_is_explained_by_what_would_change_it(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["decide", DEMO, "what is this?", "--policy", "cloud", "--explain"]
+    assert main(arguments) == 0
+    assert (
+        "cloud's expected latency (is not known): below about 1e+04 ms it goes to the cloud" in capsys.readouterr().out
+    )
+    assert main([*arguments, "--json"]) == 0
+    assert any("price of a cloud answer" in words for words in json.loads(capsys.readouterr().out)["turns"])
+
+
+def test_an_explanation_says_where_nothing_would_change_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decide", DEMO, "what is this?", "--policy", "local", "--explain"]) == 0
+    assert "no single number" in capsys.readouterr().out
