@@ -3,7 +3,8 @@
     python -m tools.fit_nodes                      writes edge_agent/assets/nodes.json and docs/nodes-*.png
     python -m tools.fit_nodes --report             figures alone
 
-Every figure is by cross-fitting over photos: a question is judged by models that never saw its photo.
+Every figure is by cross-fitting over photos: a question is judged by models that never saw its photo. What is shipped
+is fitted on three of five folds alone; policies are judged on the other two (`MeasuredTable.judged`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.policy.predictors import DRAFT_NUMBERS, NUMBERS, VERSION, Predictors, logit
-from edge_agent.sim.table import CLOUD, MeasuredTable
+from edge_agent.sim.table import CLOUD, JUDGED_FOLDS, MeasuredTable
 from edge_agent.sim.table_file import read_table
 from tools.nodes.fitting import (
     Design,
@@ -36,7 +37,6 @@ from tools.nodes.fitting import (
 F64 = NDArray[np.float64]
 COUNTED = 25  # questions that a word must stand in
 DRAFTER = "edge-1t"
-FOLDS = 5
 
 
 def design_of(table: MeasuredTable, rows: NDArray[np.int64]) -> tuple[Design, list[str]]:
@@ -53,7 +53,7 @@ def design_of(table: MeasuredTable, rows: NDArray[np.int64]) -> tuple[Design, li
         x[i, : len(NUMBERS)] = seen.numbers
         x[i, [len(NUMBERS) + at for at in seen.words]] = 1.0
         megapixels[i] = seen.megapixels
-    return Design(x, megapixels, table.folds(FOLDS)[rows]), words
+    return Design(x, megapixels, table.folds()[rows]), words
 
 
 def draft_columns(table: MeasuredTable, rows: NDArray[np.int64]) -> F64:
@@ -73,10 +73,12 @@ def fit_node(
     sized = np.hstack([design.x, design.megapixels[:, None]])
     device, service = columns.device_ms[rows], columns.service_ms[rows]
     before = cross_fit(design.x, right, design.folds, logistic)
+    fitted = ~np.isin(design.folds, JUDGED_FOLDS)
     after = cross_fit(both, right, design.folds, logistic)
     latency = cross_fit(sized, device, design.folds, ridge) + cross_fit(design.x, service, design.folds, ridge)
     actual = device + service
-    w, v, d, s = logistic(design.x, right), logistic(both, right), ridge(sized, device), ridge(design.x, service)
+    w, v = logistic(design.x[fitted], right[fitted]), logistic(both[fitted], right[fitted])
+    d, s = ridge(sized[fitted], device[fitted]), ridge(design.x[fitted], service[fitted])
     shipped = {
         "place": node.place,
         "quality": _linear(w, count),
@@ -124,8 +126,9 @@ def fit_gain(
     expected = table.columns[DRAFTER].gain[rows].astype(np.float64)
     x = np.stack([np.ones(len(rows)), expected, better], axis=1)
     before = np.stack([np.ones(len(rows)), better], axis=1)
-    weights, about = least_squares(x, gained), least_squares(before, expected)
-    spread = float((expected - before @ about).std())
+    fitted = ~np.isin(folds, JUDGED_FOLDS)
+    weights, about = least_squares(x[fitted], gained[fitted]), least_squares(before[fitted], expected[fitted])
+    spread = float((expected - before @ about)[fitted].std())
     said = cross_fit(x, gained, folds, least_squares)
     figures = {
         "gain": round(float(gained.mean()), 4),
@@ -176,7 +179,8 @@ def main() -> None:
         "nodes": shipped,
         "measured_with": "; ".join(models),
         "made_by": "python -m tools.fit_nodes",
-        "fitted_on": f"{len(rows)} questions about photos that the pair was not trained on",
+        "fitted_on": f"{len(rows) - len(table.judged())} questions about photos that the pair was not trained on; "
+        f"{len(table.judged())} others are left for judging policies",
     }
     wanted.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     drawn = [DRAFTER, [n for n in table.nodes if table.nodes[n].place == CLOUD][-1]]

@@ -18,6 +18,7 @@ from edge_agent.types import ImageFeatures, ModalityFeatures
 Column = NDArray[Any]
 EDGE, CLOUD = "edge", "cloud"
 UNSEEN, TRAINED_ON = 0, 1  # `split` of a photo: was it kept from the training of the pair?
+FOLDS, JUDGED_FOLDS = 5, (0, 1)  # of unseen photos: predictors are fitted on the other folds
 TILE_UNITS_PER_BIT = 31.875  # tile entropies are kept as uint8: 0..8 bits as 0..255
 
 
@@ -132,7 +133,12 @@ class MeasuredTable:
         """The questions about photos of that split, in the table's order."""
         return np.flatnonzero(self.photos.split[self.photo] == split)
 
-    def folds(self, count: int = 5) -> NDArray[np.int64]:
+    def judged(self) -> NDArray[np.int64]:
+        """[N] fold 0..count-1 of each question; all about one photo share one, whatever else the table holds."""
+        rows = self.rows()
+        return rows[np.isin(self.folds()[rows], JUDGED_FOLDS)]
+
+    def folds(self, count: int = FOLDS) -> NDArray[np.int64]:
         """[N] fold 0..count-1 of each question; all about one photo are in one fold, whatever else the table holds."""
         names = [f"{self.sources[s]}/{n}" for s, n in zip(self.photos.source, self.photos.name, strict=True)]
         of_photo = np.array([_stable(name) % count for name in names], dtype=np.int64)

@@ -113,6 +113,14 @@ def test_questions_about_one_photo_share_a_fold() -> None:
     assert folds[0] == folds[1]
 
 
+def test_photos_are_left_for_judging_that_no_predictor_was_fitted_on() -> None:
+    table = shipped_table()
+    judged = table.judged()
+    fitted = np.setdiff1d(table.rows(), judged)
+    assert not set(table.photo[judged]) & set(table.photo[fitted])
+    assert 0.2 < len(judged) / len(table.rows()) < 0.6
+
+
 def test_nodes_of_another_machine_join_by_question_in_any_order() -> None:
     other = small((33, 11, 22), "pi5-edge", answers=("no", "yes"))
     moved = replace(other.columns["pi5-edge"], answer=np.array([0, 1, 1], np.int32))
