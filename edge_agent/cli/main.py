@@ -20,7 +20,7 @@ COMMANDS = {
     "features": "what the kernels see in a photo, clip or sound",
     "decide": "the offloading decision for a question, explained; nothing is run",
     "doctor": "what is wrong on this machine and what to type",
-    "models": "list and verify model bundles",
+    "models": "list, verify and pull model bundles",
     "config": "explain every setting, or show what differs from the defaults",
     "calibrate": "a threshold from this agent's own traffic, with what to expect of it",
     "eval": "measure accuracy, latency, bytes and cost on a data set",

@@ -1,18 +1,23 @@
-"""`edge-agent models`: which bundles are here, and whether every byte of them is as it was shipped."""
+"""`edge-agent models`: which bundles are here, whether every byte is as it was shipped, and how to get others."""
 
 from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
 
 import click
 
 from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
-from edge_agent.errors import ModelError
+from edge_agent.errors import ModelError, UsageError
 from edge_agent.store.models import find_bundle, list_bundles, verify_bundle
 
 
 @click.group()
 def command() -> None:
-    """List and verify model bundles."""
+    """List, verify and pull model bundles."""
 
 
 @command.command(name="list")
@@ -44,3 +49,63 @@ def verify(bundles: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{path.name}: {'every file as shipped' if not problems else '; '.join(problems)}")
     if damaged:
         raise ModelError(f"{len(damaged)} problem(s) in model files", "reinstall the bundle from where it came")
+
+
+@command.command()
+@click.argument("source")
+@click.option("--precision", metavar="NAME", help="hf: only: fp32, fp16, int8, q4, ... [default: int8 if there is one]")
+@click.option("--name", metavar="NAME", help="What it is called here; of a package, which of its bundles.")
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder of bundles to put it in.")
+@click.option("--sha256", metavar="HEX", help="URL only: what the sha256 of its manifest.json must be.")
+@click.option("--dry-run", is_flag=True, help="Say what would be fetched; fetch and write nothing.")
+@click.option("--offline", is_flag=True, help="Ask nobody: only say whether it is here and whole.")
+@click.option("--ignore-memory", is_flag=True, help="Pull it though this machine has too little memory for it.")
+@json_option
+def pull(
+    source: str,
+    precision: str | None,
+    name: str | None,
+    to: Path | None,
+    sha256: str | None,
+    dry_run: bool,
+    offline: bool,
+    ignore_memory: bool,
+    as_json: bool,
+) -> None:
+    """Fetch a bundle: hf:OWNER/NAME[@REVISION], https://HOST/FOLDER/ of one with a manifest, or pip:PACKAGE[==VERSION].
+
+    A pull that was cut goes on where it stopped. Size and hash of every file are checked before the bundle is put in
+    its place, and the one that was there is kept: `models rollback NAME` changes them back.
+    """
+    from edge_agent.cli.pulling import Wanted, pull_offline, pull_wanted
+
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UsageError("--sha256 is no sha256", "give 64 hexadecimal digits")
+    wanted = Wanted(source, precision, name, to, sha256, dry_run, ignore_memory)
+    quiet = as_json or not sys.stderr.isatty()
+    done = pull_offline(wanted) if offline else asyncio.run(pull_wanted(wanted, quiet))
+    if as_json:
+        emit(done)
+        return
+    megabytes = f"{done['size_bytes'] / 1e6:.1f} MB"
+    if done["state"] == "planned":
+        for one in done["files"]:
+            click.echo(f"{one['size_bytes'] / 1e6:9.1f} MB  {one['name']}")
+        click.echo(f"{megabytes} would go to {done['path']}")
+    else:
+        click.echo(f"{done['bundle']}: {done['state']}, {megabytes} in {done['path']}")
+
+
+@command.command()
+@click.argument("bundle")
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder of bundles that it is in.")
+@json_option
+def rollback(bundle: str, to: Path | None, as_json: bool) -> None:
+    """Change a pulled bundle with the one that was there before it; twice is as before."""
+    from edge_agent.store.pull import bundle_root, roll_back
+
+    place = roll_back(bundle_root(to), bundle)
+    if as_json:
+        emit({"bundle": bundle, "path": str(place)})
+    else:
+        click.echo(f"{bundle}: changed back, in {place}")

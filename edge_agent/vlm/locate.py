@@ -47,7 +47,7 @@ def _bundles() -> dict[str, Path]:
         except OSError:  # not there, no folder, or somebody else's
             continue
         for path in paths:
-            if _is_bundle(path):
+            if not path.name.startswith(".") and _is_bundle(path):  # what is being pulled is not there yet
                 found.setdefault(path.name, path)
     return found
 

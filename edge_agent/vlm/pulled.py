@@ -12,6 +12,7 @@ from edge_agent.vlm.prompt import end_tokens
 
 VARIANTS = ("", "int8", "quantized", "uint8", "q8", "q4", "bnb4", "fp16", "q4f16")
 PULL = "edge-agent models pull"
+ORIGIN = "pulled.json"  # where it came from, and the sha256 of each file as it came
 GRAPHS = ("onnx/vision_encoder.onnx", "onnx/embed_tokens.onnx", "onnx/decoder_model_merged.onnx")
 NEEDED = ("config.json", "preprocessor_config.json", "generation_config.json", "tokenizer.json")
 
@@ -49,7 +50,8 @@ def find_graph(folder: Path, name: str, variant: str | None) -> Path:
 
 
 def pulled_manifest(folder: Path, graphs: dict[str, Path]) -> Manifest:
-    """What a manifest would say of the folder: sizes as they are, no hashes to compare with, no calibration.
+    """What a manifest would say of the folder: sizes as they are, hashes where `models pull` wrote them down, no
+    calibration.
 
     `encoder_id` is made of the vision graph's bytes and of how pictures are prepared. Raises ModelError.
     """
@@ -61,10 +63,12 @@ def pulled_manifest(folder: Path, graphs: dict[str, Path]) -> Manifest:
         words = f"{folder / 'config.json'} is of a {config.get('model_type')!r} model, which is not known here"
         raise ModelError(words, "choose SmolVLM-256M-Instruct or SmolVLM-500M-Instruct")
     paths = [*(folder / name for name in NEEDED), *graphs.values()]
-    files = tuple(FileEntry(p.relative_to(folder).as_posix(), _weight(p), "") for p in paths)
+    origin = _optional(folder / ORIGIN)
+    hashes = origin.get("files") if isinstance(origin.get("files"), dict) else {}
+    files = tuple(_entry(folder, path, hashes or {}) for path in _with_weights(paths))
     return Manifest(
         name=folder.name,
-        version="pulled",
+        version=str(origin.get("source", "")).rpartition("@")[2][:12] or "pulled",
         license="see the model's card",
         encoder_id=_encoder_id(folder, graphs),
         hidden_size=_number(config, "text_config", "hidden_size", folder),
@@ -74,10 +78,15 @@ def pulled_manifest(folder: Path, graphs: dict[str, Path]) -> Manifest:
     )
 
 
-def _weight(path: Path) -> int:
-    """Bytes of a file, with the weights that a large graph keeps beside itself."""
-    beside = [path.with_name(path.name + ending) for ending in ("_data", ".data")]
-    return sum(one.stat().st_size for one in (path, *beside) if one.is_file())
+def _with_weights(paths: list[Path]) -> list[Path]:
+    """The files, with the weights that a large graph keeps beside itself."""
+    beside = [path.with_name(path.name + ending) for path in paths for ending in ("_data", ".data")]
+    return [*paths, *(one for one in beside if one.is_file())]
+
+
+def _entry(folder: Path, path: Path, hashes: dict[str, Any]) -> FileEntry:
+    name = path.relative_to(folder).as_posix()
+    return FileEntry(name, path.stat().st_size, str(hashes.get(name, "")))
 
 
 def _encoder_id(folder: Path, graphs: dict[str, Path]) -> str:

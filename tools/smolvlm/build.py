@@ -1,6 +1,6 @@
 """Makes a random-weight model of the idefics3 family with tokenizer and processor, in the layout of SmolVLM.
 
-usage: python -m tools.smolvlm.build FOLDER [--size tiny|small]      (needs torch and transformers 5)
+usage: python -m tools.smolvlm.build FOLDER [--size tiny|small|256m]      (needs torch and transformers 5)
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CORPUS = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Sides in pixels, widths, and how many layers."""
+    """Sides in pixels, widths, and how many layers. `group`: heads of the text that share keys and values."""
 
     tile: int
     longest: int
@@ -53,13 +53,19 @@ class Size:
     width: int
     layers: int
     vocab: int
+    head_dim: int = 8
+    scale: int = 2
+    group: int = 2
+    vision_inner: int = 0
+    inner: int = 0
+    context: int = 2048
 
 
 SIZES = {
     "tiny": Size(32, 128, 8, 24, 2, 32, 2, 420),
     "small": Size(64, 256, 8, 64, 3, 128, 4, 600),
+    "256m": Size(512, 2048, 16, 768, 12, 576, 30, 49280, 64, 4, 3, 3072, 1536, 8192),  # SmolVLM-256M's, to be timed
 }
-HEAD_DIM, SCALE, CONTEXT = 8, 2, 2048
 
 
 def tokenizer_of(size: Size) -> Tokenizer:
@@ -76,29 +82,29 @@ def tokenizer_of(size: Size) -> Tokenizer:
 
 def config_of(size: Size, tokenizer: Tokenizer) -> Idefics3Config:
     """The configuration of the model; grouped keys and values, as SmolVLM has them."""
-    heads = size.width // HEAD_DIM
+    heads = size.width // size.head_dim
     return Idefics3Config(
-        scale_factor=SCALE,
+        scale_factor=size.scale,
         image_token_id=tokenizer.token_to_id("<image>"),
         pad_token_id=tokenizer.token_to_id("<|im_end|>"),
         vision_config={
             "hidden_size": size.vision_width,
-            "intermediate_size": 2 * size.vision_width,
+            "intermediate_size": size.vision_inner or 2 * size.vision_width,
             "num_hidden_layers": size.vision_layers,
-            "num_attention_heads": size.vision_width // HEAD_DIM,
+            "num_attention_heads": size.vision_width // size.head_dim,
             "image_size": size.tile,
             "patch_size": size.patch,
         },
         text_config={
             "model_type": "llama",
             "hidden_size": size.width,
-            "intermediate_size": 3 * size.width,
+            "intermediate_size": size.inner or 3 * size.width,
             "num_hidden_layers": size.layers,
             "num_attention_heads": heads,
-            "num_key_value_heads": heads // 2,
-            "head_dim": HEAD_DIM,
-            "vocab_size": tokenizer.get_vocab_size(),
-            "max_position_embeddings": CONTEXT,
+            "num_key_value_heads": heads // size.group,
+            "head_dim": size.head_dim,
+            "vocab_size": max(size.vocab, tokenizer.get_vocab_size()),
+            "max_position_embeddings": size.context,
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0,
             "pad_token_id": tokenizer.token_to_id("<|im_end|>"),
@@ -139,7 +145,7 @@ def write(folder: Path, size: Size, seed: int = 0) -> None:
         folder / "tokenizer_config.json",
         {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<|im_end|>", "eos_token": "<end_of_utterance>"},
     )
-    sequence = (size.tile // size.patch) ** 2 // SCALE**2
+    sequence = (size.tile // size.patch) ** 2 // size.scale**2
     _write_json(folder / "processor_config.json", {"processor_class": "Idefics3Processor", "image_seq_len": sequence})
     _write_json(folder / "chat_template.json", {"chat_template": TEMPLATE})
     _write_json(

@@ -80,7 +80,7 @@ def decode(folder: Path, scene: Scene) -> Any:
             made = model.model.text_model(input_ids=torch.tensor([[token]]), past_key_values=past, use_cache=True)
             logits = model.lm_head(made.last_hidden_state)
             logits.argmax()
-    past.crop(length)
+    past.crop(length - past.get_seq_length())  # negative: so many tokens fewer
     return logits
 
 
