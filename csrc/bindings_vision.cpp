@@ -39,20 +39,34 @@ py::array_t<float> tile_map(const TileGrid& grid) { return py::array_t<float>({g
 
 std::uint64_t pixels_of(const ImageView& view) { return static_cast<std::uint64_t>(view.width) * view.height; }
 
-py::array_t<std::uint8_t> grey(const py::object& image, const Isa& isa) {
+// uint8 [H, W] to write the grey of `image` to: its pixels packed in a row, no memory of the image.
+ImageView grey_destination(const Buffer& out, const Buffer& image, const ImageView& source) {
+    const ImageView view = image_view(out);
+    if (view.channels != 1 || view.width != source.width || view.height != source.height) {
+        out.wrong_shape("must be [H, W] of the image");
+    }
+    out.need_writable();
+    if (out.overlaps(image)) {
+        out.wrong_shape("shares memory with the image");
+    }
+    return view;
+}
+
+py::object grey(const py::object& image, const py::object& out, const Isa& isa) {
     const KernelTable& kernels = choose(isa);
     const Buffer buffer(image, "image");
     const ImageView view = image_view(buffer);
     if (view.channels != 3) {
         buffer.wrong_shape("must be BGR, [H, W, 3]");
     }
-    py::array_t<std::uint8_t> out({view.height, view.width});
-    std::uint8_t* const pixels = out.mutable_data();
+    const py::object result = out.is_none() ? py::array_t<std::uint8_t>({view.height, view.width}) : out;
+    const Buffer written(result, "out");
+    const ImageView destination = grey_destination(written, buffer, view);
     {
         const py::gil_scoped_release release;
-        grey_image(kernels, view, pixels);
+        grey_image(kernels, view, const_cast<std::uint8_t*>(destination.data), destination.stride);
     }
-    return out;
+    return result;
 }
 
 py::array_t<std::uint32_t> histogram(const py::object& image, const Isa& isa) {
@@ -213,7 +227,7 @@ PyMethodDef kAnalyze{"analyze", reinterpret_cast<PyCFunction>(reinterpret_cast<v
 
 void add_vision(py::module_& module) {
     using py::arg;
-    module.def("grey", &grey, arg("image"), arg("isa") = py::none());
+    module.def("grey", &grey, arg("image"), arg("out") = py::none(), arg("isa") = py::none());
     module.def("histogram", &histogram, arg("image"), arg("isa") = py::none());
     module.def("entropy", &entropy, arg("image"), arg("isa") = py::none());
     module.def("tile_entropy", &tile_entropy, arg("image"), arg("tile") = 32, arg("isa") = py::none());

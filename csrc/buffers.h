@@ -40,6 +40,7 @@ class Buffer {
         }
         return last;
     }
+    bool overlaps(const Buffer& other) const { return begin() < other.end() && other.begin() < end(); }
     void need_writable() const {
         if (view_.readonly != 0) {
             throw py::value_error(std::string(name_) + " is read-only");

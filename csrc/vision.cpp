@@ -60,9 +60,9 @@ std::int32_t squared_threshold(double threshold) {
     return static_cast<std::int32_t>(std::min(squared, 2147483647.0));
 }
 
-void grey_image(const KernelTable& kernels, const ImageView& bgr, std::uint8_t* grey) {
+void grey_image(const KernelTable& kernels, const ImageView& bgr, std::uint8_t* grey, std::ptrdiff_t stride) {
     for (std::size_t y = 0; y < bgr.height; ++y) {
-        kernels.vision.grey_row(bgr.row(y), grey + y * bgr.width, bgr.width);
+        kernels.vision.grey_row(bgr.row(y), grey + static_cast<std::ptrdiff_t>(y) * stride, bgr.width);
     }
 }
 

@@ -40,7 +40,8 @@ double laplacian_variance(const EdgeSums& sums, std::size_t width, std::size_t h
 // floor(threshold^2), clamped to what edge_band takes; `threshold` >= 0.
 std::int32_t squared_threshold(double threshold);
 
-void grey_image(const KernelTable& kernels, const ImageView& bgr, std::uint8_t* grey);
+// Rows of `grey` are `stride` bytes apart.
+void grey_image(const KernelTable& kernels, const ImageView& bgr, std::uint8_t* grey, std::ptrdiff_t stride);
 void histogram_image(const KernelTable& kernels, const ImageView& grey, std::uint32_t* counts);
 EdgeSums edge_image(const KernelTable& kernels, const ImageView& grey, std::int32_t threshold_squared);
 

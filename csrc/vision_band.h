@@ -17,6 +17,7 @@ namespace edge_agent {
 
 constexpr std::size_t kStrip = 16;
 constexpr std::size_t kStripReach = kStrip + 2;  // columns that a strip reads
+constexpr std::size_t kAhead = 192;            // how far ahead of a strip its rows are asked for, in columns
 
 template <class Isa>
 class BandWalk {
@@ -72,6 +73,9 @@ class BandWalk {
         typename Isa::template Strip<kMasked> strip(row - 2 * stride, row - stride, threshold_, done);
         const std::uint8_t* const end = grey_.row(bottom_) + column;
         for (; row != end; row += stride) {
+            if (!kCount) {  // with nothing to count the picture may come from memory, a line of 64 rows at a time
+                __builtin_prefetch(row + kAhead);
+            }
             strip.step(row);
             if (kCount) {
                 Isa::count(row, counter);

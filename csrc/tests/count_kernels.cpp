@@ -91,7 +91,7 @@ ImageView view_of(const std::vector<std::uint8_t>& pixels, std::size_t channels)
 
 std::function<void()> grey_case(const KernelTable& kernels) {
     return [&kernels, bgr = picture(3, 0), grey = std::vector<std::uint8_t>(kPixels)]() mutable {
-        grey_image(kernels, view_of(bgr, 3), grey.data());
+        grey_image(kernels, view_of(bgr, 3), grey.data(), kWidth);
     };
 }
 

@@ -9,9 +9,13 @@ TILE = 32
 EDGE_THRESHOLD = 128.0
 
 
-def grey(pixels: U8, *, isa: str | None = None) -> U8:
-    """[H, W, 3] uint8 BGR -> [H, W] uint8; a picture that is grey already, [H, W], is returned as it is."""
-    return pixels if pixels.ndim == 2 else choose(isa).grey(pixels)
+def grey(pixels: U8, *, out: U8 | None = None, isa: str | None = None) -> U8:
+    """[H, W, 3] uint8 BGR -> [H, W] uint8; a picture that is grey already, [H, W], is returned as it is.
+
+    A picture in colour is written to `out`, [H, W] uint8, and that returned, where it is given: on pictures of 0.5 MB
+    and more, new memory costs more than the work. ValueError where `out` is read-only or shares memory with `pixels`.
+    """
+    return pixels if pixels.ndim == 2 else choose(isa).grey(pixels, out)
 
 
 def image_features(

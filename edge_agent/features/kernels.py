@@ -41,7 +41,7 @@ class Kernels(Protocol):
 
     @property
     def name(self) -> str: ...
-    def grey(self, image: U8) -> U8: ...
+    def grey(self, image: U8, out: U8 | None = None) -> U8: ...
     def histogram(self, image: U8) -> NDArray[np.uint32]: ...
     def entropy(self, image: U8) -> float: ...
     def tile_entropy(self, image: U8, tile: int) -> tuple[float, F32]: ...
@@ -59,8 +59,8 @@ class NativeKernels:
     def __init__(self, isa: str) -> None:
         self.name = isa
 
-    def grey(self, image: U8) -> U8:
-        return _core.grey(image, self.name)
+    def grey(self, image: U8, out: U8 | None = None) -> U8:
+        return _core.grey(image, out, self.name)
 
     def histogram(self, image: U8) -> NDArray[np.uint32]:
         return _core.histogram(image, self.name)

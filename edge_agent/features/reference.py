@@ -21,13 +21,18 @@ MAX_PIXELS = 2**28
 _FRAMES_AT_ONCE = 256
 
 
-def grey(image: U8) -> U8:
-    """[H, W, 3] uint8 BGR -> [H, W] uint8: (29 B + 150 G + 77 R + 128) >> 8."""
+def grey(image: U8, out: U8 | None = None) -> U8:
+    """[H, W, 3] uint8 BGR -> [H, W] uint8: (29 B + 150 G + 77 R + 128) >> 8; written to `out` where it is given."""
     _check_image(image, "image")
     if image.ndim != 3:
         raise ValueError(f"image must be BGR, [H, W, 3]; its shape is {image.shape}")
     weighted = image.astype(np.uint32) @ np.array([29, 150, 77], dtype=np.uint32)  # [H, W] uint32
-    return np.asarray((weighted + 128) >> 8, dtype=np.uint8)
+    result = np.asarray((weighted + 128) >> 8, dtype=np.uint8)
+    if out is None:
+        return result
+    _check_destination(out, image)
+    np.copyto(out, result)
+    return out
 
 
 def histogram(image: U8) -> NDArray[np.uint32]:
@@ -237,6 +242,16 @@ def _check_image(image: U8, name: str) -> None:
     packed = (width == 1 or image.strides[1] == channels) and (channels == 1 or image.strides[2] == 1)
     if not packed or (height > 1 and image.strides[0] < width * channels):
         raise ValueError(f"{name} must have packed pixels and rows in order; use numpy.ascontiguousarray")
+
+
+def _check_destination(out: U8, image: U8) -> None:
+    _check_image(out, "out")
+    if out.shape != image.shape[:2]:
+        raise ValueError(f"out must be [H, W] of the image; its shape is {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    if np.may_share_memory(out, image):
+        raise ValueError("out shares memory with the image")
 
 
 def _check_grey(image: U8, name: str) -> None:

@@ -51,6 +51,12 @@ def test_grey_is_the_same_on_every_isa(isa, spec):
     seed, height, width, kind = spec
     bgr = picture(seed, height, width, 3, kind)
     assert np.array_equal(choose(isa).grey(bgr), reference.grey(bgr))
+    around = np.full((height, width + 9), 7, np.uint8)
+    out = around[:, 5 : 5 + width]
+    assert choose(isa).grey(bgr, out) is out
+    assert np.array_equal(out, reference.grey(bgr))
+    assert (around[:, :5] == 7).all()
+    assert (around[:, 5 + width :] == 7).all()
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -79,6 +79,22 @@ def test_grey_and_colour_are_not_mixed_up(isa):
 
 
 @every_isa
+def test_grey_refuses_a_place_that_it_cannot_write_to(isa):
+    locked = np.zeros(PIXELS.shape[:2], np.uint8)
+    locked.flags.writeable = False
+    for out, reason in ((locked, "read-only"), (GREY[:10].copy(), "of the image"), (PIXELS[..., 0], "ascontiguous")):
+        with pytest.raises(ValueError, match=reason):
+            choose(isa).grey(PIXELS, out)
+    with pytest.raises(TypeError, match="out must be"):
+        choose(isa).grey(PIXELS, np.zeros(PIXELS.shape[:2], np.float32))
+    memory = np.zeros(PIXELS.nbytes + GREY.nbytes, np.uint8)
+    image = memory[: PIXELS.nbytes].reshape(PIXELS.shape)
+    inside = memory[PIXELS.nbytes - 1 :][: GREY.nbytes].reshape(GREY.shape)
+    with pytest.raises(ValueError, match="shares memory"):
+        choose(isa).grey(image, inside)
+
+
+@every_isa
 @pytest.mark.parametrize(
     "settings",
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from edge_agent.cli.bench.measure import Contender
 from edge_agent.cli.bench.pictures import Scene
 from edge_agent.features.kernels import choose
@@ -15,7 +17,8 @@ def own(scene: Scene, isa: str | None = None) -> Contender:
     kernels, at = choose(isa), scene.at
     tile, edge, change = scene.tile, scene.edge_threshold, scene.change_threshold
     if scene.case == "grey":
-        return Contender("ours", "edge-agent", lambda i: kernels.grey(at(i)), lambda grey: {"grey": grey})
+        out = np.empty(at(0).shape[:2], np.uint8)
+        return Contender("ours", "edge-agent", lambda i: kernels.grey(at(i), out), lambda grey: {"grey": grey})
     if scene.case == "hist_entropy":
         return Contender("ours", "edge-agent", lambda i: kernels.entropy(at(i)), lambda bits: {"entropy": bits})
     if scene.case in ("tile32_entropy", "tile16_entropy"):
