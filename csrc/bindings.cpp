@@ -34,6 +34,7 @@ PYBIND11_MODULE(_core, module) {
     module.attr("compiler") = "gcc " __VERSION__;
 #endif
     add_vision(module);
+    add_vision_stream(module);
     add_sound(module);
     add_tensor(module);
     add_logits(module);

@@ -21,6 +21,7 @@ using Isa = std::optional<std::string>;
 inline const KernelTable& choose(const Isa& isa) { return isa ? kernels_named(*isa) : active_kernels(); }
 
 void add_vision(py::module_& module);
+void add_vision_stream(py::module_& module);
 void add_sound(py::module_& module);
 void add_tensor(py::module_& module);
 void add_logits(py::module_& module);

@@ -49,7 +49,7 @@ bool feed_few(SoundStream& stream, const py::handle& samples, SoundRows* rows) {
     if (count > kFewSamples || count / stream.hop() >= SoundRows::kSmall) {
         return false;
     }
-    if (array->descr == py::dtype::of<float>().ptr()) {
+    if (array->descr == float_type()) {
         return stream.feed_now(reinterpret_cast<const float*>(array->data), count, rows);
     }
     if (array->descr == py::dtype::of<std::int16_t>().ptr()) {

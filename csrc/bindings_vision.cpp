@@ -1,39 +1,15 @@
-// Pictures in Python: the single kernels and VisionStream.
+// Pictures in Python: the single kernels.
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
-#include <string>
 #include <utility>
 
 #include "bindings.h"
 #include "entropy.h"
-#include "plain_method.h"
-#include "vision_stream.h"
+#include "vision_settings.h"
 
 namespace edge_agent {
 namespace {
-
-std::size_t checked_tile(py::ssize_t tile) {
-    if (tile < static_cast<py::ssize_t>(kMinTile) || tile > static_cast<py::ssize_t>(kMaxTile)) {
-        throw py::value_error("tile must be from 8 to 1024 pixels, not " + std::to_string(tile));
-    }
-    return static_cast<std::size_t>(tile);
-}
-
-std::int32_t checked_edge_threshold(double threshold) {
-    if (!(threshold >= 0.0 && threshold <= 10000.0)) {
-        throw py::value_error("edge_threshold must be from 0 to 10000, not " + std::to_string(threshold));
-    }
-    return squared_threshold(threshold);
-}
-
-std::uint8_t checked_change_threshold(py::ssize_t threshold) {
-    if (threshold < 0 || threshold > 255) {
-        throw py::value_error("change_threshold must be from 0 to 255, not " + std::to_string(threshold));
-    }
-    return static_cast<std::uint8_t>(threshold);
-}
 
 py::array_t<float> tile_map(const TileGrid& grid) { return py::array_t<float>({grid.rows, grid.columns}); }
 
@@ -148,81 +124,6 @@ py::tuple difference(const py::object& previous, const py::object& current, py::
                           share(sums.changed, pixels_of(b)), std::move(map));
 }
 
-std::unique_ptr<VisionStream> make_vision(py::ssize_t tile, double edge_threshold, py::ssize_t change_threshold,
-                                          const Isa& isa) {
-    return std::make_unique<VisionStream>(choose(isa), checked_tile(tile), checked_edge_threshold(edge_threshold),
-                                          checked_change_threshold(change_threshold));
-}
-
-PyObject* number(double value) {
-    PyObject* const object = PyFloat_FromDouble(value);
-    if (object == nullptr) {
-        throw py::error_already_set();
-    }
-    return object;
-}
-
-PyObject* result_tuple(const VisionResult& result, py::object entropy_map, py::object motion_map) {
-    auto tuple = py::reinterpret_steal<py::object>(PyTuple_New(8));
-    if (!tuple) {
-        throw py::error_already_set();
-    }
-    PyObject* const t = tuple.ptr();
-    PyTuple_SET_ITEM(t, 1, entropy_map.release().ptr());
-    PyTuple_SET_ITEM(t, 7, motion_map.release().ptr());
-    PyTuple_SET_ITEM(t, 4, py::bool_(result.has_motion).release().ptr());
-    PyTuple_SET_ITEM(t, 0, number(result.entropy));
-    PyTuple_SET_ITEM(t, 2, number(result.edge_density));
-    PyTuple_SET_ITEM(t, 3, number(result.laplacian_variance));
-    PyTuple_SET_ITEM(t, 5, number(result.mean_absolute_difference));
-    PyTuple_SET_ITEM(t, 6, number(result.changed_share));
-    return tuple.release().ptr();
-}
-
-// A map that the caller gives, of float32 [rows, columns] that can be written to; a new one for None.
-py::object map_for(PyObject* given, const char* name, const TileGrid& grid) {
-    if (given == Py_None) {
-        return new_floats(grid.rows, grid.columns);
-    }
-    const auto* array = py::detail::array_proxy(given);
-    constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
-                           py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-    if (!py::isinstance<py::array>(given) || array->descr != py::dtype::of<float>().ptr() || array->nd != 2 ||
-        (array->flags & wanted) != wanted || array->dimensions[0] != static_cast<Py_intptr_t>(grid.rows) ||
-        array->dimensions[1] != static_cast<Py_intptr_t>(grid.columns)) {
-        throw py::value_error(std::string(name) + " must be a writable, contiguous float32 array of shape (" +
-                              std::to_string(grid.rows) + ", " + std::to_string(grid.columns) +
-                              "), one for each tile; give None for a new one");
-    }
-    return py::reinterpret_borrow<py::object>(given);
-}
-
-// VisionStream.analyze(image, entropy_map=None, motion_map=None), by position.
-PyObject* analyze(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-    return with_errors_for_python([&] {
-        if (count != 1 && count != 3) {
-            throw py::type_error("analyze takes image, or image, entropy_map and motion_map");
-        }
-        auto& stream = instance_in<VisionStream>(self);
-        const Buffer buffer(arguments[0], "image");
-        const ImageView view = image_view(buffer);
-        const TileGrid grid(view.width, view.height, stream.tile());
-        py::object entropy_map = map_for(count == 3 ? arguments[1] : Py_None, "entropy_map", grid);
-        py::object motion_map = map_for(count == 3 ? arguments[2] : Py_None, "motion_map", grid);
-        VisionResult result;
-        {
-            float* const entropies = floats_of(entropy_map);
-            float* const motions = floats_of(motion_map);
-            const GilReleased released;
-            result = stream.analyze(view, entropies, motions);
-        }
-        return result_tuple(result, std::move(entropy_map), std::move(motion_map));
-    });
-}
-
-PyMethodDef kAnalyze{"analyze", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(analyze)), METH_FASTCALL,
-                     nullptr};
-
 }  // namespace
 
 void add_vision(py::module_& module) {
@@ -234,14 +135,6 @@ void add_vision(py::module_& module) {
     module.def("edges", &edges, arg("image"), arg("threshold") = 128.0, arg("isa") = py::none());
     module.def("difference", &difference, arg("previous"), arg("current"), arg("threshold") = 25, arg("tile") = 32,
                arg("isa") = py::none());
-
-    py::class_<VisionStream> stream(module, "VisionStream", py::is_final());
-    stream
-        .def(py::init(&make_vision), arg("tile") = 32, arg("edge_threshold") = 128.0, arg("change_threshold") = 25,
-             arg("isa") = py::none())
-        .def("reset", &VisionStream::reset, py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("isa", [](const VisionStream& self) { return std::string(self.kernels().name); });
-    add_plain_method(stream, &kAnalyze);
 }
 
 }  // namespace edge_agent

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "vision.h"
@@ -46,7 +47,9 @@ class Buffer {
             throw py::value_error(std::string(name_) + " is read-only");
         }
     }
-    bool has_format(const std::string& format) const { return view_.format != nullptr && format == view_.format; }
+    bool has_format(const char* format) const {
+        return view_.format != nullptr && std::strcmp(view_.format, format) == 0;
+    }
 
     [[noreturn]] void wrong_type(const std::string& wanted) const {
         throw py::type_error(std::string(name_) + " must be an array of " + wanted + ", not of format '" +
@@ -66,25 +69,28 @@ class Buffer {
     Py_buffer view_{};
 };
 
-// uint8 [H, W] or [H, W, 3], pixels packed within a row, rows any positive distance apart.
-inline ImageView image_view(const Buffer& buffer) {
+// uint8 [H, W] or [H, W, 3], pixels packed within a row, rows any positive distance apart. With `first` 1, the first of
+// several such pictures, [N, ...].
+inline ImageView image_view(const Buffer& buffer, int first = 0) {
     if (!buffer.has_format("B")) {
         buffer.wrong_type("uint8");
     }
-    if (buffer.rank() != 2 && !(buffer.rank() == 3 && buffer.size(2) == 3)) {
-        buffer.wrong_shape("must be [H, W] grey or [H, W, 3] BGR");
+    const int rank = buffer.rank() - first;
+    if (rank != 2 && !(rank == 3 && buffer.size(first + 2) == 3)) {
+        buffer.wrong_shape(first == 0 ? "must be [H, W] grey or [H, W, 3] BGR"
+                                      : "must be [N, H, W] grey or [N, H, W, 3] BGR");
     }
-    const std::size_t channels = buffer.rank() == 3 ? 3 : 1;
-    const ImageView view{static_cast<const std::uint8_t*>(buffer.data()), buffer.stride(0), buffer.size(1),
-                         buffer.size(0), channels};
+    const std::size_t channels = rank == 3 ? 3 : 1;
+    const ImageView view{static_cast<const std::uint8_t*>(buffer.data()), buffer.stride(first), buffer.size(first + 1),
+                         buffer.size(first), channels};
     if (view.width == 0 || view.height == 0) {
         buffer.wrong_shape("has no pixels");
     }
     if (view.width > kMaxSide || view.height > kMaxSide || view.width * view.height > kMaxPixels) {
         buffer.wrong_shape("is larger than 65535 a side or 268435456 pixels");
     }
-    const bool packed = (view.width == 1 || buffer.stride(1) == static_cast<std::ptrdiff_t>(channels)) &&
-                        (channels == 1 || buffer.stride(2) == 1);
+    const bool packed = (view.width == 1 || buffer.stride(first + 1) == static_cast<std::ptrdiff_t>(channels)) &&
+                        (channels == 1 || buffer.stride(first + 2) == 1);
     const bool forward = view.height == 1 || view.stride >= static_cast<std::ptrdiff_t>(view.width * channels);
     if (!packed || !forward) {
         buffer.wrong_shape(

@@ -50,12 +50,19 @@ inline void add_plain_method(const py::object& type, PyMethodDef* definition) {
     type.attr(definition->ml_name) = py::reinterpret_steal<py::object>(method);
 }
 
+// NumPy's own float32 type, which lives as long as NumPy; looked up once, as a look-up takes as long as a check.
+inline PyObject* float_type() {
+    static PyObject* const type = py::dtype::of<float>().release().ptr();
+    return type;
+}
+
 // A new float32 array [rows, columns], not yet filled. Made by NumPy's own interface, which takes a quarter of the time
 // of py::array_t's constructor.
 inline py::object new_floats(std::size_t rows, std::size_t columns) {
     const auto& numpy = py::detail::npy_api::get();
     const Py_intptr_t shape[2] = {static_cast<Py_intptr_t>(rows), static_cast<Py_intptr_t>(columns)};
-    PyObject* const type = py::dtype::of<float>().release().ptr();  // whose reference the array takes
+    PyObject* const type = float_type();
+    Py_INCREF(type);  // a reference that the array takes
     auto array = py::reinterpret_steal<py::object>(
         numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, type, 2, shape, nullptr, nullptr, 0, nullptr));
     if (!array) {

@@ -17,7 +17,7 @@ namespace edge_agent {
 
 constexpr std::size_t kStrip = 16;
 constexpr std::size_t kStripReach = kStrip + 2;  // columns that a strip reads
-constexpr std::size_t kAhead = 192;            // how far ahead of a strip its rows are asked for, in columns
+constexpr std::size_t kAhead = 192;              // how far ahead of a strip its rows are asked for, in columns
 
 template <class Isa>
 class BandWalk {

@@ -70,6 +70,22 @@ class VisionStream:
         maps, both or neither, are float32 [rows, columns] to write to and return, for a caller that keeps them.
         """
 
+    def analyze_many(
+        self, images: NDArray[np.uint8], /
+    ) -> tuple[
+        NDArray[np.float64],
+        NDArray[np.float32],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.bool_],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float32],
+    ]:
+        """[N, H, W] grey or [N, H, W, 3] BGR -> what `analyze` gives of one after the other, each [N] or [N, rows,
+        columns]. For many small frames, where a call of Python each would take longer than the work.
+        """
+
     def reset(self) -> None:
         """Forget the last frame."""
 

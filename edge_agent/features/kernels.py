@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class VisionStream(Protocol):
     """A stream of frames; `edge_agent._core.VisionStream` says what `analyze` returns."""
 
     def analyze(self, image: U8) -> tuple[float, F32, float, float, bool, float, float, F32]: ...
+    def analyze_many(self, images: U8) -> tuple[NDArray[Any], ...]: ...
     def reset(self) -> None: ...
 
 

@@ -6,6 +6,7 @@ Written for clarity, in float64 where the kernels use float32. Same names, argum
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -138,6 +139,12 @@ class VisionStream:
             return bits, entropy_map, density, variance, False, 0.0, 0.0, motion_map
         _, _, mean, share, motion_map[:] = difference(previous, current, self._change_threshold, self._tile)
         return bits, entropy_map, density, variance, True, mean, share, motion_map
+
+    def analyze_many(self, images: U8, /) -> tuple[NDArray[Any], ...]:
+        """As `_core.VisionStream.analyze_many`."""
+        if not isinstance(images, np.ndarray) or images.ndim < 3 or len(images) == 0:
+            raise ValueError("images must be [N, H, W] grey or [N, H, W, 3] BGR, at least one")
+        return tuple(np.array(parts) for parts in zip(*(self.analyze(image) for image in images), strict=True))
 
     def reset(self) -> None:
         """Forget the last frame."""

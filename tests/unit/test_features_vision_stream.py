@@ -104,3 +104,25 @@ def test_maps_that_cannot_be_written_to_are_refused_before_the_frame_is_taken_in
 def test_one_map_alone_is_refused(isa):
     with pytest.raises(TypeError, match="entropy_map and motion_map"):
         choose(isa).vision_stream(32, 128.0, 25).analyze(frame(1), GOOD.copy())
+
+
+@every_isa
+@pytest.mark.parametrize("channels", [1, 3])
+def test_many_frames_in_one_call_are_what_they_are_one_by_one(isa, channels):
+    frames = np.stack([frame(seed, channels=channels) for seed in (1, 2, 2, 3)])
+    stream, single = (choose(isa).vision_stream(16, 128.0, 25) for _ in range(2))
+    for images in (frames[:3], frames[3:], frames[::2, :, 3:50]):
+        together = stream.analyze_many(images)
+        for i, image in enumerate(images):
+            one = single.analyze(image)
+            assert all(np.array_equal(many[i], value) for many, value in zip(together, one, strict=True))
+
+
+@every_isa
+def test_what_is_not_many_frames_is_refused(isa):
+    stream = choose(isa).vision_stream(16, 128.0, 25)
+    for images in (frame(1)[..., 0], np.zeros((0, 20, 30), np.uint8), np.zeros((2, 20, 30, 4), np.uint8)):
+        with pytest.raises(ValueError, match=r"\[N, H, W\]|\[H, W\]"):
+            stream.analyze_many(images)
+    with pytest.raises(ValueError, match="order"):
+        stream.analyze_many(np.zeros((2, 20, 30), np.uint8)[:, ::-1])
