@@ -22,9 +22,7 @@ def active_isa() -> str:
 def cpu_features() -> list[str]:
     """CPU features that matter here and are present."""
 
-def grey(
-    image: NDArray[np.uint8], out: NDArray[np.uint8] | None = None, isa: str | None = None
-) -> NDArray[np.uint8]:
+def grey(image: NDArray[np.uint8], out: NDArray[np.uint8] | None = None, isa: str | None = None) -> NDArray[np.uint8]:
     """[H, W, 3] -> [H, W]: (29 B + 150 G + 77 R + 128) >> 8. Written to `out` and returned, where that is given."""
 
 def histogram(image: NDArray[np.uint8], isa: str | None = None) -> NDArray[np.uint32]:

@@ -55,7 +55,7 @@ async def _ask(loaded: Loaded, question: str, inputs: Inputs, as_json: bool) -> 
     started_s = clock.monotonic_s()
     with waiting("looking", as_json):
         private = loaded.config.limits.private
-        observation = await gather(inputs, question, private, extractor_factory(loaded.config.features))
+        observation = await gather(inputs, question, private, extractor_factory(loaded.config))
         model = await asyncio.to_thread(open_model, loaded.config)
     async with open_agent(loaded.config, model, clock) as agent:
         load_ms = (clock.monotonic_s() - started_s) * 1000  # of the input and the model, before the question began

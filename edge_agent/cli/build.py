@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_agent.agent import Agent, question_state
 from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.clock import Clock, SystemClock
-from edge_agent.config import Config, FeatureSettings, PolicySettings
+from edge_agent.config import Config, PolicySettings
 from edge_agent.engines.base import Engine
 from edge_agent.engines.local import BundleModel, LocalEngine, embedding_sizes
 from edge_agent.errors import ModelError, UsageError
@@ -73,8 +73,13 @@ def _checked_token(text: str, origin: str) -> str:
     return token
 
 
-def extractor_factory(settings: FeatureSettings) -> Callable[[], FeatureExtractor]:
-    """A maker of fresh feature extractors. Raises UsageError at once where the kernels refuse the settings."""
+def extractor_factory(config: Config) -> Callable[[], FeatureExtractor]:
+    """A maker of fresh feature extractors, which sum up for the configured policy.
+
+    Raises UsageError at once where the kernels refuse the settings.
+    """
+
+    settings, policy = config.features, config.policy
 
     def make() -> FeatureExtractor:
         return FeatureExtractor(
@@ -83,6 +88,8 @@ def extractor_factory(settings: FeatureSettings) -> Callable[[], FeatureExtracto
             change_threshold=settings.change_threshold,
             window=settings.window,
             hop=settings.hop,
+            empty_below_bits=policy.tile_entropy_bits,
+            quiet_energy=policy.quiet_energy,
         )
 
     try:
@@ -222,7 +229,7 @@ async def open_agent(
     ledger = open_ledger(config, clock)
     agent = Agent(
         Parts(
-            extractor=extractor_factory(config.features)(),
+            extractor=extractor_factory(config)(),
             local=LocalEngine(model, clock),
             cloud=cloud,
             policy=make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered),
@@ -258,7 +265,7 @@ class Decider:
         self._clock = SystemClock()
         self._policy = make_policy(calibrated(config), config.cloud)
         self._monitors = DeviceMonitors(self._clock, _sizes(config), config.cloud.usd_per_question)
-        self._extractor = extractor_factory(config.features)()
+        self._extractor = extractor_factory(config)()
 
     def __call__(self, observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:
         features, ledger = self._extractor.observe(observation), open_ledger(self._config, self._clock)

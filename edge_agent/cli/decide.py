@@ -28,7 +28,7 @@ def command(file: Path, question: str, explain: bool, as_json: bool, **deciding:
 
     check_question(question)
     loaded = settle(**deciding)
-    make_extractor = extractor_factory(loaded.config.features)
+    make_extractor = extractor_factory(loaded.config)
     private = loaded.config.limits.private
     observation = run(gather(inputs_of_file(file), question, private, make_extractor))
     deciding_now = Decider(loaded.config)

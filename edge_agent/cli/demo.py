@@ -98,7 +98,7 @@ async def _demo(clip: Path, fast: bool, say: Say) -> None:
             if asked.error is not None:
                 raise NoAnswerError(asked.error)
 
-        extractor = extractor_factory(auto.config.features)()
+        extractor = extractor_factory(auto.config)()
         watcher = Watcher(every, extractor, auto.config.trigger, limits_of(auto), told, source=clip.name, patient=fast)
         source = ClipSource(clip, realtime=not fast)
         await source.open()

@@ -29,7 +29,7 @@ def command(file: Path, tiles: bool, config_path: Path | None, as_json: bool) ->
     """Entropy, edges, motion and sound statistics of FILE."""
     from edge_agent.cli.build import extractor_factory
 
-    extractor = extractor_factory(load(config_path).config.features)()
+    extractor = extractor_factory(load(config_path).config)()
     run(_rows(file, extractor, tiles, as_json))
 
 

@@ -104,7 +104,7 @@ async def _run(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool)
         watchdog = Watchdog(notifier, clock)
         watcher = Watcher(
             agent,
-            extractor_factory(config.features)(),
+            extractor_factory(config)(),
             config.trigger,
             limits_of(loaded),
             lambda asked: _say(asked, clock.wall_s(), as_json),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,11 @@ from edge_agent.features.image import EDGE_THRESHOLD, TILE, image_features
 from edge_agent.features.kernels import choose
 from edge_agent.features.motion import CHANGE_THRESHOLD, motion_features
 from edge_agent.features.sound import HOP, WINDOW, SoundFeatureStream, sound_features
+from edge_agent.summary import empty_tiles, sound_summary, text_features
 from edge_agent.types import U8, Frame, ImageFeatures, ModalityFeatures, MotionFeatures, Observation, SoundFeatures
+
+EMPTY_BELOW_BITS = 3.0
+QUIET_ENERGY = 1e-5
 
 
 class FeatureExtractor:
@@ -19,7 +24,8 @@ class FeatureExtractor:
 
     `tile` 8..1024 pixels; `edge_threshold` 0..10000 on the unscaled Sobel magnitude; `change_threshold` 0..255 grey
     levels; `window` a power of two 32..8192 and `hop` 1..2**20 samples; `isa` one of `available_isas()`, None for the
-    one in use. ValueError where one of them does not fit. Safe to use from several threads.
+    one in use. `empty_below_bits` 0..8 and `quiet_energy` >= 0: what a policy calls empty and silent, for the sums in
+    what `observe` returns. ValueError where one of them does not fit. Safe to use from several threads.
     """
 
     def __init__(
@@ -30,7 +36,13 @@ class FeatureExtractor:
         window: int = WINDOW,
         hop: int = HOP,
         isa: str | None = None,
+        empty_below_bits: float = EMPTY_BELOW_BITS,
+        quiet_energy: float = QUIET_ENERGY,
     ) -> None:
+        if not 0.0 <= empty_below_bits <= 8.0:
+            raise ValueError(f"empty_below_bits must be from 0 to 8, not {empty_below_bits}")
+        if not quiet_energy >= 0.0:
+            raise ValueError(f"quiet_energy must be at least 0, not {quiet_energy}")
         kernels = choose(isa)
         self.isa = kernels.name
         self._tile = tile
@@ -38,6 +50,8 @@ class FeatureExtractor:
         self._change_threshold = change_threshold
         self._window = window
         self._hop = hop
+        self._empty_below_bits = empty_below_bits
+        self._quiet_energy = quiet_energy
         self._vision = kernels.vision_stream(tile, edge_threshold, change_threshold)
         self._sound = SoundFeatureStream(window, hop, isa=self.isa)
 
@@ -63,6 +77,7 @@ class FeatureExtractor:
             motion=tuple(self._motion(a, b) for a, b in pairwise(frames)),
             sound=None if audio is None else self._whole_sound(audio.samples, audio.rate_hz),
             question=observation.question,
+            text=text_features(observation.question),
         )
 
     def reset(self) -> None:
@@ -71,7 +86,8 @@ class FeatureExtractor:
         self._sound.reset()
 
     def _image(self, frame: Frame) -> ImageFeatures:
-        return image_features(frame.pixels, tile=self._tile, edge_threshold=self._edge_threshold, isa=self.isa)
+        image = image_features(frame.pixels, tile=self._tile, edge_threshold=self._edge_threshold, isa=self.isa)
+        return replace(image, empty=empty_tiles(image.tile_entropy_bits, self._empty_below_bits))
 
     def _motion(self, before: Frame, after: Frame) -> MotionFeatures:
         return motion_features(
@@ -79,4 +95,5 @@ class FeatureExtractor:
         )
 
     def _whole_sound(self, samples: NDArray[np.float32], rate_hz: int) -> SoundFeatures:
-        return sound_features(samples, rate_hz, window=self._window, hop=self._hop, isa=self.isa)
+        sound = sound_features(samples, rate_hz, window=self._window, hop=self._hop, isa=self.isa)
+        return replace(sound, summary=sound_summary(sound, self._quiet_energy))

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from edge_agent.types import Action, Decision, Modality, ModalityFeatures, ModalityPlan, Outcome, SystemState, Turn
 
+_UPLOAD, _IMAGE = Action.UPLOAD, Modality.IMAGE
+
 
 class OffloadPolicy(Protocol):
     """A pure function of its inputs and its own state: no clock, no randomness, no I/O."""
@@ -24,7 +26,11 @@ class OffloadPolicy(Protocol):
 
 def upload_bytes(plans: Sequence[ModalityPlan], state: SystemState) -> int | None:
     """Bytes of embeddings that the plans send up, pictures in all their views; None where a size is not known."""
-    sizes = {Modality.IMAGE: state.embedding_bytes_estimate, Modality.AUDIO: state.sound_bytes_estimate}
-    sent = [sizes.get(plan.modality) for plan in plans if plan.action is Action.UPLOAD]
-    known = [size for size in sent if size is not None]
-    return sum(known) if len(known) == len(sent) else None
+    total = 0
+    for plan in plans:
+        if plan.action is _UPLOAD:
+            size = state.embedding_bytes_estimate if plan.modality is _IMAGE else state.sound_bytes_estimate
+            if size is None:
+                return None
+            total += size
+    return total

@@ -17,6 +17,8 @@ from edge_agent.types import (
     Turn,
 )
 
+_LOCAL = Route.LOCAL
+
 
 def private_guard(state: SystemState) -> str | None:
     """Nothing labelled private leaves the device."""
@@ -61,8 +63,10 @@ class GuardedPolicy:
 
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
         decision = self._inner.decide(features, state, history)
-        breached = tuple(words for guard in GUARDS if (words := guard(state)) is not None)
-        if not breached or not _leaves_device(decision):
+        if not _leaves_device(decision):
+            return decision
+        breached = _breached(state)
+        if not breached:
             return decision
         return replace(
             decision,
@@ -81,8 +85,18 @@ class GuardedPolicy:
         self._inner.observe(outcome)
 
 
+def _breached(state: SystemState) -> tuple[str, ...]:
+    """What each breached guard says; almost always nothing."""
+    breached: tuple[str, ...] = ()
+    for guard in GUARDS:
+        words = guard(state)
+        if words is not None:
+            breached += (words,)
+    return breached
+
+
 def _leaves_device(decision: Decision) -> bool:
-    return decision.route is not Route.LOCAL or any(p.action is Action.UPLOAD for p in decision.plans)
+    return decision.route is not _LOCAL or any(p.action is Action.UPLOAD for p in decision.plans)
 
 
 def _stay(plan: ModalityPlan) -> ModalityPlan:

@@ -17,13 +17,11 @@ features can refine it later without changing this seam.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-
-import numpy as np
 
 from edge_agent.config import PolicySettings
 from edge_agent.policy.base import upload_bytes
+from edge_agent.summary import empty_share_of, sound_of, text_of
 from edge_agent.types import (
     Action,
     Decision,
@@ -33,28 +31,14 @@ from edge_agent.types import (
     MotionFeatures,
     Outcome,
     Route,
-    SoundFeatures,
     SystemState,
     Turn,
 )
 
+_IMAGE, _AUDIO = Modality.IMAGE, Modality.AUDIO  # looking a member up takes as long as a small decision's step
+_DROP, _KEEP, _UPLOAD = Action.DROP, Action.KEEP, Action.UPLOAD
+_LOCAL, _CLOUD, _CASCADE = Route.LOCAL, Route.CLOUD, Route.CASCADE
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]+", text.lower())
-
-
-SOUND_WORDS = frozenset(
-    _words(
-        "hear heard hearing listen listening sound sounds sounded noise noises noisy loud quiet bark barking music "
-        "voice voices talking speaking say said ring ringing alarm audio"
-    )
-)
-SIGHT_WORDS = frozenset(
-    _words(
-        "see seen look looks looking picture image photo colour color colored many where left right behind front under "
-        "above table wall wearing show shown visible object shape"
-    )
-)
 SIGHT_PRIOR = 1.0  # a question that names no sense is about the picture
 WORD_WEIGHT = 2.0
 THETA_FLOOR = 0.01
@@ -72,24 +56,24 @@ class MsaoPolicy:
             raise ValueError("accept_entropy must be settled from the model's calibration before a policy is made")
         self._settings = settings
         self._codec = codec
+        self._limit = f"{settings.local_sparsity:.2f}"
         self.accept_entropy = settings.accept_entropy
 
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
-        weights = relevance(features)
-        sparsity = {m: self._sparsity(m, weights[m], features) for m in weights}
-        richest = min((m for m in sparsity if m in state.encodable), key=lambda m: sparsity[m], default=None)
-        plans = tuple(self._plan(m, sparsity[m], m is richest, state) for m in weights)
-        image = sparsity.get(Modality.IMAGE)
-        if image is None:
-            return self._decision(Route.LOCAL, plans, state, "no picture: nothing that the cloud could see better")
-        mas = f"MAS(image) = {image:.2f}"
-        if image >= self._settings.local_sparsity:
-            why = f"{mas} >= {self._settings.local_sparsity:.2f}: too sparse to be worth an upload"
-            return self._decision(Route.LOCAL, plans, state, why)
+        sparsity = self._sparsities(features)
+        if features.image is None:
+            plans = self._plans(sparsity, state, goes_up=False)
+            return self._decision(_LOCAL, plans, state, "no picture: nothing that the cloud could see better")
+        image = sparsity[0][1]
+        goes_up = image < self._settings.local_sparsity
+        plans = self._plans(sparsity, state, goes_up)
+        if not goes_up:
+            why = f"MAS(image) = {image:.2f} >= {self._limit}: too sparse to be worth an upload"
+            return self._decision(_LOCAL, plans, state, why)
         if self.accept_entropy <= 0:
-            return self._decision(Route.CLOUD, _upload(plans, self._codec), state, f"{mas} and accept_entropy is 0")
-        why = f"{mas} < {self._settings.local_sparsity:.2f}: draft here, upload above entropy {self.accept_entropy:.3f}"
-        return self._decision(Route.CASCADE, _upload(plans, self._codec), state, why)
+            return self._decision(_CLOUD, plans, state, f"MAS(image) = {image:.2f} and accept_entropy is 0")
+        why = f"MAS(image) = {image:.2f} < {self._limit}: draft here, upload above entropy {self.accept_entropy:.3f}"
+        return self._decision(_CASCADE, plans, state, why)
 
     def observe(self, outcome: Outcome) -> None:
         """Move the threshold: decay on a draft that the cloud did not confirm, slow recovery on a confirmed one.
@@ -107,81 +91,73 @@ class MsaoPolicy:
             floor = min(THETA_FLOOR, self._settings.accept_entropy)
             self.accept_entropy = max(floor, self.accept_entropy * self._settings.accept_decay)
 
-    def _sparsity(self, modality: Modality, beta: float, features: ModalityFeatures) -> float:
-        if modality is Modality.IMAGE:
-            spatial = spatial_sparsity(features, self._settings.tile_entropy_bits)
-            temporal = temporal_sparsity(features.motion, self._settings.still_share)
-        else:
-            spatial, temporal = sound_sparsity(features.sound, self._settings.quiet_energy)
-        return 1.0 - beta * (1.0 - spatial) * (1.0 - temporal)
+    def _sparsities(self, features: ModalityFeatures) -> list[tuple[Modality, float]]:
+        """MAS of each modality at hand, the picture first."""
+        settings, sparsity = self._settings, []
+        image, sound = asked_for(features)
+        if features.image is not None:
+            spatial = empty_share_of(features.image, settings.tile_entropy_bits)
+            temporal = temporal_sparsity(features.motion, settings.still_share) if features.motion else 0.0
+            sparsity.append((_IMAGE, 1.0 - image * (1.0 - spatial) * (1.0 - temporal)))
+        if features.sound is not None:
+            heard = sound_of(features.sound, settings.quiet_energy)
+            sparsity.append((_AUDIO, 1.0 - sound * (1.0 - heard.quiet_share) * heard.onset_share))
+        return sparsity
 
-    def _plan(self, modality: Modality, mas: float, richest: bool, state: SystemState) -> ModalityPlan:
-        """What is sparse is dropped, but never everything: the `richest` of what the model can read stays."""
-        if modality not in state.encodable:
-            return ModalityPlan(modality, Action.DROP, sparsity=mas, reason="the model has no encoder for it")
-        if mas >= self._settings.drop_sparsity and not richest:
-            return ModalityPlan(modality, Action.DROP, sparsity=mas, reason="carries nothing for this question")
-        return ModalityPlan(modality, Action.KEEP, sparsity=mas, reason="the device's model reads it")
+    def _plans(
+        self, sparsity: list[tuple[Modality, float]], state: SystemState, goes_up: bool
+    ) -> tuple[ModalityPlan, ...]:
+        """What is sparse is dropped, but never everything: the richest of what the model can read stays."""
+        drop, encodable = self._settings.drop_sparsity, state.encodable
+        richest, plans = 2.0, []
+        for modality, mas in sparsity:
+            if mas < richest and modality in encodable:
+                richest = mas
+        for modality, mas in sparsity:
+            if modality not in encodable:
+                plan = ModalityPlan(modality, _DROP, None, None, mas, "the model has no encoder for it")
+            elif mas >= drop and mas > richest:
+                plan = ModalityPlan(modality, _DROP, None, None, mas, "carries nothing for this question")
+            elif goes_up:
+                plan = ModalityPlan(modality, _UPLOAD, self._codec, None, mas, "read by both models")
+            else:
+                plan = ModalityPlan(modality, _KEEP, None, None, mas, "the device's model reads it")
+            plans.append(plan)
+        return tuple(plans)
 
     def _decision(self, route: Route, plans: tuple[ModalityPlan, ...], state: SystemState, reason: str) -> Decision:
-        goes_up = route is not Route.LOCAL
+        goes_up = route is not _LOCAL
         return Decision(
-            route=route,
-            policy=self.name,
-            reason=reason,
-            plans=plans,
-            accept_entropy=self.accept_entropy if route is Route.CASCADE else None,
+            route,
+            self.name,
+            reason,
+            plans,
+            accept_entropy=self.accept_entropy if route is _CASCADE else None,
             predicted_latency_ms=state.cloud_latency_estimate_ms if goes_up else state.local_latency_estimate_ms,
-            predicted_bytes=upload_bytes(plans, state),
+            predicted_bytes=upload_bytes(plans, state) if goes_up else 0,
             predicted_cost_usd=state.cloud_cost_estimate_usd if goes_up else 0.0,
         )
 
 
 def relevance(features: ModalityFeatures) -> dict[Modality, float]:
     """beta: softmax over the modalities at hand of the question's words about each. Sums to 1; empty without any."""
-    words = _words(features.question)
-    scores: dict[Modality, float] = {}
-    if features.image is not None:
-        scores[Modality.IMAGE] = SIGHT_PRIOR + WORD_WEIGHT * sum(w in SIGHT_WORDS for w in words)
-    if features.sound is not None:
-        scores[Modality.AUDIO] = WORD_WEIGHT * sum(w in SOUND_WORDS for w in words)
-    top = max(scores.values(), default=0.0)
-    powers = {m: math.exp(s - top) for m, s in scores.items()}
-    total = sum(powers.values())
-    return {m: p / total for m, p in powers.items()}
+    image, sound = asked_for(features)
+    shares = {_IMAGE: image} if features.image is not None else {}
+    return shares | ({_AUDIO: sound} if features.sound is not None else {})
 
 
-def spatial_sparsity(features: ModalityFeatures, empty_below_bits: float) -> float:
-    """Share 0..1 of the picture's tiles whose entropy is below `empty_below_bits`; 0 without a picture."""
-    if features.image is None or features.image.tile_entropy_bits.size == 0:
-        return 0.0
-    return float(np.mean(features.image.tile_entropy_bits < empty_below_bits))
+def asked_for(features: ModalityFeatures) -> tuple[float, float]:
+    """beta of the picture and of the sound; 0 for what is not at hand."""
+    if features.image is None or features.sound is None:
+        return (0.0 if features.image is None else 1.0), (0.0 if features.sound is None else 1.0)
+    text = text_of(features)
+    lead = SIGHT_PRIOR + WORD_WEIGHT * (text.sight_words - text.sound_words)
+    less = math.exp(-abs(lead))  # the softmax of two is a logistic function
+    more = 1.0 / (1.0 + less)
+    return (more, less * more) if lead >= 0 else (less * more, more)
 
 
 def temporal_sparsity(motion: Sequence[MotionFeatures], still_below: float) -> float:
     """Share 0..1 of the frames that add nothing to the one before; a single picture has none."""
     known = [m for m in motion if m.valid]
     return sum(m.changed_share < still_below for m in known) / (len(known) + 1)
-
-
-def sound_sparsity(sound: SoundFeatures | None, quiet_below: float) -> tuple[float, float]:
-    """(share of silent STFT frames, share of frames without an onset), each 0..1; (0, 0) without sound.
-
-    A frame is an onset if its flux reaches a tenth of the window's largest: relative, so that gain does not matter.
-    """
-    if sound is None or len(sound.energy) == 0:
-        return 0.0, 0.0
-    silent = float(np.mean(sound.energy < quiet_below))
-    peak = float(sound.flux.max(initial=0.0))
-    steady = float(np.mean(sound.flux < 0.1 * peak)) if peak > 0 else 1.0
-    return silent, steady
-
-
-def _upload(plans: tuple[ModalityPlan, ...], codec: str) -> tuple[ModalityPlan, ...]:
-    """The same plans with what was kept going up."""
-    return tuple(
-        ModalityPlan(p.modality, Action.UPLOAD, codec, p.tokens, p.sparsity, "read by both models")
-        if p.action is Action.KEEP
-        else p
-        for p in plans
-    )

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from edge_agent.config import CloudSettings, PolicySettings
 from edge_agent.policy import POLICY_NAMES, GuardedPolicy, MsaoPolicy, make_policy
-from edge_agent.policy.msao import relevance, spatial_sparsity, temporal_sparsity
+from edge_agent.policy.msao import relevance, temporal_sparsity
+from edge_agent.summary import empty_share_of, empty_tiles, sound_summary, text_features
 from edge_agent.types import (
     Action,
     Decision,
@@ -159,9 +160,35 @@ def test_a_draft_far_above_the_threshold_says_nothing_about_it() -> None:
 
 def test_sparsity_is_a_share() -> None:
     half = ImageFeatures(2, 1, 1.0, np.array([[1.0, 7.0]], np.float32), 0.0, 0.0)
-    assert spatial_sparsity(ModalityFeatures(image=half), 3.0) == 0.5
-    assert spatial_sparsity(ModalityFeatures(), 3.0) == 0.0
+    assert empty_share_of(half, 3.0) == 0.5
+    assert empty_tiles(np.zeros((0, 0), np.float32), 3.0).share == 0.0
     assert temporal_sparsity((motion(0.0), motion(0.9)), 0.01) == pytest.approx(1 / 3)
+
+
+def test_sums_made_with_another_threshold_are_made_anew() -> None:
+    tiles = np.array([[1.0, 4.0, 7.0, 8.0]], np.float32)
+    image = ImageFeatures(4, 1, 1.0, tiles, 0.0, 0.0, empty=empty_tiles(tiles, 3.0))
+    assert empty_share_of(image, 3.0) == 0.25
+    assert empty_share_of(image, 7.5) == 0.75
+
+
+@pytest.mark.parametrize("name", POLICY_NAMES)
+def test_a_decision_is_the_same_with_and_without_sums(name: str) -> None:
+    settings = replace(SETTINGS, name=name)
+    plain = features("what do you hear, and how many cups are left of Anna?", sound=sound(0.1))
+    image, heard = plain.image, plain.sound
+    assert image is not None
+    assert heard is not None
+    summed = replace(
+        plain,
+        image=replace(image, empty=empty_tiles(image.tile_entropy_bits, settings.tile_entropy_bits)),
+        sound=replace(heard, summary=sound_summary(heard, settings.quiet_energy)),
+        text=text_features(plain.question),
+    )
+    state = replace(ONLINE, encodable=(Modality.IMAGE, Modality.AUDIO))
+    assert make_policy(settings, CloudSettings()).decide(plain, state, ()) == make_policy(
+        settings, CloudSettings()
+    ).decide(summed, state, ())
 
 
 def test_every_name_makes_a_policy_of_that_name() -> None:
