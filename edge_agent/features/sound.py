@@ -21,7 +21,8 @@ _FIELDS = tuple(SoundFeatures.__dataclass_fields__)
 class StreamedSoundFeatures(SoundFeatures):
     """Sound features that fill in their fields when first asked for one.
 
-    With one hop a call, making five arrays and setting eight fields would take longer than computing the features.
+    With one hop a call, making five arrays and setting nine fields would take longer than computing the features. Its
+    `summary` is None.
     """
 
     __slots__ = ("_source",)
@@ -32,7 +33,7 @@ class StreamedSoundFeatures(SoundFeatures):
         if name not in _FIELDS:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         settings, rows = self._source
-        for field, value in zip(_FIELDS, (*settings, *rows), strict=True):
+        for field, value in zip(_FIELDS, (*settings, *rows, None), strict=True):
             object.__setattr__(self, field, value)
         return object.__getattribute__(self, name)
 
