@@ -52,18 +52,33 @@ void grey_difference_row_of(const std::uint8_t* bgr, std::uint8_t* kept, std::si
 }
 
 template <class Isa>
+void compare_vector(const std::uint8_t* a, const std::uint8_t* b, typename Isa::Bytes limit,
+                    typename Isa::Bytes* unchanged, std::uint32_t* sums) {
+    auto absolute = Isa::no_sums();
+    Isa::differ(Isa::load(a), Isa::load(b), limit, &absolute, unchanged);
+    Isa::add_to(sums, absolute);
+}
+
+// A line of the cache at a time, as pixels are asked for by lines.
+template <class Isa>
 void compare_row(const std::uint8_t* a, const std::uint8_t* b, std::size_t vectors, typename Isa::Bytes limit,
                  ColumnSums* sums) {
-    constexpr std::size_t kBlock = 255 * Isa::kBytes;
+    constexpr std::size_t kLine = 64;
+    constexpr std::size_t kBlock = 192 * Isa::kBytes;  // columns, whole lines, until a byte of `unchanged` may be full
+    std::uint32_t* const absolute = sums->absolute;
     for (std::size_t start = 0; start < vectors; start += kBlock) {
         const std::size_t end = vectors - start < kBlock ? vectors : start + kBlock;
         auto unchanged = Isa::zero();
-        for (std::size_t x = start; x < end; x += Isa::kBytes) {
+        std::size_t x = start;
+        for (; x + kLine <= end; x += kLine) {
             fetch_ahead(a + x);
             fetch_ahead(b + x);
-            auto absolute = Isa::no_sums();
-            Isa::differ(Isa::load(a + x), Isa::load(b + x), limit, &absolute, &unchanged);
-            Isa::add_to(sums->absolute + x / 4, absolute);
+            for (std::size_t at = x; at < x + kLine; at += Isa::kBytes) {
+                compare_vector<Isa>(a + at, b + at, limit, &unchanged, absolute + at / 4);
+            }
+        }
+        for (; x < end; x += Isa::kBytes) {
+            compare_vector<Isa>(a + x, b + x, limit, &unchanged, absolute + x / 4);
         }
         sums->changed += end - start - Isa::sum_of(unchanged);
     }
