@@ -4,6 +4,7 @@
 set -eu
 python=${1:-python3}
 root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/tools/native.sh"
 path_of() { "$python" -c "import sysconfig; print(sysconfig.get_path('scripts'))"; }
 PATH="$(path_of):$PATH"
 if ! pybind11_dir=$("$python" -m pybind11 --cmakedir 2>/dev/null); then
@@ -17,9 +18,8 @@ for tool in cmake ninja c++; do
   fi
 done
 build="$root/build/inplace-$("$python" -c 'import sys; print(sys.implementation.cache_tag)')"
-mkdir -p "$root/build"
-cmake -S "$root" -B "$build" -G Ninja -Dpybind11_DIR="$pybind11_dir" -DPython_EXECUTABLE="$(command -v "$python")" >"$build.log" 2>&1 \
-  || { cat "$build.log" >&2; exit 1; }
-cmake --build "$build" -j 1
+quietly "$build.log" cmake -S "$root" -B "$build" -G Ninja -Dpybind11_DIR="$pybind11_dir" \
+  -DPython_EXECUTABLE="$(command -v "$python")"
+quietly "$build.log" cmake --build "$build" -j 1
 cp "$build"/_core*.so "$root/edge_agent/"
 echo "built $(ls "$root"/edge_agent/_core*.so)"

@@ -5,16 +5,9 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/sanitize
-for tool in cmake c++; do
-  if ! command -v "$tool" >/dev/null; then
-    echo "fuzz: $tool is missing: type apt-get install g++ cmake make" >&2
-    exit 3
-  fi
-done
-if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makefiles"; fi
-cmake -G "$generator" -S "$root" -B "$build" -DEDGE_AGENT_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-  -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON >/dev/null
-cmake --build "$build" -j 1 --target fuzz >/dev/null
+. "$root/tools/native.sh"
+need "g++ cmake make" cmake c++
+compile_sanitized "$build" fuzz -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON
 export UBSAN_OPTIONS=print_stacktrace=1
 if [ $# -ge 1 ]; then exec "$build/fuzz" "$@"; fi
 

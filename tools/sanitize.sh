@@ -5,27 +5,18 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/sanitize
-for tool in cmake c++; do
-  if ! command -v "$tool" >/dev/null; then
-    echo "sanitize: $tool is missing: type apt-get install g++ cmake make" >&2
-    exit 3
-  fi
-done
-if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makefiles"; fi
-build_with() {
-  cmake -G "$generator" -S "$root" -DEDGE_AGENT_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo "$@" >/dev/null
-}
+. "$root/tools/native.sh"
+need "g++ cmake make" cmake c++
 export UBSAN_OPTIONS=print_stacktrace=1
 
-build_with -B "$build" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON
-cmake --build "$build" -j 1 >/dev/null
+compile_sanitized "$build" all -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON
 ASAN_OPTIONS=detect_stack_use_after_return=1 "$build/kernel_tests"
 "$root/tools/fuzz.sh"
 [ $# -ge 1 ] || exit 0
 
 python=$1
-build_with -B "$build-module" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v "$python")"
-cmake --build "$build-module" -j 1 >/dev/null
+compile_sanitized "$build-module" all -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" \
+  -DPython_EXECUTABLE="$(command -v "$python")"
 tree=$build-module/tree  # a copy: a module built elsewhere must not be found first
 rm -rf "$tree"
 mkdir -p "$tree/tests"

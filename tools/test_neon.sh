@@ -6,17 +6,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=${1:-$root/build/neon}
 compiler=${AARCH64_CXX:-aarch64-linux-gnu-g++}
 sysroot=${AARCH64_SYSROOT:-/usr/aarch64-linux-gnu}
-for tool in "$compiler" qemu-aarch64 cmake; do
-  if ! command -v "$tool" >/dev/null; then
-    echo "test_neon: $tool is missing: type apt-get install --no-install-recommends" \
-      "g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user cmake make" >&2
-    exit 3
-  fi
-done
-if command -v ninja >/dev/null; then generator=Ninja; else generator="Unix Makefiles"; fi
-cmake -G "$generator" -S "$root" -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
-  -DCMAKE_CXX_COMPILER="$compiler" -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON >/dev/null
-cmake --build "$build" -j 1 >/dev/null
+. "$root/tools/native.sh"
+need "--no-install-recommends g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user cmake make" "$compiler" qemu-aarch64 cmake
+compile "$build" all -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER="$compiler" \
+  -DEDGE_AGENT_PYTHON_MODULE=OFF -DEDGE_AGENT_NATIVE_TESTS=ON
 qemu-aarch64 -L "$sysroot" "$build/kernel_tests" neon neon_dotprod
 qemu-aarch64 -cpu cortex-a72 -L "$sysroot" "$build/kernel_tests" neon  # a CPU without the dot product instructions
 if qemu-aarch64 -cpu cortex-a72 -L "$sysroot" "$build/kernel_tests" neon_dotprod 2>/dev/null; then

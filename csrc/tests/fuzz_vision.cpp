@@ -143,11 +143,15 @@ void paint_near(Picture* picture, const Picture& other, std::uint8_t threshold, 
 
 void fuzz_grey(const KernelTable& kernels, Random& random) {
     const Picture bgr = random_picture(3, random);
-    Guarded<std::uint8_t> wanted(bgr.width * bgr.height);
-    Guarded<std::uint8_t> got(bgr.width * bgr.height);
-    grey_image(scalar_kernels(), bgr.view(), wanted.data());
-    grey_image(kernels, bgr.view(), got.data());
-    expect_same(wanted, got, "grey " + bgr.name());
+    const std::size_t stride = bgr.width + (random.one_in(2) ? 0 : random.between(1, 70));
+    const std::size_t count = stride * (bgr.height - 1) + bgr.width;
+    Guarded<std::uint8_t> wanted(count), got(count);
+    for (Guarded<std::uint8_t>* grey : {&wanted, &got}) {
+        std::fill_n(grey->data(), count, std::uint8_t{0xA5});  // what lies between rows must stay
+    }
+    grey_image(scalar_kernels(), bgr.view(), wanted.data(), static_cast<std::ptrdiff_t>(stride));
+    grey_image(kernels, bgr.view(), got.data(), static_cast<std::ptrdiff_t>(stride));
+    expect_same(wanted, got, "grey " + bgr.name() + " to a stride of " + std::to_string(stride));
 }
 
 void fuzz_histograms(const KernelTable& kernels, Random& random) {
@@ -205,7 +209,7 @@ struct Wanted {
         : grey(frame.width * frame.height), entropies(grid.columns * grid.rows), motions(grid.columns * grid.rows) {
         const KernelTable& scalar = scalar_kernels();
         if (frame.channels == 3) {
-            grey_image(scalar, frame.view(), grey.data());
+            grey_image(scalar, frame.view(), grey.data(), static_cast<std::ptrdiff_t>(frame.width));
         } else {
             for (std::size_t y = 0; y < frame.height; ++y) {
                 std::memcpy(grey.data() + y * frame.width, frame.view().row(y), frame.width);
