@@ -7,12 +7,16 @@ import time
 from typing import Protocol
 
 
-class Clock(Protocol):
-    """Where the agent gets its time from, so that a test can own it."""
+class Monotonic(Protocol):
+    """The part of a clock that durations are measured with."""
 
     def monotonic_s(self) -> float:
         """Seconds that never run backwards; only differences mean something."""
         ...
+
+
+class Clock(Monotonic, Protocol):
+    """Where the agent gets its time from, so that a test can own it."""
 
     def wall_s(self) -> float:
         """Seconds since 1970-01-01 UTC, for records; may jump."""

@@ -92,6 +92,7 @@ def decision_record(
         "time_s": wall_s,
         "source": observation.source,
         "question": None if observation.private else observation.question,
+        "turn": len(observation.history) + 1,
         "features": _without_question(features),
         "state": state,
         "decision": decision,

@@ -24,6 +24,7 @@ COMMANDS = {
     "config": "explain every setting, or show what differs from the defaults",
     "calibrate": "a threshold from this agent's own traffic, with what to expect of it",
     "eval": "measure accuracy, latency, bytes and cost on a data set",
+    "simulate": "policies on simulated devices and links, ranked, with confidence intervals",
     "bench": "speed of the kernels and of the decision against other libraries, on this machine",
     "service": "install as a systemd service",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_agent.clock import Clock
+from edge_agent.clock import Monotonic
 
 WEIGHT = 0.3  # of the newest measurement in a moving average
 COOL_DOWN_S = 5.0  # after a failure the cloud counts as unreachable for so long; doubles with each failure in a row
@@ -24,7 +24,7 @@ class Average:
 class Link:
     """Reachability, latency and uplink of one cloud. Nothing is sent to find out: real turns feed it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Monotonic) -> None:
         self._clock = clock
         self._failures = 0
         self._retry_at_s = 0.0

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "vlm": {"types", "errors", "_core"},
     "store": {"types", "errors", "config", "clock", "values", "vlm"},
     "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
-    "sim": {"types", "errors", "config", "values", "policy"},
+    "sim": {"types", "errors", "config", "values", "policy", "summary", "clock", "monitors", "turn"},
     "turn": {"types", "errors", "clock"},
     "triggers": {"types", "config"},
     "parts": {"types", "errors", "clock", "engines", "policy"},

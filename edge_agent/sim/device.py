@@ -1,0 +1,277 @@
+"""A simulated agent: one device that answers as edge_agent.agent does, with the real policy inside its guards.
+
+What the agent measures of link, load and its own speed, the simulated one measures too, by the same averages, and the
+policy is told nothing else. Of a cloud turn's overhead beyond the stages, half is the device's and half the cloud's:
+both code and check the same frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.monitors.link import Average, Link
+from edge_agent.policy.base import OffloadPolicy
+from edge_agent.sim.events import Events, Process, Reply, resume
+from edge_agent.sim.nodes import Board, CloudNode
+from edge_agent.sim.scenario import Scenario
+from edge_agent.sim.traces import Trace
+from edge_agent.sim.world import Asked, Question, Questions
+from edge_agent.turn import decision_record, judge
+from edge_agent.types import Decision, Generation, Modality, Observation, Outcome, Route, SystemState, Turn
+
+FALLBACK_RESERVE_MS, DRAFTED_RESERVE_MS, CLOUD_MARGIN_MS = 300.0, 20.0, 30.0  # as in edge_agent.agent
+DEVICE_PART = 0.5
+DAY_S = 86_400.0
+ENCODABLE = (Modality.IMAGE,)
+Journal = Callable[[dict[str, Any]], None]
+Step = Generator[float | Reply, Any, Any]
+
+
+@dataclass(slots=True)
+class Answered:
+    """What became of one question. `latency_ms` from its arrival; `device_ms` and `cloud_ms` of work, on the machine of
+    the table; an unanswered question is wrong, and was waited for until the deadline.
+    """
+
+    right: bool
+    answered: bool
+    latency_ms: float
+    in_cloud: bool = False
+    bytes_up: int = 0
+    cost_usd: float = 0.0
+    device_ms: float = 0.0
+    cloud_ms: float = 0.0
+
+
+class Device:
+    """One device of a scenario. `policy` is the guarded one; `truth` is told the truth first, if it is an oracle."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        questions: Questions,
+        trace: Trace,
+        cloud: CloudNode,
+        events: Events,
+        policy: OffloadPolicy,
+        truth: Any = None,
+        journal: Journal | None = None,
+        name: str = "",
+    ) -> None:
+        self._scenario, self._questions, self._trace = scenario, questions, trace
+        self._cloud, self._events, self._policy = cloud, events, policy
+        self._truth, self._journal, self._name = truth, journal, name
+        self.board = Board(scenario.device)
+        self._link = Link(events)
+        self._local_ms = Average()
+        self._views = questions.cloud_node.views
+        self._uplink_free_s = 0.0
+        self._waiting: deque[Asked] = deque()
+        self._busy = 0
+        self._spent_usd: dict[int, float] = {}
+        self._history: tuple[Turn, ...] = ()
+        self.answered: list[Answered] = []
+        edge, there = questions.edge_node, questions.cloud_node
+        self._overhead_ms = edge.overhead_ms
+        more_ms = max(0.0, there.overhead_ms - edge.overhead_ms)
+        self._sending_ms, self._receiving_ms = DEVICE_PART * more_ms, (1.0 - DEVICE_PART) * more_ms
+
+    def arrive(self, asked: Asked) -> None:
+        """A question comes: it is begun, waits, or is refused."""
+        if self._busy < self._scenario.device.at_once:
+            self._begin(asked)
+        elif len(self._waiting) < self._scenario.device.queue:
+            self._waiting.append(asked)
+        else:
+            self.answered.append(self._lost())
+
+    def _begin(self, asked: Asked) -> None:
+        self._busy += 1
+        resume(self._events, self._process(asked))
+
+    def _process(self, asked: Asked) -> Process:
+        while True:
+            if self.board.alive(self._events.now_s):
+                yield from self._turn(asked)
+            else:
+                self.answered.append(self._lost())
+            if not self._waiting:
+                break
+            asked = self._waiting.popleft()
+        self._busy -= 1
+
+    def _turn(self, asked: Asked) -> Step:
+        """One question, from features to answer: see Agent.ask."""
+        started_s = self._events.now_s
+        question = self._questions[asked.row]
+        state = self._state(started_s, asked.private)
+        if self._truth is not None:
+            self._tell(question)
+        decision = self._policy.decide(question.features, state, self._history)
+        books = Answered(False, True, 0.0)
+        yield self._work(books, question.edge.encode_ms + self._overhead_ms)
+        draft: Generation | None = None
+        end: Generation | None = None
+        in_cloud = False
+        if decision.route is Route.CASCADE:
+            draft = yield from self._local(question, books)
+            if judge(draft, decision)[0]:
+                end = draft
+        if end is None and decision.route is not Route.LOCAL:
+            end = yield from self._away(question, books, state, started_s, draft is not None)
+            in_cloud = end is not None
+        if end is None:
+            end = draft if draft is not None else (yield from self._local(question, books))
+        took_ms = 1000.0 * (self._events.now_s - started_s)
+        if took_ms > self._scenario.limits.deadline_ms:
+            self.answered.append(self._lost(books))
+            self._record(asked, question, state, decision, None)
+            return
+        books.right = question.cloud.right if in_cloud else question.edge.right
+        books.in_cloud = in_cloud
+        books.latency_ms = 1000.0 * (self._events.now_s - asked.at_s)
+        self.answered.append(books)
+        outcome = _outcome(decision, books, end, draft if in_cloud else None, draft or end, took_ms)
+        self._policy.observe(outcome)
+        self._record(asked, question, state, decision, outcome)
+        self._remember(question, end)
+
+    def _local(self, question: Question, books: Answered) -> Step:
+        started_s = self._events.now_s
+        yield self._work(books, question.edge.service_ms)
+        self._local_ms.add(1000.0 * (self._events.now_s - started_s))
+        return question.edge.end
+
+    def _away(self, question: Question, books: Answered, state: SystemState, started_s: float, drafted: bool) -> Step:
+        """The cloud's answer, or None where it failed: see Agent._cloud."""
+        limits, price = self._scenario.limits, self._scenario.cloud.usd_per_question
+        kept_ms = (
+            DRAFTED_RESERVE_MS if drafted else max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0))
+        )
+        until_s = started_s + 0.001 * (limits.deadline_ms - kept_ms - CLOUD_MARGIN_MS)
+        now_s = self._events.now_s
+        if until_s <= now_s or self._left_usd(now_s) <= 0.0 or price > min(limits.max_cost_usd, self._left_usd(now_s)):
+            return None
+        there = question.cloud
+        asked_s = now_s
+        yield self._work(books, there.encode_ms - question.edge.encode_ms + there.code_ms + self._sending_ms)
+        arrives_s, sent_ms = self._send(books, there.bytes_up + self._questions.cloud_node.overhead_bytes_up, until_s)
+        yield arrives_s
+        reply = Reply(self._events)
+        service_ms = there.service_ms + self._receiving_ms
+        done = False
+        if sent_ms is not None and self._cloud.ask(service_ms, reply):
+            self._events.at(until_s, lambda: reply.give(False))
+            done = yield reply
+        if done:
+            back_s = self._trace.up_again_s(self._events.now_s) + 0.0005 * self._trace.at(self._events.now_s)[1]
+            done = back_s < until_s
+            yield min(back_s, until_s)
+        if sent_ms is not None:  # an answer that came too late was computed, and is taken for billed
+            books.cloud_ms += service_ms
+            self._pay(books, price)
+        if not done:
+            self._link.failed()
+            return None
+        self._link.answered(1000.0 * (self._events.now_s - asked_s), books.bytes_up, sent_ms or 0.0)
+        return there.end
+
+    def _send(self, books: Answered, size: int, until_s: float) -> tuple[float, float | None]:
+        """(when the last byte is there or was given up, milliseconds that it took or None)."""
+        now_s = self._events.now_s
+        begins_s = max(now_s, self._uplink_free_s)
+        up_s = self._trace.up_again_s(begins_s)
+        if up_s > begins_s:
+            patience_s = begins_s + 0.001 * self._scenario.cloud.connect_timeout_ms
+            if up_s > min(patience_s, until_s):
+                return min(patience_s, until_s), None
+        sent_s = self._trace.sent_by(max(begins_s, up_s), size)
+        there_s = sent_s + 0.0005 * self._trace.at(up_s)[1]
+        self._uplink_free_s = min(sent_s, until_s)
+        self.board.send(self._uplink_free_s - begins_s)
+        books.bytes_up += size
+        return (there_s, 1000.0 * (sent_s - begins_s)) if there_s < until_s else (until_s, None)
+
+    def _work(self, books: Answered, ms: float) -> float:
+        books.device_ms += ms
+        return self.board.compute(self._events.now_s, ms)
+
+    def _state(self, now_s: float, private: bool) -> SystemState:
+        limits, link = self._scenario.limits, self._link
+        return SystemState(
+            cloud_configured=True,
+            cloud_reachable=link.reachable,
+            uplink_mbps=link.uplink_mbps,
+            edge_load=self.board.load(now_s),
+            temperature_celsius=self.board.celsius if self._scenario.device.celsius_per_w else None,
+            private=private,
+            encodable=ENCODABLE,
+            upload_views=self._views,
+            embedding_bytes_estimate=self._questions.view_bytes,
+            deadline_ms=limits.deadline_ms,
+            max_cost_usd=limits.max_cost_usd,
+            budget_left_usd=self._left_usd(now_s),
+            cloud_cost_estimate_usd=self._scenario.cloud.usd_per_question,
+            cloud_latency_estimate_ms=link.latency_ms,
+            local_latency_estimate_ms=self._local_ms.value,
+        )
+
+    def _tell(self, question: Question) -> None:
+        """What an oracle is told: who will be right, and what each takes on an idle cloud with the link as it is."""
+        slow, here, there = self._scenario.device.slowdown * self.board.hot_factor, question.edge, question.cloud
+        first_ms = slow * (here.encode_ms + self._overhead_ms)
+        mbps, rtt_ms = self._trace.at(self._events.now_s)
+        sent_ms = 0.008 * there.bytes_up / max(mbps, 1e-3) + rtt_ms
+        made_ms = slow * (there.encode_ms - here.encode_ms + there.code_ms + self._sending_ms)
+        served_ms = self._scenario.cloud.slowdown * (there.service_ms + self._receiving_ms)
+        latency_ms = (first_ms + slow * here.service_ms, first_ms + made_ms + sent_ms + served_ms)
+        self._truth.tell((here.right, there.right), latency_ms, (0.0, self._scenario.cloud.usd_per_question))
+
+    def _left_usd(self, now_s: float) -> float:
+        return self._scenario.limits.budget_usd_per_day - self._spent_usd.get(int(now_s // DAY_S), 0.0)
+
+    def _pay(self, books: Answered, usd: float) -> None:
+        day = int(self._events.now_s // DAY_S)
+        self._spent_usd[day] = self._spent_usd.get(day, 0.0) + usd
+        books.cost_usd += usd
+
+    def _lost(self, books: Answered | None = None) -> Answered:
+        books = books or Answered(False, False, 0.0)
+        books.right, books.answered, books.latency_ms = False, False, self._scenario.limits.deadline_ms
+        return books
+
+    def _remember(self, question: Question, end: Generation) -> None:
+        """A conversation ends after `turns` questions."""
+        past = (*self._history, Turn(question.features.question, end.text))
+        self._history = () if len(past) >= self._scenario.arrivals.turns else past
+
+    def _record(
+        self, asked: Asked, question: Question, state: SystemState, decision: Decision, outcome: Outcome | None
+    ) -> None:
+        if self._journal is None:
+            return
+        features = question.features
+        observation = Observation(features.question, history=self._history, private=asked.private, source=self._name)
+        error = None if outcome else "the deadline passed"
+        self._journal(decision_record(self._events.now_s, observation, features, state, decision, outcome, error))
+
+
+def _outcome(
+    decision: Decision, books: Answered, end: Generation, draft: Generation | None, here: Generation, took_ms: float
+) -> Outcome:
+    """`draft`: what was sent up; `here`: the device's own answer, if it made one."""
+    return Outcome(
+        decision=decision,
+        route=Route.CLOUD if books.in_cloud else Route.LOCAL,
+        latency_ms=took_ms,
+        bytes_up=books.bytes_up,
+        cost_usd=books.cost_usd,
+        confidence=end.confidence,
+        draft_text=None if draft is None else draft.text,
+        draft_entropy=None if draft is None else draft.max_entropy,
+        draft_accepted=None if draft is None else draft.text == end.text,
+        expected_gain=here.expected_gain,
+    )
