@@ -1,6 +1,6 @@
 """The values that cross the edges between stages: observations, features, decisions, tokens, answers.
 
-All are frozen and slotted (two of them for mypy only, see `value`). Times are monotonic seconds (`_s`); durations at
+All are frozen and slotted (some of them for mypy only, see `value`). Times are monotonic seconds (`_s`); durations at
 the edges are milliseconds (`_ms`).
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edge_agent.types.arrays import F32
+from edge_agent.types.arrays import F32, value
 from edge_agent.types.decision import Decision, Route
 from edge_agent.types.observation import Modality
 
@@ -33,7 +33,7 @@ class EmbeddingSizes:
     sound_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TokenEvent:
     """One generated token. `text` is what it adds to the answer; `probability` and `entropy` (normalised by
     log |V|) are 0..1 under the model that made it.

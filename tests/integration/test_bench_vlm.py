@@ -35,7 +35,7 @@ def test_a_pulled_model_is_measured_in_each_precision_on_one_thread_and_two() ->
     assert all(row["peers"]["onnxruntime"]["ratio"] > 0 for row in timed)
     tokens = [row for row in timed if row["case"] == "token"]
     assert all({"bare_session", "onnxruntime_no_cache"} < set(row["peers"]) for row in tokens)
-    assert all(low <= row["loop_adds_pct"] <= high for row in tokens for low, high in [row["loop_adds_pct_range"]])
+    assert all(low <= row["loop_adds_pct"] <= high for row in tokens for low, high in [row["loop_adds_pct_quartiles"]])
     memory = [row for row in rows if row["case"] == "memory"]
     assert [row["variant"] for row in memory] == ["fp32", "int8"]
     assert all(row["ours_mb"] > 10 and row["peers"]["onnxruntime"]["resident_mb"] > 10 for row in memory)

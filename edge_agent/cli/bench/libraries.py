@@ -14,21 +14,26 @@ from edge_agent.cli.bench.measure import Contender
 from edge_agent.errors import UsageError
 
 INSTALL = "pip install 'edge-agent[bench]'"
+LITERT = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+"""The distributions that bring the interpreter of TFLite files, and the module of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A library: its distribution, the module to import, the file in `peers` with what it can do, what brings it."""
+    """A library: its distribution, the module to import, the file in `peers` with what it can do, what brings it, and
+    the modules that it does not work without.
+    """
 
     name: str
     distribution: str
     module: str
     peers: str
     install: str = INSTALL
+    needs: tuple[str, ...] = ()
 
     def missing(self) -> bool:
-        """Whether it is not installed."""
-        return importlib.util.find_spec(self.module) is None
+        """Whether it, or what it needs, is not installed."""
+        return any(importlib.util.find_spec(module) is None for module in (self.module, *self.needs))
 
 
 def absent(libraries: Mapping[str, Library], names: Sequence[str]) -> list[Library]:
@@ -63,4 +68,13 @@ def version(distribution: str) -> str | None:
 def opencv_distribution() -> str:
     """Which of the distributions that bring `cv2` is installed."""
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+    return _installed(names)
+
+
+def litert_distribution() -> str:
+    """Which of LITERT is installed; the first that the runtime would take."""
+    return _installed(tuple(LITERT))
+
+
+def _installed(names: tuple[str, ...]) -> str:
     return next((name for name in names if version(name)), names[0])

@@ -1,4 +1,4 @@
-"""`edge-agent bench vlm`: encode, prefill, tokens and memory of a model, beside plain ONNX Runtime and transformers."""
+"""`edge-agent bench vlm`: encode, prefill, tokens and memory of a model, beside ONNX Runtime, LiteRT, transformers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
-from edge_agent.cli.bench.libraries import Library, absent, builders
+from edge_agent.cli.bench.libraries import LITERT, Library, absent, builders, litert_distribution
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import case_option, chosen, chosen_peers, peers_option, rounds_option
 from edge_agent.cli.bench.rows import Report, timing_row
@@ -21,7 +21,7 @@ from edge_agent.cli.bench.vlm_scene import Plain, Scene
 from edge_agent.cli.options import json_option
 from edge_agent.sources.photo import load_photo
 from edge_agent.types import U8
-from edge_agent.vlm import Bundle, find_bundle
+from edge_agent.vlm import Bundle, find_bundle, litert
 from edge_agent.vlm.bundle import DECODER
 from edge_agent.vlm.selftest import picture
 
@@ -32,8 +32,9 @@ ONNXRUNTIME = "onnxruntime"
 LESS = "less: no choice, text or probability"
 LIBRARIES: Mapping[str, Library] = {
     ONNXRUNTIME: Library(ONNXRUNTIME, ONNXRUNTIME, ONNXRUNTIME, "", "pip install onnxruntime"),
+    "litert": Library("litert", litert_distribution(), LITERT[litert_distribution()], "litert", litert.INSTALL),
     "transformers": Library(
-        "transformers", "transformers", "transformers", "transformers", "pip install torch transformers"
+        "transformers", "transformers", "transformers", "transformers", "pip install torch transformers", ("torch",)
     ),
 }
 
@@ -150,7 +151,8 @@ def measure(scene: Scene, case: str, wanted: Wanted, extra: Mapping[str, Any]) -
     if case == "token":
         shares = [100 * (1 / ratio - 1) for ratio in timings[0].ratios]
         row["loop_adds_pct"] = round(statistics.median(shares), 1)
-        row["loop_adds_pct_range"] = [round(min(shares), 1), round(max(shares), 1)]
+        low, _, high = statistics.quantiles(shares, n=4, method="inclusive")
+        row["loop_adds_pct_quartiles"] = [round(low, 1), round(high, 1)]
     return row
 
 

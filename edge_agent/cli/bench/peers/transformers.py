@@ -40,6 +40,7 @@ def model_of(folder: Path, threads: int) -> Any:
     import transformers
 
     torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()
     return transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
 
 
