@@ -14,19 +14,7 @@
 namespace edge_agent {
 namespace {
 
-struct Avx2 {
-    using Reg = __m256;
-    static Reg load(const float* at) { return _mm256_loadu_ps(at); }
-    static Reg set(float x) { return _mm256_set1_ps(x); }
-    static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
-    static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
-    static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
-    static Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
-    static float sum(Reg a) {
-        const __m128 fours = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-        const __m128 twos = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
-        return _mm_cvtss_f32(_mm_add_ss(twos, _mm_movehdup_ps(twos)));
-    }
+struct Avx2 : Avx2Lanes {
     static float largest(Reg a) {
         const __m128 fours = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
         const __m128 twos = _mm_max_ps(fours, _mm_movehl_ps(fours, fours));
@@ -38,7 +26,7 @@ struct Avx2 {
     }
     static std::size_t found(Reg a, float x) {
         const int equal = _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_set1_ps(x), _CMP_EQ_OQ));
-        return equal == 0 ? kLogitLanes : static_cast<std::size_t>(__builtin_ctz(static_cast<unsigned>(equal)));
+        return equal == 0 ? kLanes : static_cast<std::size_t>(__builtin_ctz(static_cast<unsigned>(equal)));
     }
 };
 

@@ -6,20 +6,19 @@
 //
 // V has Reg, eight float lanes, and: load, set, add, sub, mul, max (its second operand where one is NaN), sum ((0+4) +
 // (2+6)) + ((1+5) + (3+7)), largest (of the lanes), times_power (of two, by the low bits of another), and found (the
-// first lane that equals, kLogitLanes for none).
+// first lane that equals, kLanes for none).
 #pragma once
 
+#include "lanes.h"
 #include "logits_kernels.h"
 
 namespace edge_agent {
 
-constexpr std::size_t kLogitLanes = 8;
-
 // Eight logits from `at` on, of which there are `left`; the others are -infinity.
 template <class V>
 inline typename V::Reg load_rest(const float* at, std::size_t left) {
-    float rest[kLogitLanes];
-    for (std::size_t i = 0; i < kLogitLanes; ++i) {
+    float rest[kLanes];
+    for (std::size_t i = 0; i < kLanes; ++i) {
         rest[i] = i < left ? at[i] : -__builtin_inff();
     }
     return V::load(rest);
@@ -53,11 +52,11 @@ float logits_peak(const float* logits, std::size_t count) {
     auto first = V::set(-__builtin_inff());
     auto second = first;
     std::size_t i = 0;
-    for (; i + 2 * kLogitLanes <= count; i += 2 * kLogitLanes) {
+    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
         first = V::max(first, V::load(logits + i));
-        second = V::max(second, V::load(logits + i + kLogitLanes));
+        second = V::max(second, V::load(logits + i + kLanes));
     }
-    for (; i < count; i += kLogitLanes) {
+    for (; i < count; i += kLanes) {
         first = V::max(first, load_rest<V>(logits + i, count - i));
     }
     return V::largest(V::max(first, second));
@@ -70,11 +69,11 @@ void logits_sums(const float* logits, std::size_t count, float peak, float scale
     PartialSums<V> first;
     PartialSums<V> second;
     std::size_t i = 0;
-    for (; i + 2 * kLogitLanes <= count; i += 2 * kLogitLanes) {
+    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
         first.add(V::load(logits + i), peaks, scales);
-        second.add(V::load(logits + i + kLogitLanes), peaks, scales);
+        second.add(V::load(logits + i + kLanes), peaks, scales);
     }
-    for (; i < count; i += kLogitLanes) {
+    for (; i < count; i += kLanes) {
         first.add(load_rest<V>(logits + i, count - i), peaks, scales);
     }
     sums->total = V::sum(V::add(first.total, second.total));
@@ -84,9 +83,9 @@ void logits_sums(const float* logits, std::size_t count, float peak, float scale
 template <class V>
 std::size_t logits_find(const float* logits, std::size_t count, float peak) {
     std::size_t i = 0;
-    for (; i + kLogitLanes <= count; i += kLogitLanes) {
+    for (; i + kLanes <= count; i += kLanes) {
         const std::size_t lane = V::found(V::load(logits + i), peak);
-        if (lane < kLogitLanes) {
+        if (lane < kLanes) {
             return i + lane;
         }
     }

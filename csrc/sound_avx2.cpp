@@ -14,16 +14,9 @@
 namespace edge_agent {
 namespace {
 
-struct Avx2 {
-    using Reg = __m256;
-    static Reg load(const float* at) { return _mm256_loadu_ps(at); }
+struct Avx2 : Avx2Lanes {
     static void store(float* at, Reg x) { _mm256_storeu_ps(at, x); }
     static Reg broadcast(const float* at) { return _mm256_broadcast_ss(at); }
-    static Reg set(float x) { return _mm256_set1_ps(x); }
-    static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
-    static Reg sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
-    static Reg mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
-    static Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
     static Reg sqrt(Reg a) { return _mm256_sqrt_ps(a); }
 
     // As Plain's, but the lanes hold the columns 0 1 4 5 2 3 6 7, which saves crossing the halves.
@@ -54,11 +47,6 @@ struct Avx2 {
 
     static Reg reversed(Reg a) { return _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0)); }
     static Reg first(Reg a) { return _mm256_blend_ps(a, _mm256_setzero_ps(), 0xfe); }
-    static float sum(Reg a) {
-        const __m128 fours = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-        const __m128 twos = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
-        return _mm_cvtss_f32(_mm_add_ss(twos, _mm_movehdup_ps(twos)));
-    }
 
     static void log_parts(Reg x, Reg* mantissa, Reg* exponent) {
         const __m256i two_thirds = _mm256_set1_epi32(0x3f2aaaab);

@@ -5,10 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace edge_agent {
+#include "lanes.h"
 
-// Floats in a vector of these kernels, on every instruction set.
-constexpr std::size_t kLanes = 8;
+namespace edge_agent {
 
 // Powers below this (of a spectrum in which a full-scale sine has magnitude 1) count as this: -120 dB.
 constexpr float kPowerFloor = 1e-12F;

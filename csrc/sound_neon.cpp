@@ -11,23 +11,12 @@
 namespace edge_agent {
 namespace {
 
-// Eight lanes in two registers.
-struct Neon {
-    struct Reg {
-        float32x4_t low;
-        float32x4_t high;
-    };
-    static Reg load(const float* at) { return {vld1q_f32(at), vld1q_f32(at + 4)}; }
+struct Neon : NeonLanes {
     static void store(float* at, Reg x) {
         vst1q_f32(at, x.low);
         vst1q_f32(at + 4, x.high);
     }
     static Reg broadcast(const float* at) { return set(*at); }
-    static Reg set(float x) { return {vdupq_n_f32(x), vdupq_n_f32(x)}; }
-    static Reg add(Reg a, Reg b) { return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)}; }
-    static Reg sub(Reg a, Reg b) { return {vsubq_f32(a.low, b.low), vsubq_f32(a.high, b.high)}; }
-    static Reg mul(Reg a, Reg b) { return {vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)}; }
-    static Reg max(Reg a, Reg b) { return {vmaxq_f32(a.low, b.low), vmaxq_f32(a.high, b.high)}; }
     static Reg sqrt(Reg a) { return {vsqrtq_f32(a.low), vsqrtq_f32(a.high)}; }
 
     static Reg evens(Reg a, Reg b) { return {vuzp1q_f32(a.low, a.high), vuzp1q_f32(b.low, b.high)}; }
@@ -56,11 +45,6 @@ struct Neon {
     static Reg first(Reg a) {
         const float32x4_t zero = vdupq_n_f32(0.0F);
         return {vsetq_lane_f32(vgetq_lane_f32(a.low, 0), zero, 0), zero};
-    }
-    static float sum(Reg a) {
-        const float32x4_t fours = vaddq_f32(a.low, a.high);
-        const float32x2_t twos = vadd_f32(vget_low_f32(fours), vget_high_f32(fours));
-        return vget_lane_f32(twos, 0) + vget_lane_f32(twos, 1);
     }
 
     static void four_log_parts(float32x4_t x, float32x4_t* mantissa, float32x4_t* exponent) {

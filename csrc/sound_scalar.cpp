@@ -8,54 +8,9 @@
 namespace edge_agent {
 namespace {
 
-struct Floats {
-    float lane[kLanes];
-};
-
-std::int32_t bits_of(float x) {
-    std::int32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-float float_of(std::int32_t bits) {
-    float x;
-    std::memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-// A vector of eight lanes, each by `make(lane)`.
-template <class Make>
-Floats each(Make make) {
-    Floats out;
-    for (std::size_t i = 0; i < kLanes; ++i) {
-        out.lane[i] = make(i);
-    }
-    return out;
-}
-
-struct Plain {
-    using Reg = Floats;
-    static Reg load(const float* at) {
-        return each([=](std::size_t i) { return at[i]; });
-    }
+struct Plain : PlainLanes {
     static void store(float* at, const Reg& x) { std::memcpy(at, x.lane, sizeof x.lane); }
     static Reg broadcast(const float* at) { return set(*at); }
-    static Reg set(float x) {
-        return each([=](std::size_t) { return x; });
-    }
-    static Reg add(const Reg& a, const Reg& b) {
-        return each([&](std::size_t i) { return a.lane[i] + b.lane[i]; });
-    }
-    static Reg sub(const Reg& a, const Reg& b) {
-        return each([&](std::size_t i) { return a.lane[i] - b.lane[i]; });
-    }
-    static Reg mul(const Reg& a, const Reg& b) {
-        return each([&](std::size_t i) { return a.lane[i] * b.lane[i]; });
-    }
-    static Reg max(const Reg& a, const Reg& b) {
-        return each([&](std::size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
-    }
     static Reg sqrt(const Reg& a) {
         return each([&](std::size_t i) { return std::sqrt(a.lane[i]); });
     }
@@ -79,10 +34,6 @@ struct Plain {
     }
     static Reg first(const Reg& a) {
         return each([&](std::size_t i) { return i == 0 ? a.lane[0] : 0.0F; });
-    }
-    static float sum(const Reg& a) {
-        const float* x = a.lane;
-        return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
     }
 
     // x = mantissa * 2^exponent with the mantissa in [2/3, 4/3); 0x3f2aaaab are the bits of 2/3.
