@@ -86,9 +86,8 @@ class MoaOffPolicy:
             any_complex |= is_complex and (known or modality is _TEXT)
             above.append((modality, known, is_complex))
             sign = ">" if is_complex else "<="
-            words.append(
-                f"{name}{_HUNDREDTHS[int(100.0 * score + 0.5)]} {sign} {_HUNDREDTHS[int(100.0 * limit + 0.5)]}"
-            )
+            said, of = _HUNDREDTHS[int(100.0 * score + 0.5)], _HUNDREDTHS[int(100.0 * limit + 0.5)]
+            words.append(f"{begins}{said} {sign} {of}")
         above.pop()
         if any_complex and readable:
             plans = tuple([(self._send if c else self._send_too)[m] if k else self._drop[m] for m, k, c in above])
@@ -115,7 +114,7 @@ class MoaOffPolicy:
         """The thresholds move with load and uplink, which every decision is told; outcomes add nothing."""
 
     def _scores(self, features: ModalityFeatures) -> list[tuple[Modality, str, float, float]]:
-        """Each modality at hand, how its reason begins, its complexity 0..1 and theta_0; the question always, and last."""
+        """Each modality at hand, how its reason begins, its complexity 0..1, theta_0; the question always last."""
         scores = []
         if features.image is not None:
             scores.append((_IMAGE, "c(image) = ", image_complexity(features.image), self._image))
