@@ -17,7 +17,8 @@ features can refine it later without changing this seam.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
 
 from edge_agent.config import PolicySettings
 from edge_agent.policy.base import upload_bytes
@@ -42,6 +43,8 @@ _LOCAL, _CLOUD, _CASCADE = Route.LOCAL, Route.CLOUD, Route.CASCADE
 SIGHT_PRIOR = 1.0  # a question that names no sense is about the picture
 WORD_WEIGHT = 2.0
 THETA_FLOOR = 0.01
+STATE_VERSION = 1
+SAME = 1e-9
 NEAR = 2.0
 THETA_RECOVERY = 0.02  # ours: each confirmed draft takes back this share of what rejections cost
 
@@ -91,6 +94,22 @@ class MsaoPolicy:
             floor = min(THETA_FLOOR, self._settings.accept_entropy)
             self.accept_entropy = max(floor, self.accept_entropy * self._settings.accept_decay)
 
+    def state(self) -> dict[str, Any]:
+        """Where the threshold stands, and where it started: a threshold means something for one calibration alone."""
+        started = self._settings.accept_entropy
+        return {"version": STATE_VERSION, "started_at": started, "accept_entropy": self.accept_entropy}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up an earlier `state`. Raises ValueError where it does not fit."""
+        started, now = state.get("started_at"), state.get("accept_entropy")
+        if state.get("version") != STATE_VERSION or not (_is_share(started) and _is_share(now)):
+            raise ValueError("it holds no threshold of this version")
+        if abs(started - self._settings.accept_entropy) > SAME:
+            raise ValueError("its threshold was moved from another model's calibration")
+        if not min(THETA_FLOOR, started) - SAME <= now <= started + SAME:
+            raise ValueError("its threshold is out of range")
+        self.accept_entropy = float(now)
+
     def _sparsities(self, features: ModalityFeatures) -> list[tuple[Modality, float]]:
         """MAS of each modality at hand, the picture first."""
         settings, sparsity = self._settings, []
@@ -137,6 +156,10 @@ class MsaoPolicy:
             predicted_bytes=upload_bytes(plans, state) if goes_up else 0,
             predicted_cost_usd=state.cloud_cost_estimate_usd if goes_up else 0.0,
         )
+
+
+def _is_share(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 <= value <= 1.0
 
 
 def relevance(features: ModalityFeatures) -> dict[Modality, float]:

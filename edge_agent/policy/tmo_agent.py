@@ -18,8 +18,9 @@ moves it. In a conversation of more than five turns the budgets hold for any fiv
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from edge_agent.config import PolicySettings
 from edge_agent.policy.base import upload_bytes
@@ -44,6 +45,8 @@ UNMEASURED_CLOUD_MS = 1000.0
 SHRINK = 20.0  # answers that a kind of question needs to count as much as all kinds together
 MEMORY = 500.0  # answers of one kind and location; older ones fade
 NEVER_ASKED = 0.5
+STATE_VERSION = 1
+MOST_ASKED = 1e9
 EVEN_SHARE = 0.1  # what a fifth of a budget counts against the share of right answers
 
 
@@ -63,6 +66,7 @@ class TmoPolicy:
         self._task_shares = _long_run(responses.next_task)
         self._spent: deque[tuple[float, float]] = deque(maxlen=SPAN - 1)
         self._task = 0
+        self._measured_with = responses.measured_with
 
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
         self._task = task_of(features.question)
@@ -89,6 +93,23 @@ class TmoPolicy:
         right[at] = fade * (right[at] + min(1.0, max(0.0, outcome.confidence)))
         asked[at] = fade * (asked[at] + 1.0)
         self._overall[at] = self._share_of_all(at)
+
+    def state(self) -> dict[str, Any]:
+        """What outcomes taught about both locations; what a conversation has spent ends with the run."""
+        counts = {"right": [list(row) for row in self._right], "asked": [list(row) for row in self._asked]}
+        return {"version": STATE_VERSION, "measured_with": self._measured_with, "tasks": list(TASKS), **counts}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up an earlier `state`. Raises ValueError where it does not fit."""
+        if state.get("version") != STATE_VERSION or state.get("tasks") != list(TASKS):
+            raise ValueError("it is of another version, or of other kinds of question")
+        if state.get("measured_with") != self._measured_with:
+            raise ValueError("it was learned on top of another table")
+        right, asked = _counts(state.get("right")), _counts(state.get("asked"))
+        if any(r > n + 1e-6 for rows in zip(right, asked, strict=True) for r, n in zip(*rows, strict=True)):
+            raise ValueError("more was right than was asked")
+        self._right, self._asked = right, asked
+        self._overall = [self._share_of_all(location) for location in (0, 1)]
 
     def left(self, turn: int) -> tuple[float, float]:
         """Seconds and USD that the conversation's earlier turns have left."""
@@ -176,6 +197,18 @@ class TmoPolicy:
             return ModalityPlan(modality, Action.UPLOAD, self._codec, reason="worth its upload for this question")
         why = "the question asks little of it" if up else "the device's model reads it"
         return ModalityPlan(modality, Action.KEEP, reason=why)
+
+
+def _counts(raw: Any) -> list[list[float]]:
+    """[task][device, cloud] counts of a saved state. Raises ValueError."""
+    if not isinstance(raw, list) or len(raw) != len(TASKS):
+        raise ValueError("it has not a row for each kind of question")
+    for row in raw:
+        if not isinstance(row, list) or len(row) != 2:
+            raise ValueError("a row has not two counts")
+        if any(isinstance(v, bool) or not isinstance(v, (int, float)) or not 0.0 <= v <= MOST_ASKED for v in row):
+            raise ValueError("a count is no number from 0 on")
+    return [[float(v) for v in row] for row in raw]
 
 
 def _long_run(next_task: Sequence[Sequence[float]]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.config import PolicySettings
-from edge_agent.policy import ConstantPolicy, RandomPolicy, UcbPolicy
+from edge_agent.policy import ConstantPolicy, MsaoPolicy, RandomPolicy, TmoPolicy, UcbPolicy, shipped_responses
 from edge_agent.policy.learned import MAX_STATE_BYTES, saved, take_up
 from edge_agent.policy.switch import SwitchedPolicy
 from edge_agent.types import ImageFeatures, ModalityFeatures, Outcome, Route, SystemState
@@ -94,3 +94,67 @@ def test_a_state_that_grew_too_large_is_not_saved() -> None:
             raise AssertionError
 
     assert saved(Hoarder()) is None
+
+
+def msao(start: float = 0.1) -> MsaoPolicy:
+    return MsaoPolicy(PolicySettings(accept_entropy=start))
+
+
+def rejected(policy: Any, entropy: float) -> None:
+    """A draft of that entropy went up and was not confirmed."""
+    decision = policy.decide(ASKED, ONLINE, ())
+    policy.observe(
+        Outcome(
+            decision, Route.CLOUD, 100.0, 9000, 0.0, 0.8, draft_text="a", draft_entropy=entropy, draft_accepted=False
+        )
+    )
+
+
+def test_msao_takes_its_threshold_up_again() -> None:
+    first, again = msao(), msao()
+    rejected(first, 0.15)
+    text = saved(first)
+    assert text is not None
+    take_up(again, text)
+    assert again.accept_entropy == first.accept_entropy < 0.1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 2}, {"started_at": 0.2}, {"accept_entropy": 0.5}, {"accept_entropy": "x"}, {"accept_entropy": None}],
+)
+def test_a_threshold_that_does_not_fit_is_refused_and_changes_nothing(change: dict[str, Any]) -> None:
+    policy = msao()
+    with pytest.raises(ValueError, match="threshold"):
+        policy.restore({**policy.state(), **change})
+    assert policy.accept_entropy == 0.1
+
+
+def test_tmo_takes_up_what_it_learned_of_both_locations() -> None:
+    first, again = (TmoPolicy(SETTINGS, shipped_responses()) for _ in range(2))
+    for _ in range(30):
+        first.observe(Outcome(first.decide(ASKED, ONLINE, ()), Route.LOCAL, 10.0, 0, 0.0, 0.0))
+    text = saved(first)
+    assert text is not None
+    take_up(again, text)
+    assert again.response(5, 0) == first.response(5, 0) != TmoPolicy(SETTINGS, shipped_responses()).response(5, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"tasks": []},
+        {"measured_with": "another"},
+        {"right": [[1.0, 1.0]]},
+        {"right": [[1e6, 1e6]] * 6},
+        {"asked": [[float("nan"), 1.0]] * 6},
+        {"asked": [[True, 1.0]] * 6},
+    ],
+)
+def test_counts_that_do_not_fit_are_refused_and_change_nothing(change: dict[str, Any]) -> None:
+    policy = TmoPolicy(SETTINGS, shipped_responses())
+    before = policy.state()
+    with pytest.raises(ValueError, match=r"it|count|row|right"):
+        policy.restore({**before, **change})
+    assert policy.state() == before
