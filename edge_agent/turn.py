@@ -105,13 +105,14 @@ def _without_question(features: ModalityFeatures) -> dict[str, Any]:
     return {"image": features.image, "motion": features.motion, "sound": _bounded(features.sound)}
 
 
-def _bounded(sound: SoundFeatures | None) -> SoundFeatures | dict[str, float] | None:
-    """The sound as it is, or its means where it is so long that one line would fill the log."""
+def _bounded(sound: SoundFeatures | None) -> SoundFeatures | dict[str, Any] | None:
+    """The sound as it is, or its summary and means where it is so long that one line would fill the log."""
     if sound is None or len(sound.flux) <= MAX_LOGGED_SOUND:
         return sound
     arrays = ("flux", "spectral_entropy", "flatness", "energy", "zero_crossing_rate")
     means = {f"{name}_mean": float(getattr(sound, name).mean()) for name in arrays}
-    return {"stft_frames": len(sound.flux), "flux_max": float(sound.flux.max()), **means}
+    shape = {"rate_hz": sound.rate_hz, "window": sound.window, "hop": sound.hop, "summary": sound.summary}
+    return {"stft_frames": len(sound.flux), "flux_max": float(sound.flux.max()), **means, **shape}
 
 
 def _without_decision(outcome: Outcome | None) -> dict[str, Any] | None:

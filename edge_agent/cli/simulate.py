@@ -8,13 +8,17 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.options import config_option, json_option, settle
+from edge_agent.cli.options import FILE, config_option, json_option, settle
 from edge_agent.cli.output import emit, waiting
-from edge_agent.cli.simulate_table import record_of, say_table
+from edge_agent.cli.simulate_headlines import CELLS, emit_headlines, say_headlines
+from edge_agent.cli.simulate_replay import replay_log, write_log
+from edge_agent.cli.simulate_table import emit_table, say_table
 from edge_agent.config import POLICY_NAMES, Config, PolicySettings, nearest
 from edge_agent.errors import UsageError
-from edge_agent.sim.compare import compare
-from edge_agent.sim.scenario import Scenario
+from edge_agent.sim.compare import Comparison, compare
+from edge_agent.sim.headlines import NEEDED
+from edge_agent.sim.headlines import headlines as held_against
+from edge_agent.sim.scenario import Scenario, TableSpec
 from edge_agent.sim.scenario_file import open_scenario, shipped_names
 from edge_agent.sim.simulator import VARIANTS
 from edge_agent.sim.world import Questions, open_table
@@ -31,6 +35,9 @@ MAX_SEEDS = 1000
 @click.option("--seeds", type=click.IntRange(1, MAX_SEEDS), default=20, show_default=True, help="So many worlds.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="The first of them.")
 @click.option("--list", "listing", is_flag=True, help="Name the shipped scenarios.")
+@click.option("--log", "log_path", type=FILE, help="Also write the decision log of the first policy and seed.")
+@click.option("--replay", "replay_path", type=FILE, help="Decide a recorded log again; nothing else is run.")
+@click.option("--headlines", is_flag=True, help="Each method's own claim, on four links at three loads.")
 @config_option
 @json_option
 def command(
@@ -40,6 +47,9 @@ def command(
     seeds: int,
     seed: int,
     listing: bool,
+    log_path: Path | None,
+    replay_path: Path | None,
+    headlines: bool,
     config_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -51,21 +61,31 @@ def command(
     if listing:
         list_scenarios(as_json)
         return
-    chosen = [*scenarios, *more]
+    if replay_path is not None:
+        config = settle(config_path).config
+        replay_log(replay_path, settings_of(config, Scenario("")), as_json)
+        return
+    chosen = [*scenarios, *more] or (list(CELLS) if headlines else [])
     if not chosen:
         raise UsageError("no scenario", f"name one of {', '.join(shipped_names())}, or a .toml file")
-    policies = chosen_policies(names)
+    policies = list(NEEDED) if headlines else chosen_policies(names)
     config = settle(config_path).config
     opened = [open_scenario(name) for name in chosen]
+    made, known = list[Comparison](), dict[tuple[TableSpec, float], Questions]()
     for scenario in opened:
         settings = settings_of(config, scenario)
-        questions = Questions(open_table(scenario.table.file), scenario.table, settings.tile_entropy_bits)
+        spec = (scenario.table, settings.tile_entropy_bits)
+        if spec not in known:
+            known[spec] = Questions(open_table(scenario.table.file), *spec)
+        if log_path is not None and scenario is opened[0]:
+            write_log(log_path, scenario, known[spec], policies[0], settings, seed)
         with waiting(f"{scenario.name}: {len(policies)} policies x {seeds} seeds", as_json):
-            compared = compare(scenario, questions, policies, settings, range(seed, seed + seeds))
-        if as_json:
-            emit(record_of(compared))
-        else:
-            say_table(compared)
+            compared = compare(scenario, known[spec], policies, settings, range(seed, seed + seeds))
+        made.append(compared)
+        if not headlines:
+            (emit_table if as_json else say_table)(compared)
+    if headlines:
+        (emit_headlines if as_json else say_headlines)(held_against(made))
 
 
 def list_scenarios(as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from edge_agent.cli.output import emit
 from edge_agent.sim.compare import Comparison, Interval
 from edge_agent.sim.simulator import METRICS
 
@@ -23,15 +24,20 @@ def record_of(compared: Comparison) -> dict[str, Any]:
     rows = []
     for rank, name in enumerate(ranked, 1):
         row: dict[str, Any] = {"policy": name, "rank": rank}
-        row |= {metric: _three(compared.of(name, metric)) for metric in METRICS}
-        row["behind_best"] = _three(compared.difference(ranked[0], name, "worth"))
+        row |= {metric: three(compared.of(name, metric)) for metric in METRICS}
+        row["behind_best"] = three(compared.difference(ranked[0], name, "worth"))
         if REFERENCE in compared.values:
-            row["accuracy_over_cloud"] = _three(compared.difference(name, REFERENCE, "accuracy"))
-            row["latency_cut"] = _three(compared.lower(name, REFERENCE, "latency_ms"))
-            row["compute_cut"] = _three(compared.lower(name, REFERENCE, "compute_ms"))
+            row["accuracy_over_cloud"] = three(compared.difference(name, REFERENCE, "accuracy"))
+            row["latency_cut"] = three(compared.lower(name, REFERENCE, "latency_ms"))
+            row["compute_cut"] = three(compared.lower(name, REFERENCE, "compute_ms"))
         rows.append(row)
     scenario = compared.scenario
     return {"scenario": scenario.name, "about": scenario.about, "seeds": list(compared.seeds), "policies": rows}
+
+
+def emit_table(compared: Comparison) -> None:
+    """The record on stdout."""
+    emit(record_of(compared))
 
 
 def say_table(compared: Comparison) -> None:
@@ -58,7 +64,7 @@ def say_table(compared: Comparison) -> None:
         click.echo(f"  {name} left {100 * (1 - compared.of(name, 'answered').mean):.1f} % unanswered")
 
 
-def _three(value: Interval) -> list[float | None]:
+def three(value: Interval) -> list[float | None]:
     """[mean, low, high]; the bounds are null where one seed has none."""
     return [value.mean, *(bound if math.isfinite(bound) else None for bound in (value.low, value.high))]
 

@@ -26,8 +26,8 @@ class DecisionLog:
         self._stamp = {"schema": SCHEMA, "model": model} if model else {"schema": SCHEMA}
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record, with the schema number of this log."""
-        line = json.dumps({**self._stamp, **plain(record)}, separators=(",", ":"), allow_nan=False) + "\n"
+        """Write one record, with this log's schema number; numbers exactly, so that it can be decided again."""
+        line = json.dumps({**self._stamp, **plain(record, exact=True)}, separators=(",", ":"), allow_nan=False) + "\n"
         data = line.encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):

@@ -21,7 +21,7 @@ HINT = "name a decision log of this version with --log"
 
 @dataclass(frozen=True, slots=True)
 class LoggedLine:
-    """One line: its number in `path`, when, by which model, and the parts of the record."""
+    """One line: its number in `path`, when, by which model, the parts of the record, and the whole of it."""
 
     path: Path
     number: int
@@ -29,6 +29,7 @@ class LoggedLine:
     model: str
     decision: Mapping[str, Any]
     outcome: Mapping[str, Any] | None
+    record: Mapping[str, Any]
 
 
 def log_files(path: Path) -> list[Path]:
@@ -71,7 +72,7 @@ def _line(path: Path, number: int, text: str) -> LoggedLine:
         raise InputError(f"{path}:{number}: time_s is no number", HINT)
     if not isinstance(decision, dict) or not (outcome is None or isinstance(outcome, dict)):
         raise InputError(f"{path}:{number}: no decision, or an outcome that is none", HINT)
-    return LoggedLine(path, number, float(time_s), str(record.get("model", "")), decision, outcome)
+    return LoggedLine(path, number, float(time_s), str(record.get("model", "")), decision, outcome, record)
 
 
 def number_of(line: LoggedLine, key: str) -> float | None:
