@@ -38,4 +38,5 @@ PYBIND11_MODULE(_core, module) {
     add_sound(module);
     add_tensor(module);
     add_logits(module);
+    add_projection(module);
 }

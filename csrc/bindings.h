@@ -25,5 +25,6 @@ void add_vision_stream(py::module_& module);
 void add_sound(py::module_& module);
 void add_tensor(py::module_& module);
 void add_logits(py::module_& module);
+void add_projection(py::module_& module);
 
 }  // namespace edge_agent

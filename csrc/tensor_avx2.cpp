@@ -4,6 +4,7 @@
 // that no such instruction leaks into code that runs before the CPU was asked.
 
 #include "tensor_kernels.h"
+#include "tensor_multiply.h"
 
 #if defined(__AVX2__)
 
@@ -304,8 +305,12 @@ void add8(const std::int8_t* values, const std::int8_t* delta, std::size_t width
     tensor_scalar()->add8(values + i, delta + i, width - i, out + i);
 }
 
+void multiply(const Factor& a, const Factor& b, float* out, std::size_t out_stride) {
+    multiply_lanes<32>(a, b, out, out_stride);
+}
+
 constexpr TensorKernels kKernels{peak,        distance,  quantise8, quantise4, dequantise8,
-                                 dequantise4, subtract8, sums_fit,  add8};
+                                 dequantise4, subtract8, sums_fit,  add8,      multiply};
 
 }  // namespace
 

@@ -13,6 +13,12 @@ constexpr std::uint32_t kLargestFinite = 0x7f7fffff;
 // What subtract8 returns where a difference is outside -127..127.
 constexpr std::uint8_t kNoDelta = 255;
 
+// A matrix of rows x columns values; those of a row lie `step` apart, rows `stride`.
+struct Factor {
+    const float* data;
+    std::size_t rows, columns, stride, step;
+};
+
 struct TensorKernels {
     // Bits of the largest magnitude of a row; above kLargestFinite where a value is infinite or NaN.
     std::uint32_t (*peak)(const float* row, std::size_t width);
@@ -42,6 +48,9 @@ struct TensorKernels {
 
     // out[i] = values[i] + delta[i], where they fit.
     void (*add8)(const std::int8_t* values, const std::int8_t* delta, std::size_t width, std::int8_t* out);
+
+    // out[r, c] += sum over d of a[r, d] * b[d, c], d from 0 on, each product rounded before it is added.
+    void (*multiply)(const Factor& a, const Factor& b, float* out, std::size_t out_stride);
 };
 
 // One per file; nullptr where the file was compiled for another architecture.

@@ -1,6 +1,7 @@
 // The tensor kernels for aarch64 with Advanced SIMD (NEON), which every 64-bit ARM has: 4 floats or 16 bytes at a time.
 
 #include "tensor_kernels.h"
+#include "tensor_multiply.h"
 
 #if defined(__aarch64__) && defined(__ARM_NEON)
 
@@ -213,8 +214,12 @@ void add8(const std::int8_t* values, const std::int8_t* delta, std::size_t width
     tensor_scalar()->add8(values + i, delta + i, width - i, out + i);
 }
 
+void multiply(const Factor& a, const Factor& b, float* out, std::size_t out_stride) {
+    multiply_lanes<16>(a, b, out, out_stride);
+}
+
 constexpr TensorKernels kKernels{peak,        distance,  quantise8, quantise4, dequantise8,
-                                 dequantise4, subtract8, sums_fit,  add8};
+                                 dequantise4, subtract8, sums_fit,  add8,      multiply};
 
 }  // namespace
 

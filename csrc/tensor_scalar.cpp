@@ -94,8 +94,20 @@ void add8(const std::int8_t* values, const std::int8_t* delta, std::size_t width
     }
 }
 
+void multiply(const Factor& a, const Factor& b, float* out, std::size_t out_stride) {
+    for (std::size_t row = 0; row < a.rows; ++row) {
+        for (std::size_t column = 0; column < b.columns; ++column) {
+            float sum = out[row * out_stride + column];
+            for (std::size_t depth = 0; depth < b.rows; ++depth) {
+                sum += a.data[row * a.stride + depth * a.step] * b.data[depth * b.stride + column * b.step];
+            }
+            out[row * out_stride + column] = sum;
+        }
+    }
+}
+
 constexpr TensorKernels kKernels{peak,        distance,  quantise8, quantise4, dequantise8,
-                                 dequantise4, subtract8, sums_fit,  add8};
+                                 dequantise4, subtract8, sums_fit,  add8,      multiply};
 
 }  // namespace
 

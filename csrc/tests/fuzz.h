@@ -106,6 +106,7 @@ void fuzz_vision(const KernelTable& kernels, Random& random);
 void fuzz_sound(const KernelTable& kernels, Random& random);
 void fuzz_tensor(const KernelTable& kernels, Random& random);
 void fuzz_logits(const KernelTable& kernels, Random& random);
+void fuzz_projection(const KernelTable& kernels, Random& random);  // called by fuzz_tensor
 
 // Tables with one deliberate fault each, to see that the fuzzer finds it.
 std::vector<const KernelTable*> faulty_kernels();

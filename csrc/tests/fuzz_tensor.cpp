@@ -213,7 +213,7 @@ void fuzz_refusal(const KernelTable& kernels, Random& random) {
 
 void fuzz_tensor(const KernelTable& kernels, Random& random) {
     using Part = void (*)(const KernelTable&, Random&);
-    const Part parts[] = {fuzz_int8, fuzz_int8, fuzz_int4, fuzz_delta, fuzz_bytes, fuzz_refusal};
+    const Part parts[] = {fuzz_int8, fuzz_int8, fuzz_int4, fuzz_delta, fuzz_bytes, fuzz_refusal, fuzz_projection};
     random.pick(parts)(kernels, random);
 }
 

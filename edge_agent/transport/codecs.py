@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +16,7 @@ from edge_agent.errors import UsageError
 from edge_agent.transport.frames import FrameError, canonical_json
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.tensors import choose
-from edge_agent.types import F32, Embeddings, Modality
+from edge_agent.types import F32, U8, Embeddings, Modality
 
 DEFAULT_CODEC = "int8-zstd"
 _MAX_WINDOW_BYTES = 8 * 1024 * 1024
@@ -75,17 +77,65 @@ class RawF32:
 
     def encode(self, embeddings: Embeddings) -> EncodedTensor:
         data = _checked(embeddings)
-        return _tensor(self, embeddings, data.astype("<f4").tobytes())
+        return coded(self, embeddings, data.astype("<f4").tobytes())
 
     def decode(self, tensor: EncodedTensor) -> Embeddings:
-        tokens, hidden = _declared(self, tensor)
+        tokens, hidden = declared(self, tensor, {})
         if len(tensor.payload) != tokens * hidden * 4:
-            raise _bad(f"{len(tensor.payload)} bytes do not hold {tokens} x {hidden} float32 values")
+            raise bad_tensor(f"{len(tensor.payload)} bytes do not hold {tokens} x {hidden} float32 values")
         data = np.frombuffer(tensor.payload, dtype="<f4").astype(np.float32).reshape(tokens, hidden)
-        return _embeddings(tensor, data)
+        return decoded(tensor, data)
 
 
-class Int8Zstd:
+class _Scaled(ABC):
+    """A scale a token, then small integers, then one zstd frame around both. `_width` bytes hold a token's integers."""
+
+    codec_id = ""
+    dtype = ""
+
+    def __init__(self, level: int = 3) -> None:
+        self._level = level
+
+    def encode(self, embeddings: Embeddings) -> EncodedTensor:
+        body = self.quantise(shaped(embeddings))
+        compressor = zstandard.ZstdCompressor(level=self._level, write_content_size=True, write_checksum=False)
+        return coded(self, embeddings, bytes(compressor.compress(body)))
+
+    def quantise(self, data: F32) -> bytearray:
+        """The body before zstd of `data` [tokens, hidden] float32. Raises UsageError where a value is not finite."""
+        tokens, hidden = data.shape
+        width = self._width(hidden)
+        body = bytearray(tokens * (4 + width))
+        scales = np.frombuffer(body, dtype="<f4", count=tokens)
+        values = np.frombuffer(body, dtype=np.uint8, offset=4 * tokens).reshape(tokens, width)
+        try:
+            self._quantise(np.ascontiguousarray(data), values, scales)
+        except ValueError as error:
+            raise _not_finite() from error
+        return body
+
+    def decode(self, tensor: EncodedTensor) -> Embeddings:
+        tokens, hidden = declared(self, tensor, {})
+        width = self._width(hidden)
+        body = _unzstd(tensor.payload, tokens * (4 + width))
+        scales = np.frombuffer(body, dtype="<f4", count=tokens)
+        values = np.frombuffer(body, dtype=np.uint8, offset=tokens * 4).reshape(tokens, width)
+        try:
+            return decoded(tensor, self._dequantise(values, scales, hidden))  # [tokens, hidden] float32
+        except ValueError as error:
+            raise bad_tensor("a scale is negative, infinite or NaN, or an unused half byte is not 0") from error
+
+    @abstractmethod
+    def _width(self, hidden: int) -> int: ...
+
+    @abstractmethod
+    def _quantise(self, data: F32, values: U8, scales: F32) -> None: ...
+
+    @abstractmethod
+    def _dequantise(self, values: U8, scales: F32, hidden: int) -> F32: ...
+
+
+class Int8Zstd(_Scaled):
     """`int8-zstd`: each token divided by its largest magnitude / 127 and rounded to int8, then one zstd frame.
 
     Body before zstd: scales [tokens] float32, then values [tokens, hidden] int8 in -127..127, little endian. A value is
@@ -95,40 +145,45 @@ class Int8Zstd:
     codec_id = "int8-zstd"
     dtype = "int8"
 
-    def __init__(self, level: int = 3) -> None:
-        self._level = level
+    def _width(self, hidden: int) -> int:
+        return hidden
 
-    def encode(self, embeddings: Embeddings) -> EncodedTensor:
-        body = self.quantise(_shaped(embeddings))
-        compressor = zstandard.ZstdCompressor(level=self._level, write_content_size=True, write_checksum=False)
-        return _tensor(self, embeddings, bytes(compressor.compress(body)))
+    def _quantise(self, data: F32, values: U8, scales: F32) -> None:
+        choose().quantise_int8(data, values.view(np.int8), scales)
 
-    def quantise(self, data: F32) -> bytearray:
-        """The body before zstd of `data` [tokens, hidden] float32. Raises UsageError where a value is not finite."""
-        tokens, hidden = data.shape
-        body = bytearray(tokens * (4 + hidden))
-        scales = np.frombuffer(body, dtype="<f4", count=tokens)
-        values = np.frombuffer(body, dtype=np.int8, offset=4 * tokens).reshape(tokens, hidden)
-        kernels = choose()
-        try:
-            kernels.quantise_int8(np.ascontiguousarray(data), values, scales)
-        except ValueError as error:
-            raise _not_finite() from error
-        return body
-
-    def decode(self, tensor: EncodedTensor) -> Embeddings:
-        tokens, hidden = _declared(self, tensor)
-        body = _unzstd(tensor.payload, tokens * 4 + tokens * hidden)
-        scales = np.frombuffer(body, dtype="<f4", count=tokens)
-        values = np.frombuffer(body, dtype=np.int8, offset=tokens * 4).reshape(tokens, hidden)
-        kernels = choose()
-        try:
-            return _embeddings(tensor, kernels.dequantise_int8(values, scales))  # [tokens, hidden] float32
-        except ValueError as error:
-            raise _bad("a scale is negative, infinite or NaN") from error
+    def _dequantise(self, values: U8, scales: F32, hidden: int) -> F32:
+        return choose().dequantise_int8(values.view(np.int8), scales)
 
 
-CODECS: Mapping[str, Codec] = {codec.codec_id: codec for codec in (Int8Zstd(), RawF32())}
+class Int4Zstd(_Scaled):
+    """`int4-zstd`: likewise with / 7 and -7..7, two values a byte, the first in its low half, in two's complement; the
+    last high half of an odd width is 0.
+    """
+
+    codec_id = "int4-zstd"
+    dtype = "int4"
+
+    def _width(self, hidden: int) -> int:
+        return (hidden + 1) // 2
+
+    def _quantise(self, data: F32, values: U8, scales: F32) -> None:
+        choose().quantise_int4(data, values, scales)
+
+    def _dequantise(self, values: U8, scales: F32, hidden: int) -> F32:
+        if hidden % 2 == 1 and (values[:, -1] > 15).any():
+            raise ValueError
+        return choose().dequantise_int4(values, scales, hidden)
+
+
+_BUILT_IN: tuple[Codec, ...] = (Int8Zstd(), Int4Zstd(), RawF32())
+_known: dict[str, Codec] = {codec.codec_id: codec for codec in _BUILT_IN}
+CODECS: Mapping[str, Codec] = MappingProxyType(_known)
+"""Every codec of this process by its id: those built in, and those of the bases that were registered."""
+
+
+def register_codec(codec: Codec) -> None:
+    """Make a codec known to this process. Its id names everything that it depends on, so a second of it is the same."""
+    _known.setdefault(codec.codec_id, codec)
 
 
 def find_codec(codec_id: str) -> Codec:
@@ -162,11 +217,13 @@ def check_declaration(codec: str, shape: tuple[int, int], limits: Limits) -> int
     return decoded
 
 
-def _bad(message: str) -> FrameError:
+def bad_tensor(message: str) -> FrameError:
+    """The payload or its description is wrong."""
     return FrameError(message, code="bad_tensor")
 
 
-def _shaped(embeddings: Embeddings) -> F32:
+def shaped(embeddings: Embeddings) -> F32:
+    """Their data. Raises UsageError unless it is [tokens, hidden] float32 and not empty."""
     data = embeddings.data
     if data.ndim != 2 or data.size == 0 or data.dtype != np.float32:
         raise UsageError(f"embeddings are {data.dtype} of shape {data.shape}, not float32 of [tokens, hidden]")
@@ -174,7 +231,7 @@ def _shaped(embeddings: Embeddings) -> F32:
 
 
 def _checked(embeddings: Embeddings) -> F32:
-    data = _shaped(embeddings)
+    data = shaped(embeddings)
     if not np.isfinite(data).all():
         raise _not_finite()
     return data
@@ -184,24 +241,32 @@ def _not_finite() -> UsageError:
     return UsageError("embeddings hold NaN or infinity", "the vision encoder failed: run edge-agent models verify")
 
 
-def _tensor(codec: Codec, embeddings: Embeddings, payload: bytes) -> EncodedTensor:
+def coded(
+    codec: Codec, embeddings: Embeddings, payload: bytes, config: Mapping[str, Any] | None = None
+) -> EncodedTensor:
+    """What `codec` made of embeddings."""
     tokens, hidden = embeddings.data.shape
-    return EncodedTensor(
-        codec.codec_id, codec.dtype, (int(tokens), int(hidden)), payload, embeddings.encoder_id, embeddings.modality
-    )
+    shape, modality = (int(tokens), int(hidden)), embeddings.modality
+    return EncodedTensor(codec.codec_id, codec.dtype, shape, payload, embeddings.encoder_id, modality, config or {})
 
 
-def _declared(codec: Codec, tensor: EncodedTensor) -> tuple[int, int]:
+def declared(codec: Codec, tensor: EncodedTensor, ranges: Mapping[str, range]) -> tuple[int, int]:
+    """The shape of a tensor of `codec`. Raises FrameError unless its config has exactly the integers of `ranges`."""
     if tensor.dtype != codec.dtype:
-        raise _bad(f"codec {codec.codec_id} holds {codec.dtype}, not {tensor.dtype}")
-    if tensor.config:
-        raise _bad(f"codec {codec.codec_id} takes no configuration")
+        raise bad_tensor(f"codec {codec.codec_id} holds {codec.dtype}, not {tensor.dtype}")
+    if tensor.config.keys() != ranges.keys():
+        raise bad_tensor(f"codec {codec.codec_id} has the configuration {sorted(ranges)}, not {sorted(tensor.config)}")
+    for name, within in ranges.items():
+        value = tensor.config[name]
+        if type(value) is not int or value not in within:
+            raise bad_tensor(f"codec {codec.codec_id}: {name} is not an integer of {within.start} to {within.stop - 1}")
     return tensor.shape
 
 
-def _embeddings(tensor: EncodedTensor, data: F32) -> Embeddings:
+def decoded(tensor: EncodedTensor, data: F32) -> Embeddings:
+    """`data` as what the tensor stands for. Raises FrameError where it is not finite."""
     if not np.isfinite(data).all():
-        raise _bad("decoded values are infinite or NaN")
+        raise bad_tensor("decoded values are infinite or NaN")
     return Embeddings(data, tensor.encoder_id, tensor.modality)
 
 
@@ -210,11 +275,13 @@ def _unzstd(payload: bytes, expected_bytes: int) -> bytes:
     try:
         header = zstandard.get_frame_parameters(payload)
         if header.content_size != expected_bytes or header.dict_id != 0:
-            raise _bad(f"a zstd frame declares {header.content_size} bytes where the shape needs {expected_bytes}")
+            raise bad_tensor(
+                f"a zstd frame declares {header.content_size} bytes where the shape needs {expected_bytes}"
+            )
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
         body: bytes = decompressor.decompress(payload, max_output_size=expected_bytes, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise _bad(f"a payload is not one whole zstd frame ({error})") from error
+        raise bad_tensor(f"a payload is not one whole zstd frame ({error})") from error
     if len(body) != expected_bytes:
-        raise _bad(f"a zstd frame holds {len(body)} bytes where the shape needs {expected_bytes}")
+        raise bad_tensor(f"a zstd frame holds {len(body)} bytes where the shape needs {expected_bytes}")
     return body

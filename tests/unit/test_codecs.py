@@ -87,7 +87,7 @@ def test_other_shapes_and_types_are_not_encoded(data):
 
 
 def test_an_unknown_codec_names_the_known_ones():
-    with pytest.raises(UsageError, match="int8-zstd, raw-f32"):
+    with pytest.raises(UsageError, match=r"int4-zstd, int8-zstd.*raw-f32"):
         find_codec("int9")
 
 

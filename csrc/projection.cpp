@@ -1,0 +1,278 @@
+// Embeddings as few integers, and those as few bytes, composed from the kernels.
+
+#include "projection.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace edge_agent {
+namespace {
+
+constexpr std::size_t kMostTokens = 4096;
+constexpr std::size_t kMostHidden = 8192;
+constexpr float kMostInBasis = 1e6F;
+constexpr std::size_t kNowhere = ~std::size_t{0};
+constexpr std::int32_t kWrong = Projection::kMostValue + 1;
+
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("a basis " + what); }
+
+void check_numbers(const std::vector<float>& numbers, std::size_t count, const char* name) {
+    if (numbers.size() != count) {
+        refuse(std::string("has ") + std::to_string(numbers.size()) + " values of " + name + " instead of " +
+               std::to_string(count));
+    }
+    for (const float number : numbers) {
+        if (!(std::fabs(number) <= kMostInBasis)) {
+            refuse(std::string("holds a value of ") + name + " that is not finite and at most 1e6");
+        }
+    }
+}
+
+void check_table(const ProjectionTable& table) {
+    bool good = table.shift <= kMostShift && table.starts[0] == 0 && table.starts[kSymbols] == kFrequencySum;
+    for (std::size_t i = 0; i < kSymbols; ++i) {
+        good = good && table.starts[i] < table.starts[i + 1];
+    }
+    for (const float centroid : table.centroids) {
+        good = good && std::fabs(centroid) <= kMostInBasis;
+    }
+    if (!good) {
+        refuse("has a table whose frequencies are not 32 of at least 1 that sum to 8192");
+    }
+}
+
+std::size_t symbol_of(std::int32_t value) {
+    const std::int32_t magnitude = value < 0 ? -value : value;
+    return magnitude >= static_cast<std::int32_t>(kMagnitudes)
+               ? kEscape
+               : static_cast<std::size_t>(2 * magnitude - (value > 0 ? 1 : 0));
+}
+
+std::int32_t value_of(std::size_t symbol) {
+    const auto magnitude = static_cast<std::int32_t>((symbol + 1) / 2);
+    return symbol % 2 == 1 ? magnitude : -magnitude;
+}
+
+// `value` / 2^shift towards minus infinity.
+std::int32_t high_part(std::int32_t value, unsigned shift) {
+    const std::int32_t unit = std::int32_t{1} << shift;
+    return value >= 0 ? value / unit : -((unit - 1 - value) / unit);
+}
+
+void write(RangeWriter* writer, const ProjectionTable& table, std::int32_t value) {
+    const std::int32_t high = high_part(value, table.shift);
+    const std::size_t symbol = symbol_of(high);
+    if (table.shift > 0) {  // backwards: what is read last is written first
+        writer->put_bits(static_cast<std::uint32_t>(value - high * (std::int32_t{1} << table.shift)), table.shift);
+    }
+    if (symbol == kEscape) {
+        const auto raw = static_cast<std::uint32_t>(high + 32768);
+        writer->put_bits(raw & 255U, 8);
+        writer->put_bits(raw >> 8, 8);
+    }
+    writer->put(table.starts[symbol], table.starts[symbol + 1] - table.starts[symbol]);
+}
+
+// kWrong for an escape where a symbol would do.
+std::int32_t read(RangeReader* reader, const ProjectionTable& table) {
+    const std::uint32_t slot = reader->peek();
+    std::size_t symbol = 0;
+    while (slot >= table.starts[symbol + 1]) {
+        ++symbol;
+    }
+    reader->take(table.starts[symbol], table.starts[symbol + 1] - table.starts[symbol]);
+    std::int32_t high = value_of(symbol);
+    if (symbol == kEscape) {
+        const std::uint32_t upper = reader->take_bits(8);
+        high = static_cast<std::int32_t>(upper << 8 | reader->take_bits(8)) - 32768;
+        if (symbol_of(high) != kEscape) {
+            return kWrong;
+        }
+    }
+    if (table.shift == 0) {
+        return high;
+    }
+    return high * (std::int32_t{1} << table.shift) + static_cast<std::int32_t>(reader->take_bits(table.shift));
+}
+
+bool fits(std::int32_t value) { return value >= -Projection::kMostValue && value <= Projection::kMostValue; }
+
+void check_values(const std::int32_t* values, std::size_t count) {
+    if (!std::all_of(values, values + count, fits)) {
+        throw std::invalid_argument("a value is outside -32767..32767");
+    }
+}
+
+// Coefficients of one row, divided by their steps and rounded; sums[place - from] is that of a place.
+void round(const ProjectionLevel& plan, std::size_t first, std::size_t behind, std::size_t from, const float* sums,
+           std::int32_t* out) {
+    for (std::size_t i = first; i < behind; ++i) {
+        const float coefficient = sums[plan.places[i] - from];
+        const float magnitude = std::fabs(coefficient) / plan.steps[i] + plan.rounding;
+        if (!(magnitude <= static_cast<float>(Projection::kMostValue))) {
+            throw std::invalid_argument("a coefficient is NaN, or larger than the basis is made for");
+        }
+        const auto value = static_cast<std::int32_t>(magnitude);
+        out[i] = coefficient < 0.0F ? -value : value;
+    }
+}
+
+void add_wave(const ProjectionGroup& group, std::size_t frequency, float coefficient, float* tokens) {
+    const float* const wave = group.space.data() + frequency * group.count;
+    for (std::size_t token = 0; token < group.count; ++token) {
+        tokens[token] += coefficient * wave[token];
+    }
+}
+
+float amount_of(const ProjectionTable& table, std::int32_t value) {
+    const std::int32_t magnitude = value < 0 ? -value : value;
+    const float amount = table.shift == 0 && magnitude < static_cast<std::int32_t>(kMagnitudes)
+                             ? table.centroids[magnitude]
+                             : static_cast<float>(magnitude);
+    return value < 0 ? -amount : amount;
+}
+
+}  // namespace
+
+Projection::Projection(std::size_t tokens, std::size_t hidden, std::vector<ProjectionGroup> groups,
+                       std::vector<ProjectionLevel> levels)
+    : tokens_(tokens), hidden_(hidden), groups_(std::move(groups)), levels_(std::move(levels)) {
+    check();
+}
+
+void Projection::check() const {
+    if (tokens_ == 0 || tokens_ > kMostTokens || hidden_ == 0 || hidden_ > kMostHidden || levels_.empty()) {
+        refuse("has no level, or is not for 1 x 1 to 4096 x 8192");
+    }
+    std::size_t next = 0, places = 0;
+    for (const ProjectionGroup& group : groups_) {
+        if (group.first != next || group.count == 0 || group.count > tokens_ - next || group.kept == 0 ||
+            group.kept > hidden_) {
+            refuse("has groups that do not follow each other");
+        }
+        next += group.count;
+        places += group.count * group.kept;
+        check_numbers(group.mean, group.count * hidden_, "mean");
+        check_numbers(group.space, group.count * group.count, "space");
+        check_numbers(group.analysis, hidden_ * group.kept, "analysis");
+        check_numbers(group.synthesis, group.kept * hidden_, "synthesis");
+    }
+    if (next != tokens_) {
+        refuse("has groups that are not all tokens");
+    }
+    for (const ProjectionLevel& level : levels_) {
+        const std::size_t count = level.places.size();
+        check_numbers(level.steps, count, "steps");
+        if (level.classes.size() != count || !(level.rounding > 0.0F && level.rounding < 1.0F)) {
+            refuse("has a level whose parts differ in length, or whose rounding is not between 0 and 1");
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            if (level.places[i] >= places || (i > 0 && level.places[i] <= level.places[i - 1]) ||
+                level.classes[i] >= level.tables.size() || !(level.steps[i] >= 1e-6F)) {
+                refuse("has a level with a place, a class or a step out of range");
+            }
+        }
+        std::for_each(level.tables.begin(), level.tables.end(), check_table);
+    }
+}
+
+void Projection::quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x,
+                          std::int32_t* out) const {
+    const ProjectionLevel& plan = levels_[level];
+    std::vector<float> apart, mixed, sums;
+    std::size_t base = 0, at = 0;
+    for (const ProjectionGroup& group : groups_) {
+        apart.resize(group.count * hidden_);
+        for (std::size_t row = 0; row < group.count; ++row) {
+            const float* const from = x.row(group.first + row);
+            for (std::size_t i = 0; i < hidden_; ++i) {
+                apart[row * hidden_ + i] = from[i] - group.mean[row * hidden_ + i];
+            }
+        }
+        mixed.assign(group.count * hidden_, 0.0F);  // [frequency, hidden]
+        kernels.tensor.multiply({group.space.data(), group.count, group.count, group.count, 1},
+                                {apart.data(), group.count, hidden_, hidden_, 1}, mixed.data(), hidden_);
+        for (std::size_t row = 0; row < group.count; ++row) {
+            const std::size_t from = base + row * group.kept, first = at;
+            while (at < plan.places.size() && plan.places[at] < from + group.kept) {
+                ++at;
+            }
+            if (at > first) {  // only the components up to the last that counts
+                const std::size_t columns = std::min(group.kept, (plan.places[at - 1] - from) / 8 * 8 + 8);
+                sums.assign(columns, 0.0F);
+                kernels.tensor.multiply({mixed.data() + row * hidden_, 1, hidden_, hidden_, 1},
+                                        {group.analysis.data(), hidden_, columns, group.kept, 1}, sums.data(), columns);
+                round(plan, first, at, from, sums.data(), out);
+            }
+        }
+        base += group.count * group.kept;
+    }
+}
+
+void Projection::restore(const KernelTable& kernels, std::size_t level, const std::int32_t* values,
+                         const Rows<float>& out) const {
+    const ProjectionLevel& plan = levels_[level];
+    check_values(values, plan.places.size());
+    std::size_t base = 0, at = 0;
+    for (const ProjectionGroup& group : groups_) {
+        const std::size_t behind = base + group.count * group.kept, first = at;
+        std::vector<std::size_t> columns(group.kept, kNowhere);  // of `mixed`, for each component that is not all 0
+        for (; at < plan.places.size() && plan.places[at] < behind; ++at) {
+            if (values[at] != 0) {
+                columns[(plan.places[at] - base) % group.kept] = 0;
+            }
+        }
+        std::vector<float> used;  // [components in use, hidden]: their rows of the synthesis
+        std::size_t count = 0;
+        for (std::size_t component = 0; component < group.kept; ++component) {
+            if (columns[component] != kNowhere) {
+                columns[component] = count++;
+                const float* const row = group.synthesis.data() + component * hidden_;
+                used.insert(used.end(), row, row + hidden_);
+            }
+        }
+        std::vector<float> mixed(count * group.count);  // [components in use, tokens]
+        for (std::size_t i = first; i < at; ++i) {
+            if (values[i] != 0) {
+                const std::size_t place = plan.places[i] - base;
+                add_wave(group, place / group.kept, amount_of(plan.tables[plan.classes[i]], values[i]) * plan.steps[i],
+                         mixed.data() + columns[place % group.kept] * group.count);
+            }
+        }
+        for (std::size_t row = 0; row < group.count; ++row) {
+            std::copy_n(group.mean.data() + row * hidden_, hidden_, out.row(group.first + row));
+        }
+        kernels.tensor.multiply({mixed.data(), group.count, count, 1, group.count},
+                                {used.data(), count, hidden_, hidden_, 1}, out.row(group.first),
+                                static_cast<std::size_t>(out.stride));
+        base = behind;
+    }
+}
+
+std::vector<std::uint8_t> Projection::pack(std::size_t level, const std::int32_t* values) const {
+    const ProjectionLevel& plan = levels_[level];
+    check_values(values, plan.places.size());
+    RangeWriter writer;
+    for (std::size_t i = plan.places.size(); i-- > 0;) {
+        write(&writer, plan.tables[plan.classes[i]], values[i]);
+    }
+    return writer.finish();
+}
+
+void Projection::unpack(std::size_t level, const std::uint8_t* data, std::size_t size, std::int32_t* out) const {
+    const ProjectionLevel& plan = levels_[level];
+    RangeReader reader(data, size);
+    for (std::size_t i = 0; i < plan.places.size() && !reader.broken(); ++i) {
+        out[i] = read(&reader, plan.tables[plan.classes[i]]);
+        if (!fits(out[i])) {
+            throw std::invalid_argument("the bytes hold a value outside -32767..32767");
+        }
+    }
+    if (!reader.ended()) {
+        throw std::invalid_argument("the bytes are not what this basis writes at this level");
+    }
+}
+
+}  // namespace edge_agent

@@ -1,0 +1,83 @@
+// Embeddings as few integers, and those as few bytes: a transform over the grid and over the channels that was learned
+// from training pictures, uniform steps, and an entropy coder with stored tables. Knows sizes and refusals, not Python.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+#include "range_coder.h"
+#include "tensor.h"
+
+namespace edge_agent {
+
+constexpr std::size_t kSymbols = 32;     // 0, 1, -1, 2, -2, ... 15, -15, and the escape
+constexpr std::size_t kMagnitudes = 16;  // those of symbols
+constexpr std::size_t kEscape = 31;
+constexpr unsigned kMostShift = 8;
+
+// Tokens first..first + count - 1, which are transformed together: coefficients = space (x - mean) analysis, and back
+// x = mean + spaceT coefficients synthesis. All packed, row by row.
+struct ProjectionGroup {
+    std::size_t first, count, kept;
+    std::vector<float> mean;       // [count, hidden]
+    std::vector<float> space;      // [count, count]
+    std::vector<float> analysis;   // [hidden, kept]
+    std::vector<float> synthesis;  // [kept, hidden]
+};
+
+// How likely the symbols of some coefficients are. Of a value, `shift` low bits are written as they are, the others as
+// a symbol. centroids[m]: what a value of magnitude m stands for, in steps, where shift is 0.
+struct ProjectionTable {
+    unsigned shift;
+    std::uint32_t starts[kSymbols + 1];
+    float centroids[kMagnitudes];
+};
+
+// One quality. places[i] is the position of coefficient i among those of all groups one after the other (each
+// [count, kept]), ascending; what is not among them is 0. Its value: magnitude = coefficient / step + rounding, cut.
+struct ProjectionLevel {
+    std::vector<std::uint32_t> places;
+    std::vector<std::uint8_t> classes;  // of each place, a number of a table
+    std::vector<float> steps;           // of each place
+    float rounding;
+    std::vector<ProjectionTable> tables;
+};
+
+class Projection {
+  public:
+    // Throws std::invalid_argument where a part does not fit the others or holds what no basis has.
+    Projection(std::size_t tokens, std::size_t hidden, std::vector<ProjectionGroup> groups,
+               std::vector<ProjectionLevel> levels);
+
+    std::size_t tokens() const { return tokens_; }
+    std::size_t hidden() const { return hidden_; }
+    std::size_t levels() const { return levels_.size(); }
+    // How many values a tensor has at `level`, which must be one.
+    std::size_t values(std::size_t level) const { return levels_[level].places.size(); }
+
+    // x [tokens, hidden] to values(level) integers. Throws where one is NaN, or larger than any basis is made for.
+    void quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x, std::int32_t* out) const;
+
+    // And back. Each integer is -kMostValue..kMostValue, else throws.
+    void restore(const KernelTable& kernels, std::size_t level, const std::int32_t* values,
+                 const Rows<float>& out) const;
+
+    // Integers of -kMostValue..kMostValue, else throws, to bytes.
+    std::vector<std::uint8_t> pack(std::size_t level, const std::int32_t* values) const;
+
+    // And back. Reads `size` bytes and never beyond. Throws unless they are exactly what `pack` makes of some integers.
+    void unpack(std::size_t level, const std::uint8_t* data, std::size_t size, std::int32_t* out) const;
+
+    static constexpr std::int32_t kMostValue = 32767;
+
+  private:
+    void check() const;
+
+    std::size_t tokens_, hidden_;
+    std::vector<ProjectionGroup> groups_;
+    std::vector<ProjectionLevel> levels_;
+};
+
+}  // namespace edge_agent

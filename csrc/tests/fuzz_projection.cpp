@@ -1,0 +1,126 @@
+// Random bases: tensors through each kernel against scalar, there and back, and bytes that nobody wrote.
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "fuzz.h"
+#include "projection.h"
+
+namespace edge_agent {
+namespace {
+
+std::vector<float> floats(std::size_t count, float size, Random& random) {
+    std::vector<float> made(count);
+    for (float& value : made) {
+        value = size * static_cast<float>(2.0 * random.unit() - 1.0);
+    }
+    return made;
+}
+
+ProjectionTable table_of(Random& random) {
+    ProjectionTable table{};
+    table.shift = random.one_in(2) ? 0 : static_cast<unsigned>(random.between(0, kMostShift));
+    std::uint32_t left = kFrequencySum - static_cast<std::uint32_t>(kSymbols);
+    for (std::size_t i = 0; i < kSymbols; ++i) {
+        const auto more = i + 1 == kSymbols ? left : static_cast<std::uint32_t>(random.next() % (left + 1));
+        table.starts[i + 1] = table.starts[i] + 1 + more;
+        left -= more;
+    }
+    for (std::size_t i = 0; i < kMagnitudes; ++i) {
+        table.centroids[i] = static_cast<float>(i) + 0.25F * static_cast<float>(random.unit());
+    }
+    return table;
+}
+
+struct Case {
+    std::size_t tokens, hidden;
+    std::unique_ptr<Projection> projection;
+};
+
+Case random_case(Random& random) {
+    Case made{random.size(12), random.size(random.one_in(4) ? 200 : 40), nullptr};
+    std::vector<ProjectionGroup> groups;
+    std::size_t places = 0;
+    for (std::size_t first = 0; first < made.tokens;) {
+        const std::size_t count = random.between(1, made.tokens - first), kept = random.between(1, made.hidden);
+        groups.push_back({first, count, kept, floats(count * made.hidden, 1.0F, random),
+                          floats(count * count, 1.0F, random), floats(made.hidden * kept, 1.0F, random),
+                          floats(kept * made.hidden, 1.0F, random)});
+        first += count;
+        places += count * kept;
+    }
+    ProjectionLevel level{{}, {}, {}, 0.4F, {table_of(random), table_of(random), table_of(random)}};
+    for (std::uint32_t place = 0; place < places; ++place) {
+        if (!random.one_in(4)) {
+            level.places.push_back(place);
+            level.classes.push_back(static_cast<std::uint8_t>(random.between(0, 2)));
+            level.steps.push_back(0.05F + static_cast<float>(random.unit()));
+        }
+    }
+    made.projection = std::make_unique<Projection>(made.tokens, made.hidden, std::move(groups),
+                                                   std::vector<ProjectionLevel>{std::move(level)});
+    return made;
+}
+
+// Bytes that nobody wrote are refused, or they are what the values in them are written as.
+void read_any(const Projection& projection, const std::vector<std::uint8_t>& bytes) {
+    const Exact<std::uint8_t> payload(bytes.size(), 0);
+    std::copy(bytes.begin(), bytes.end(), payload.data());
+    Guarded<std::int32_t> values(projection.values(0));
+    bool read = true;
+    try {
+        projection.unpack(0, payload.data(), bytes.size(), values.data());
+    } catch (const std::invalid_argument&) {
+        read = false;
+    }
+    values.check("values of any bytes");
+    expect(!read || projection.pack(0, values.data()) == bytes, "bytes that are read are those that would be written");
+}
+
+bool quantised(const Projection& projection, const KernelTable& kernels, const Rows<const float>& x,
+               Guarded<std::int32_t>* out) {
+    try {
+        projection.quantise(kernels, 0, x, out->data());
+        return true;
+    } catch (const std::invalid_argument&) {
+        return false;
+    }
+}
+
+}  // namespace
+
+void fuzz_projection(const KernelTable& kernels, Random& random) {
+    const Case made = random_case(random);
+    const Projection& projection = *made.projection;
+    const std::size_t count = projection.values(0), size = made.tokens * made.hidden;
+    const std::string what = std::to_string(made.tokens) + "x" + std::to_string(made.hidden) + " in a basis";
+    const std::vector<float> data = floats(size, random.one_in(8) ? 1000.0F : 3.0F, random);
+    const Exact<float> x(size, 4 * random.between(0, 3));
+    std::copy(data.begin(), data.end(), x.data());
+    const Rows<const float> rows{x.data(), static_cast<std::ptrdiff_t>(made.hidden), made.tokens, made.hidden};
+    Guarded<std::int32_t> wanted(count), got(count), again(count);
+    if (!quantised(projection, scalar_kernels(), rows, &wanted)) {
+        expect(!quantised(projection, kernels, rows, &got), "refusal of " + what);
+        return;
+    }
+    expect(quantised(projection, kernels, rows, &got), what + " refused");
+    expect_same(wanted, got, "values of " + what);
+    Guarded<float> wanted_back(size), back(size);
+    const auto stride = static_cast<std::ptrdiff_t>(made.hidden);
+    projection.restore(scalar_kernels(), 0, wanted.data(), {wanted_back.data(), stride, made.tokens, made.hidden});
+    projection.restore(kernels, 0, wanted.data(), {back.data(), stride, made.tokens, made.hidden});
+    expect_same(wanted_back, back, what + ", restored");
+    std::vector<std::uint8_t> bytes = projection.pack(0, wanted.data());
+    projection.unpack(0, bytes.data(), bytes.size(), again.data());
+    expect_same(wanted, again, "values of " + what + ", unpacked");
+    if (random.one_in(3)) {
+        bytes.resize(random.between(0, bytes.size() + 3), random.byte());
+    }
+    for (std::size_t i = random.between(0, 4); i > 0 && !bytes.empty(); --i) {
+        bytes[random.next() % bytes.size()] = random.byte();
+    }
+    read_any(projection, bytes);
+}
+
+}  // namespace edge_agent
