@@ -29,10 +29,12 @@ std::vector<Value> values_of(const py::handle& object, const char* name) {
 
 ProjectionGroup group_of(const py::dict& parts) {
     return {parts["first"].cast<std::size_t>(),
-            parts["count"].cast<std::size_t>(),
+            parts["rows"].cast<std::size_t>(),
+            parts["columns"].cast<std::size_t>(),
             parts["kept"].cast<std::size_t>(),
             values_of<float>(parts["mean"], "mean"),
-            values_of<float>(parts["space"], "space"),
+            values_of<float>(parts["down"], "down"),
+            values_of<float>(parts["across"], "across"),
             values_of<float>(parts["analysis"], "analysis"),
             values_of<float>(parts["synthesis"], "synthesis")};
 }
@@ -79,15 +81,22 @@ std::size_t checked(const Projection& self, std::size_t level) {
     return level;
 }
 
-const std::int32_t* integers(const Projection& self, std::size_t level, const py::handle& values) {
+constexpr std::size_t kMostViews = 4096;
+
+struct Integers {
+    std::size_t views;
+    const std::int32_t* data;
+};
+
+Integers integers(const Projection& self, std::size_t level, const py::handle& values) {
     if (!py::isinstance<Packed<std::int32_t>>(values)) {
         throw py::type_error("values must be a packed array of int32");
     }
     const auto array = py::reinterpret_borrow<Packed<std::int32_t>>(values);
-    if (array.ndim() != 1 || static_cast<std::size_t>(array.size()) != self.values(level)) {
-        throw py::value_error("values must be [" + std::to_string(self.values(level)) + "]");
+    if (array.ndim() != 2 || array.shape(0) < 1 || static_cast<std::size_t>(array.shape(1)) != self.values(level)) {
+        throw py::value_error("values must be [views, " + std::to_string(self.values(level)) + "]");
     }
-    return array.data();
+    return {static_cast<std::size_t>(array.shape(0)), array.data()};
 }
 
 py::array quantise(const Projection& self, const py::handle& x, std::size_t level, const Isa& isa) {
@@ -96,49 +105,51 @@ py::array quantise(const Projection& self, const py::handle& x, std::size_t leve
         throw py::type_error("x must be a packed array of float32");
     }
     const auto array = py::reinterpret_borrow<Packed<float>>(x);
-    if (array.ndim() != 2 || static_cast<std::size_t>(array.shape(0)) != self.tokens() ||
-        static_cast<std::size_t>(array.shape(1)) != self.hidden()) {
-        throw py::value_error("x must be [" + std::to_string(self.tokens()) + ", " + std::to_string(self.hidden()) +
-                              "]");
+    const std::size_t rows = array.ndim() == 2 ? static_cast<std::size_t>(array.shape(0)) : 0;
+    if (rows == 0 || rows % self.tokens() != 0 || static_cast<std::size_t>(array.shape(1)) != self.hidden()) {
+        throw py::value_error("x must be [views * " + std::to_string(self.tokens()) + ", " +
+                              std::to_string(self.hidden()) + "]");
     }
-    py::array_t<std::int32_t> out(static_cast<py::ssize_t>(self.values(checked(self, level))));
+    py::array_t<std::int32_t> out({rows / self.tokens(), self.values(checked(self, level))});
     std::int32_t* const to = out.mutable_data();
-    const Rows<const float> rows{array.data(), static_cast<std::ptrdiff_t>(self.hidden()), self.tokens(),
-                                 self.hidden()};
+    const Rows<const float> all{array.data(), static_cast<std::ptrdiff_t>(self.hidden()), rows, self.hidden()};
     const py::gil_scoped_release release;
-    self.quantise(kernels, level, rows, to);
+    self.quantise(kernels, level, all, to);
     return std::move(out);
 }
 
 py::array restore(const Projection& self, const py::handle& values, std::size_t level, const Isa& isa) {
     const KernelTable& kernels = choose(isa);
-    const std::int32_t* const from = integers(self, checked(self, level), values);
-    py::array_t<float> out({self.tokens(), self.hidden()});
-    const Rows<float> rows{out.mutable_data(), static_cast<std::ptrdiff_t>(self.hidden()), self.tokens(),
-                           self.hidden()};
+    const Integers from = integers(self, checked(self, level), values);
+    const std::size_t tokens = from.views * self.tokens();
+    py::array_t<float> out({tokens, self.hidden()});
+    const Rows<float> rows{out.mutable_data(), static_cast<std::ptrdiff_t>(self.hidden()), tokens, self.hidden()};
     const py::gil_scoped_release release;
-    self.restore(kernels, level, from, rows);
+    self.restore(kernels, level, from.data, rows);
     return std::move(out);
 }
 
 py::bytes pack(const Projection& self, const py::handle& values, std::size_t level) {
-    const std::int32_t* const from = integers(self, checked(self, level), values);
+    const Integers from = integers(self, checked(self, level), values);
     std::vector<std::uint8_t> bytes;
     {
         const py::gil_scoped_release release;
-        bytes = self.pack(level, from);
+        bytes = self.pack(level, from.views, from.data);
     }
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-py::array unpack(const Projection& self, const py::bytes& payload, std::size_t level) {
+py::array unpack(const Projection& self, const py::bytes& payload, std::size_t level, std::size_t views) {
+    if (views < 1 || views > kMostViews) {
+        throw py::value_error("views must be 1 to " + std::to_string(kMostViews));
+    }
     char* data = nullptr;
     py::ssize_t size = 0;
     PyBytes_AsStringAndSize(payload.ptr(), &data, &size);
-    py::array_t<std::int32_t> out(static_cast<py::ssize_t>(self.values(checked(self, level))));
+    py::array_t<std::int32_t> out({views, self.values(checked(self, level))});
     std::int32_t* const to = out.mutable_data();
     const py::gil_scoped_release release;
-    self.unpack(level, reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(size), to);
+    self.unpack(level, views, reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(size), to);
     return std::move(out);
 }
 
@@ -152,7 +163,7 @@ void add_projection(py::module_& module) {
         .def("quantise", &quantise, arg("x"), arg("level"), arg("isa") = none)
         .def("restore", &restore, arg("values"), arg("level"), arg("isa") = none)
         .def("pack", &pack, arg("values"), arg("level"))
-        .def("unpack", &unpack, arg("payload"), arg("level"));
+        .def("unpack", &unpack, arg("payload"), arg("level"), arg("views") = 1);
 }
 
 }  // namespace edge_agent

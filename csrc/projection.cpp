@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kMostTokens = 4096;
 constexpr std::size_t kMostHidden = 8192;
 constexpr float kMostInBasis = 1e6F;
-constexpr std::size_t kNowhere = ~std::size_t{0};
 constexpr std::int32_t kWrong = Projection::kMostValue + 1;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("a basis " + what); }
@@ -105,24 +104,17 @@ void check_values(const std::int32_t* values, std::size_t count) {
     }
 }
 
-// Coefficients of one row, divided by their steps and rounded; sums[place - from] is that of a place.
-void round(const ProjectionLevel& plan, std::size_t first, std::size_t behind, std::size_t from, const float* sums,
+// Coefficients divided by their steps and rounded, from the value `at` on; sums[0] is that of the place `from`.
+void round(const ProjectionLevel& plan, std::size_t at, std::size_t behind, std::size_t from, const float* sums,
            std::int32_t* out) {
-    for (std::size_t i = first; i < behind; ++i) {
-        const float coefficient = sums[plan.places[i] - from];
-        const float magnitude = std::fabs(coefficient) / plan.steps[i] + plan.rounding;
+    for (; at < behind; ++at) {
+        const float coefficient = sums[plan.places[at] - from];
+        const float magnitude = std::fabs(coefficient) / plan.steps[at] + plan.rounding;
         if (!(magnitude <= static_cast<float>(Projection::kMostValue))) {
             throw std::invalid_argument("a coefficient is NaN, or larger than the basis is made for");
         }
         const auto value = static_cast<std::int32_t>(magnitude);
-        out[i] = coefficient < 0.0F ? -value : value;
-    }
-}
-
-void add_wave(const ProjectionGroup& group, std::size_t frequency, float coefficient, float* tokens) {
-    const float* const wave = group.space.data() + frequency * group.count;
-    for (std::size_t token = 0; token < group.count; ++token) {
-        tokens[token] += coefficient * wave[token];
+        out[at] = coefficient < 0.0F ? -value : value;
     }
 }
 
@@ -148,14 +140,15 @@ void Projection::check() const {
     }
     std::size_t next = 0, places = 0;
     for (const ProjectionGroup& group : groups_) {
-        if (group.first != next || group.count == 0 || group.count > tokens_ - next || group.kept == 0 ||
-            group.kept > hidden_) {
+        if (group.first != next || group.rows == 0 || group.columns == 0 || group.rows > kMostTokens ||
+            group.columns > kMostTokens || group.count() > tokens_ - next || group.kept == 0 || group.kept > hidden_) {
             refuse("has groups that do not follow each other");
         }
-        next += group.count;
-        places += group.count * group.kept;
-        check_numbers(group.mean, group.count * hidden_, "mean");
-        check_numbers(group.space, group.count * group.count, "space");
+        next += group.count();
+        places += group.count() * group.kept;
+        check_numbers(group.mean, group.count() * hidden_, "mean");
+        check_numbers(group.down, group.rows * group.rows, "down");
+        check_numbers(group.across, group.columns * group.columns, "across");
         check_numbers(group.analysis, hidden_ * group.kept, "analysis");
         check_numbers(group.synthesis, group.kept * hidden_, "synthesis");
     }
@@ -178,96 +171,128 @@ void Projection::check() const {
     }
 }
 
+// The grid of one view to its frequencies [rows * columns, hidden], added to `out`, which is 0.
+void Projection::mix(const KernelTable& kernels, const ProjectionGroup& group, const Rows<const float>& x,
+                     std::size_t view, std::vector<float>* scratch, float* out) const {
+    const std::size_t size = group.count() * hidden_, width = group.columns * hidden_;
+    scratch->resize(2 * size);
+    float *const apart = scratch->data(), *const mixed = apart + size;
+    for (std::size_t row = 0; row < group.count(); ++row) {
+        const float* const from = x.row(view * tokens_ + group.first + row);
+        for (std::size_t i = 0; i < hidden_; ++i) {
+            apart[row * hidden_ + i] = from[i] - group.mean[row * hidden_ + i];
+        }
+    }
+    std::fill_n(mixed, size, 0.0F);
+    for (std::size_t row = 0; row < group.rows; ++row) {
+        kernels.tensor.multiply({group.across.data(), group.columns, group.columns, group.columns, 1},
+                                {apart + row * width, group.columns, hidden_, hidden_, 1}, mixed + row * width,
+                                hidden_);
+    }
+    kernels.tensor.multiply({group.down.data(), group.rows, group.rows, group.rows, 1},
+                            {mixed, group.rows, width, width, 1}, out, width);
+}
+
 void Projection::quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x,
                           std::int32_t* out) const {
     const ProjectionLevel& plan = levels_[level];
-    std::vector<float> apart, mixed, sums;
+    const std::size_t views = x.rows / tokens_, each = plan.places.size();
+    std::vector<float> scratch, mixed, sums;
     std::size_t base = 0, at = 0;
     for (const ProjectionGroup& group : groups_) {
-        apart.resize(group.count * hidden_);
-        for (std::size_t row = 0; row < group.count; ++row) {
-            const float* const from = x.row(group.first + row);
-            for (std::size_t i = 0; i < hidden_; ++i) {
-                apart[row * hidden_ + i] = from[i] - group.mean[row * hidden_ + i];
-            }
+        const std::size_t size = group.count() * hidden_;
+        mixed.assign(views * size, 0.0F);  // [view, frequency, hidden]
+        for (std::size_t view = 0; view < views; ++view) {
+            mix(kernels, group, x, view, &scratch, mixed.data() + view * size);
         }
-        mixed.assign(group.count * hidden_, 0.0F);  // [frequency, hidden]
-        kernels.tensor.multiply({group.space.data(), group.count, group.count, group.count, 1},
-                                {apart.data(), group.count, hidden_, hidden_, 1}, mixed.data(), hidden_);
-        for (std::size_t row = 0; row < group.count; ++row) {
+        for (std::size_t row = 0; row < group.count(); ++row) {
             const std::size_t from = base + row * group.kept, first = at;
-            while (at < plan.places.size() && plan.places[at] < from + group.kept) {
+            while (at < each && plan.places[at] < from + group.kept) {
                 ++at;
             }
             if (at > first) {  // only the components up to the last that counts
                 const std::size_t columns = std::min(group.kept, (plan.places[at - 1] - from) / 8 * 8 + 8);
-                sums.assign(columns, 0.0F);
-                kernels.tensor.multiply({mixed.data() + row * hidden_, 1, hidden_, hidden_, 1},
+                sums.assign(views * columns, 0.0F);
+                kernels.tensor.multiply({mixed.data() + row * hidden_, views, hidden_, size, 1},
                                         {group.analysis.data(), hidden_, columns, group.kept, 1}, sums.data(), columns);
-                round(plan, first, at, from, sums.data(), out);
+                for (std::size_t view = 0; view < views; ++view) {
+                    round(plan, first, at, from, sums.data() + view * columns, out + view * each);
+                }
             }
         }
-        base += group.count * group.kept;
+        base += group.count() * group.kept;
+    }
+}
+
+// Frequencies [rows * columns, hidden] back to the grid of one view, added to `out`. `scratch` holds as many, 0.
+void Projection::unmix(const KernelTable& kernels, const ProjectionGroup& group, const float* mixed, float* scratch,
+                       const Rows<float>& out, std::size_t first) const {
+    const std::size_t width = group.columns * hidden_;
+    kernels.tensor.multiply({group.down.data(), group.rows, group.rows, 1, group.rows},
+                            {mixed, group.rows, width, width, 1}, scratch, width);
+    for (std::size_t row = 0; row < group.rows; ++row) {
+        kernels.tensor.multiply({group.across.data(), group.columns, group.columns, 1, group.columns},
+                                {scratch + row * width, group.columns, hidden_, hidden_, 1},
+                                out.row(first + row * group.columns), static_cast<std::size_t>(out.stride));
     }
 }
 
 void Projection::restore(const KernelTable& kernels, std::size_t level, const std::int32_t* values,
                          const Rows<float>& out) const {
     const ProjectionLevel& plan = levels_[level];
-    check_values(values, plan.places.size());
-    std::size_t base = 0, at = 0;
-    for (const ProjectionGroup& group : groups_) {
-        const std::size_t behind = base + group.count * group.kept, first = at;
-        std::vector<std::size_t> columns(group.kept, kNowhere);  // of `mixed`, for each component that is not all 0
-        for (; at < plan.places.size() && plan.places[at] < behind; ++at) {
-            if (values[at] != 0) {
-                columns[(plan.places[at] - base) % group.kept] = 0;
+    const std::size_t views = out.rows / tokens_, each = plan.places.size();
+    check_values(values, views * each);
+    std::vector<float> mixed, scratch, amounts;
+    std::vector<std::uint32_t> components;
+    for (std::size_t view = 0; view < views; ++view, values += each) {
+        std::size_t base = 0, at = 0;
+        for (const ProjectionGroup& group : groups_) {
+            mixed.assign(group.count() * hidden_, 0.0F);  // [frequency, hidden]
+            for (std::size_t row = 0; row < group.count(); ++row, base += group.kept) {
+                amounts.clear();
+                components.clear();
+                for (; at < each && plan.places[at] < base + group.kept; ++at) {
+                    if (values[at] != 0) {
+                        amounts.push_back(amount_of(plan.tables[plan.classes[at]], values[at]) * plan.steps[at]);
+                        components.push_back(static_cast<std::uint32_t>(plan.places[at] - base));
+                    }
+                }
+                kernels.tensor.combine(amounts.data(), components.data(), amounts.size(), group.synthesis.data(),
+                                       hidden_, mixed.data() + row * hidden_);
             }
-        }
-        std::vector<float> used;  // [components in use, hidden]: their rows of the synthesis
-        std::size_t count = 0;
-        for (std::size_t component = 0; component < group.kept; ++component) {
-            if (columns[component] != kNowhere) {
-                columns[component] = count++;
-                const float* const row = group.synthesis.data() + component * hidden_;
-                used.insert(used.end(), row, row + hidden_);
+            const std::size_t first = view * tokens_ + group.first;
+            for (std::size_t row = 0; row < group.count(); ++row) {
+                std::copy_n(group.mean.data() + row * hidden_, hidden_, out.row(first + row));
             }
+            scratch.assign(group.count() * hidden_, 0.0F);
+            unmix(kernels, group, mixed.data(), scratch.data(), out, first);
         }
-        std::vector<float> mixed(count * group.count);  // [components in use, tokens]
-        for (std::size_t i = first; i < at; ++i) {
-            if (values[i] != 0) {
-                const std::size_t place = plan.places[i] - base;
-                add_wave(group, place / group.kept, amount_of(plan.tables[plan.classes[i]], values[i]) * plan.steps[i],
-                         mixed.data() + columns[place % group.kept] * group.count);
-            }
-        }
-        for (std::size_t row = 0; row < group.count; ++row) {
-            std::copy_n(group.mean.data() + row * hidden_, hidden_, out.row(group.first + row));
-        }
-        kernels.tensor.multiply({mixed.data(), group.count, count, 1, group.count},
-                                {used.data(), count, hidden_, hidden_, 1}, out.row(group.first),
-                                static_cast<std::size_t>(out.stride));
-        base = behind;
     }
 }
 
-std::vector<std::uint8_t> Projection::pack(std::size_t level, const std::int32_t* values) const {
+std::vector<std::uint8_t> Projection::pack(std::size_t level, std::size_t views, const std::int32_t* values) const {
     const ProjectionLevel& plan = levels_[level];
-    check_values(values, plan.places.size());
+    const std::size_t each = plan.places.size();
+    check_values(values, views * each);
     RangeWriter writer;
-    for (std::size_t i = plan.places.size(); i-- > 0;) {
-        write(&writer, plan.tables[plan.classes[i]], values[i]);
+    for (std::size_t view = views; view-- > 0;) {
+        for (std::size_t i = each; i-- > 0;) {
+            write(&writer, plan.tables[plan.classes[i]], values[view * each + i]);
+        }
     }
     return writer.finish();
 }
 
-void Projection::unpack(std::size_t level, const std::uint8_t* data, std::size_t size, std::int32_t* out) const {
+void Projection::unpack(std::size_t level, std::size_t views, const std::uint8_t* data, std::size_t size,
+                        std::int32_t* out) const {
     const ProjectionLevel& plan = levels_[level];
     RangeReader reader(data, size);
-    for (std::size_t i = 0; i < plan.places.size() && !reader.broken(); ++i) {
-        out[i] = read(&reader, plan.tables[plan.classes[i]]);
-        if (!fits(out[i])) {
-            throw std::invalid_argument("the bytes hold a value outside -32767..32767");
+    for (std::size_t view = 0; view < views && !reader.broken(); ++view, out += plan.places.size()) {
+        for (std::size_t i = 0; i < plan.places.size() && !reader.broken(); ++i) {
+            out[i] = read(&reader, plan.tables[plan.classes[i]]);
+            if (!fits(out[i])) {
+                throw std::invalid_argument("the bytes hold a value outside -32767..32767");
+            }
         }
     }
     if (!reader.ended()) {

@@ -51,6 +51,10 @@ struct TensorKernels {
 
     // out[r, c] += sum over d of a[r, d] * b[d, c], d from 0 on, each product rounded before it is added.
     void (*multiply)(const Factor& a, const Factor& b, float* out, std::size_t out_stride);
+
+    // out[c] += sum over i of amounts[i] * row rows[i] of b[c], likewise; b is packed rows of `width`.
+    void (*combine)(const float* amounts, const std::uint32_t* rows, std::size_t count, const float* b,
+                    std::size_t width, float* out);
 };
 
 // One per file; nullptr where the file was compiled for another architecture.

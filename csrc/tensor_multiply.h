@@ -1,9 +1,10 @@
-// The product of two matrices in vectors of any width: what the kernel `multiply` is on every instruction set but
-// scalar. Columns stand side by side in a vector and terms are added in the order of the specification, so that the
+// Products of matrices in vectors of any width: what the kernels `multiply` and `combine` are on every instruction set
+// but scalar. Columns stand side by side in a vector and terms are added in the order of the specification, so that the
 // result is the same bit for bit.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include "tensor_kernels.h"
@@ -73,6 +74,42 @@ inline void multiply_lanes(const Factor& a, const Factor& b, float* out, std::si
     }
     const Factor rest{b.data + column * b.step, b.rows, b.columns - column, b.stride, b.step};
     tensor_scalar()->multiply(a, rest, out + column, out_stride);
+}
+
+// `kVectors` vectors of columns from `column` on.
+template <std::size_t kBytes, std::size_t kVectors>
+inline std::size_t combine_columns(const float* amounts, const std::uint32_t* rows, std::size_t count, const float* b,
+                                   std::size_t width, std::size_t column, float* out) {
+    using Vector = typename FloatVector<kBytes>::Type;
+    constexpr std::size_t kLanes = kBytes / sizeof(float);
+    for (; column + kVectors * kLanes <= width; column += kVectors * kLanes) {
+        Vector sums[kVectors];
+        std::memcpy(sums, out + column, sizeof sums);
+        for (std::size_t i = 0; i < count; ++i) {
+            const float* const from = b + rows[i] * width + column;
+            for (std::size_t v = 0; v < kVectors; ++v) {
+                Vector term;
+                std::memcpy(&term, from + v * kLanes, kBytes);
+                sums[v] += term * amounts[i];
+            }
+        }
+        std::memcpy(out + column, sums, sizeof sums);
+    }
+    return column;
+}
+
+template <std::size_t kBytes>
+inline void combine_lanes(const float* amounts, const std::uint32_t* rows, std::size_t count, const float* b,
+                          std::size_t width, float* out) {
+    std::size_t column = combine_columns<kBytes, 8>(amounts, rows, count, b, width, 0, out);
+    column = combine_columns<kBytes, 1>(amounts, rows, count, b, width, column, out);
+    for (; column < width; ++column) {
+        float sum = out[column];
+        for (std::size_t i = 0; i < count; ++i) {
+            sum += amounts[i] * b[rows[i] * width + column];
+        }
+        out[column] = sum;
+    }
 }
 
 }  // namespace

@@ -218,8 +218,13 @@ void multiply(const Factor& a, const Factor& b, float* out, std::size_t out_stri
     multiply_lanes<16>(a, b, out, out_stride);
 }
 
-constexpr TensorKernels kKernels{peak,        distance,  quantise8, quantise4, dequantise8,
-                                 dequantise4, subtract8, sums_fit,  add8,      multiply};
+void combine(const float* amounts, const std::uint32_t* rows, std::size_t count, const float* b, std::size_t width,
+             float* out) {
+    combine_lanes<16>(amounts, rows, count, b, width, out);
+}
+
+constexpr TensorKernels kKernels{peak,      distance, quantise8, quantise4, dequantise8, dequantise4,
+                                 subtract8, sums_fit, add8,      multiply,  combine};
 
 }  // namespace
 

@@ -106,8 +106,19 @@ void multiply(const Factor& a, const Factor& b, float* out, std::size_t out_stri
     }
 }
 
-constexpr TensorKernels kKernels{peak,        distance,  quantise8, quantise4, dequantise8,
-                                 dequantise4, subtract8, sums_fit,  add8,      multiply};
+void combine(const float* amounts, const std::uint32_t* rows, std::size_t count, const float* b, std::size_t width,
+             float* out) {
+    for (std::size_t column = 0; column < width; ++column) {
+        float sum = out[column];
+        for (std::size_t i = 0; i < count; ++i) {
+            sum += amounts[i] * b[rows[i] * width + column];
+        }
+        out[column] = sum;
+    }
+}
+
+constexpr TensorKernels kKernels{peak,      distance, quantise8, quantise4, dequantise8, dequantise4,
+                                 subtract8, sums_fit, add8,      multiply,  combine};
 
 }  // namespace
 

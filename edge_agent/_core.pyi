@@ -195,8 +195,8 @@ def token_statistics(
 class Projection:
     """A learned basis of embeddings, made once: tensors to few integers, and those to few bytes. Copies its arguments.
 
-    `groups` are dicts of `first`, `count`, `kept`, and packed float32 `mean` [count, hidden], `space` [count, count],
-    `analysis` [hidden, kept], `synthesis` [kept, hidden]; `levels` of `rounding`, packed `places` uint32, `classes`
+    `groups` are dicts of `first`, `rows`, `columns`, `kept`, and packed float32 `mean` [rows * columns, hidden], `down`
+    [rows, rows], `across` [columns, columns], `analysis` [hidden, kept], `synthesis` [kept, hidden]; `levels` of `rounding`, packed `places` uint32, `classes`
     uint8, `steps` float32 (one a place), and of each table `shifts` uint8, `starts` [33] uint32, `centroids` [16]
     float32. ValueError where they do not fit each other; TypeError for another type. See transport/projection.py.
     """
@@ -205,13 +205,13 @@ class Projection:
         self, tokens: int, hidden: int, groups: Sequence[dict[str, Any]], levels: Sequence[dict[str, Any]]
     ) -> None: ...
     def quantise(self, x: NDArray[np.float32], level: int, isa: str | None = None) -> NDArray[np.int32]:
-        """Packed [tokens, hidden] -> [values of the level]. ValueError where one is NaN or above 32767."""
+        """Packed [views * tokens, hidden] -> [views, values]. ValueError where one is NaN or above 32767."""
 
     def restore(self, values: NDArray[np.int32], level: int, isa: str | None = None) -> NDArray[np.float32]:
-        """-> [tokens, hidden]. ValueError for a value outside -32767..32767."""
+        """-> [views * tokens, hidden]. ValueError for a value outside -32767..32767."""
 
     def pack(self, values: NDArray[np.int32], level: int) -> bytes:
         """-> the bytes. ValueError for a value outside -32767..32767."""
 
-    def unpack(self, payload: bytes, level: int) -> NDArray[np.int32]:
-        """-> [values of the level]. ValueError unless `payload` is what `pack` makes of some values."""
+    def unpack(self, payload: bytes, level: int, views: int = 1) -> NDArray[np.int32]:
+        """-> [views, values]. ValueError unless `payload` is what `pack` makes of some values."""

@@ -1,6 +1,7 @@
 // Random bases: tensors through each kernel against scalar, there and back, and bytes that nobody wrote.
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 
@@ -34,19 +35,20 @@ ProjectionTable table_of(Random& random) {
 }
 
 struct Case {
-    std::size_t tokens, hidden;
+    std::size_t tokens, hidden, views;
     std::unique_ptr<Projection> projection;
 };
 
 Case random_case(Random& random) {
-    Case made{random.size(12), random.size(random.one_in(4) ? 200 : 40), nullptr};
+    Case made{random.size(12), random.size(random.one_in(4) ? 200 : 40), random.size(4), nullptr};
     std::vector<ProjectionGroup> groups;
     std::size_t places = 0;
     for (std::size_t first = 0; first < made.tokens;) {
-        const std::size_t count = random.between(1, made.tokens - first), kept = random.between(1, made.hidden);
-        groups.push_back({first, count, kept, floats(count * made.hidden, 1.0F, random),
-                          floats(count * count, 1.0F, random), floats(made.hidden * kept, 1.0F, random),
-                          floats(kept * made.hidden, 1.0F, random)});
+        const std::size_t rows = random.between(1, made.tokens - first), kept = random.between(1, made.hidden);
+        const std::size_t columns = random.between(1, (made.tokens - first) / rows), count = rows * columns;
+        groups.push_back({first, rows, columns, kept, floats(count * made.hidden, 1.0F, random),
+                          floats(rows * rows, 1.0F, random), floats(columns * columns, 1.0F, random),
+                          floats(made.hidden * kept, 1.0F, random), floats(kept * made.hidden, 1.0F, random)});
         first += count;
         places += count * kept;
     }
@@ -64,18 +66,19 @@ Case random_case(Random& random) {
 }
 
 // Bytes that nobody wrote are refused, or they are what the values in them are written as.
-void read_any(const Projection& projection, const std::vector<std::uint8_t>& bytes) {
+void read_any(const Projection& projection, std::size_t views, const std::vector<std::uint8_t>& bytes) {
     const Exact<std::uint8_t> payload(bytes.size(), 0);
     std::copy(bytes.begin(), bytes.end(), payload.data());
-    Guarded<std::int32_t> values(projection.values(0));
+    Guarded<std::int32_t> values(views * projection.values(0));
     bool read = true;
     try {
-        projection.unpack(0, payload.data(), bytes.size(), values.data());
+        projection.unpack(0, views, payload.data(), bytes.size(), values.data());
     } catch (const std::invalid_argument&) {
         read = false;
     }
     values.check("values of any bytes");
-    expect(!read || projection.pack(0, values.data()) == bytes, "bytes that are read are those that would be written");
+    expect(!read || projection.pack(0, views, values.data()) == bytes,
+           "bytes that are read are those that would be written");
 }
 
 bool quantised(const Projection& projection, const KernelTable& kernels, const Rows<const float>& x,
@@ -93,12 +96,18 @@ bool quantised(const Projection& projection, const KernelTable& kernels, const R
 void fuzz_projection(const KernelTable& kernels, Random& random) {
     const Case made = random_case(random);
     const Projection& projection = *made.projection;
-    const std::size_t count = projection.values(0), size = made.tokens * made.hidden;
-    const std::string what = std::to_string(made.tokens) + "x" + std::to_string(made.hidden) + " in a basis";
-    const std::vector<float> data = floats(size, random.one_in(8) ? 1000.0F : 3.0F, random);
+    const std::size_t tokens = made.views * made.tokens, count = made.views * projection.values(0);
+    const std::size_t size = tokens * made.hidden;
+    const std::string what = std::to_string(made.views) + " x " + std::to_string(made.tokens) + "x" +
+                             std::to_string(made.hidden) + " in a basis";
+    std::vector<float> data = floats(size, random.one_in(8) ? 1000.0F : 3.0F, random);
+    if (random.one_in(16)) {
+        const float broken[] = {NAN, INFINITY, -INFINITY, 3e38F, 1e-40F};
+        data[random.next() % size] = random.pick(broken);
+    }
     const Exact<float> x(size, 4 * random.between(0, 3));
     std::copy(data.begin(), data.end(), x.data());
-    const Rows<const float> rows{x.data(), static_cast<std::ptrdiff_t>(made.hidden), made.tokens, made.hidden};
+    const Rows<const float> rows{x.data(), static_cast<std::ptrdiff_t>(made.hidden), tokens, made.hidden};
     Guarded<std::int32_t> wanted(count), got(count), again(count);
     if (!quantised(projection, scalar_kernels(), rows, &wanted)) {
         expect(!quantised(projection, kernels, rows, &got), "refusal of " + what);
@@ -108,11 +117,11 @@ void fuzz_projection(const KernelTable& kernels, Random& random) {
     expect_same(wanted, got, "values of " + what);
     Guarded<float> wanted_back(size), back(size);
     const auto stride = static_cast<std::ptrdiff_t>(made.hidden);
-    projection.restore(scalar_kernels(), 0, wanted.data(), {wanted_back.data(), stride, made.tokens, made.hidden});
-    projection.restore(kernels, 0, wanted.data(), {back.data(), stride, made.tokens, made.hidden});
+    projection.restore(scalar_kernels(), 0, wanted.data(), {wanted_back.data(), stride, tokens, made.hidden});
+    projection.restore(kernels, 0, wanted.data(), {back.data(), stride, tokens, made.hidden});
     expect_same(wanted_back, back, what + ", restored");
-    std::vector<std::uint8_t> bytes = projection.pack(0, wanted.data());
-    projection.unpack(0, bytes.data(), bytes.size(), again.data());
+    std::vector<std::uint8_t> bytes = projection.pack(0, made.views, wanted.data());
+    projection.unpack(0, made.views, bytes.data(), bytes.size(), again.data());
     expect_same(wanted, again, "values of " + what + ", unpacked");
     if (random.one_in(3)) {
         bytes.resize(random.between(0, bytes.size() + 3), random.byte());
@@ -120,7 +129,7 @@ void fuzz_projection(const KernelTable& kernels, Random& random) {
     for (std::size_t i = random.between(0, 4); i > 0 && !bytes.empty(); --i) {
         bytes[random.next() % bytes.size()] = random.byte();
     }
-    read_any(projection, bytes);
+    read_any(projection, made.views, bytes);
 }
 
 }  // namespace edge_agent

@@ -1,10 +1,11 @@
 """The file of a basis: what the codec `projected` has learned from training pictures. Read here, written by training.
 
 Little endian: 8 bytes `EAPBASIS`, u32 length of the header, the header (a JSON object), then arrays one after another,
-packed: of each group `mean` [count, hidden] float16, `space` [count, count] float32, `analysis` [hidden, kept] and
-`synthesis` [kept, hidden] float16, `scale` [count, kept] float32; of each level `places` [places] uint32, `classes`
+packed: of each group, of `count` = rows x columns tokens, `mean` [count, hidden] float16, `down` [rows, rows] and
+`across` [columns, columns] float32, `analysis` [hidden, kept] and `synthesis` [kept, hidden] float16, `scale` [count,
+kept] float32; of each level `places` [places] uint32, `classes`
 [places] uint8, `shifts` [tables] uint8, `counts` [tables, 32] uint16, `centroids` [tables, 16] float32. The header:
-`format` 1, `encoder_id`, `tokens`, `hidden`, `groups` [{first, count, kept}], `levels` [{step, rounding, places,
+`format` 1, `encoder_id`, `tokens`, `hidden`, `groups` [{first, rows, columns, kept}], `levels` [{step, rounding, places,
 tables}], coarse levels last.
 """
 
@@ -46,14 +47,15 @@ class Basis:
     levels: list[dict[str, Any]] = field(repr=False)
 
 
-def group_arrays(hidden: int, count: int, kept: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+def group_arrays(hidden: int, rows: int, columns: int, kept: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
     """Name, dtype and shape of each array of a group, in the order of the file."""
     return {
-        "mean": ("<f2", (count, hidden)),
-        "space": ("<f4", (count, count)),
+        "mean": ("<f2", (rows * columns, hidden)),
+        "down": ("<f4", (rows, rows)),
+        "across": ("<f4", (columns, columns)),
         "analysis": ("<f2", (hidden, kept)),
         "synthesis": ("<f2", (kept, hidden)),
-        "scale": ("<f4", (count, kept)),
+        "scale": ("<f4", (rows * columns, kept)),
     }
 
 
@@ -87,8 +89,12 @@ def parse_basis(data: bytes) -> Basis:
     if header["format"] != FORMAT:
         raise ValueError(f"it has format {header['format']}, this version reads format {FORMAT}")
     tokens, hidden = _size(header["tokens"], 4096), _size(header["hidden"], 8192)
-    shapes = [group_arrays(hidden, _size(g["count"], tokens), _size(g["kept"], hidden)) for g in header["groups"]]
-    most = sum(_size(g["count"], tokens) * g["kept"] for g in header["groups"])
+    grids = [tuple(_size(g[n], tokens) for n in ("rows", "columns")) for g in header["groups"]]
+    kept = [_size(g["kept"], hidden) for g in header["groups"]]
+    if sum(rows * columns for rows, columns in grids) != tokens:
+        raise ValueError("its groups are not all tokens")
+    shapes = [group_arrays(hidden, *grid, k) for grid, k in zip(grids, kept, strict=True)]
+    most = tokens * max(kept)
     shapes += [level_arrays(_size(one["places"], most), _size(one["tables"], 255)) for one in header["levels"]]
     arrays = list(_arrays(data, 12 + length, shapes))
     groups = [_group(raw, found) for raw, found in zip(header["groups"], arrays, strict=False)]
@@ -120,8 +126,9 @@ def _arrays(data: bytes, at: int, shapes: list[Mapping[str, tuple[str, tuple[int
 
 
 def _group(raw: Mapping[str, Any], found: Arrays) -> dict[str, Any]:
-    made = {name: np.ascontiguousarray(found[name], np.float32) for name in ("mean", "space", "analysis", "synthesis")}
-    return {"first": int(raw["first"]), "count": int(raw["count"]), "kept": int(raw["kept"]), **made}
+    sizes = {name: int(raw[name]) for name in ("first", "rows", "columns", "kept")}
+    arrays = ("mean", "down", "across", "analysis", "synthesis")
+    return sizes | {name: np.ascontiguousarray(found[name], np.float32) for name in arrays}
 
 
 def _level(raw: Mapping[str, Any], found: Arrays, scale: F32) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -53,10 +53,13 @@ class EncodedTensor:
 
 
 class Codec(Protocol):
-    """A way to write embeddings. `codec_id` names it on the wire for ever; a changed format is a new id."""
+    """A way to write embeddings. `codec_id` names it on the wire for ever; a changed format is a new id. A tensor holds
+    one view of a picture or one sound; with `view_tokens` it may hold several views of so many tokens, one after another.
+    """
 
     codec_id: str
     dtype: str
+    view_tokens: int | None
 
     def encode(self, embeddings: Embeddings) -> EncodedTensor:
         """Raises UsageError for data that is not [tokens, hidden] float32, is empty, or holds NaN or infinity."""
@@ -74,6 +77,7 @@ class RawF32:
 
     codec_id = "raw-f32"
     dtype = "float32"
+    view_tokens = None
 
     def encode(self, embeddings: Embeddings) -> EncodedTensor:
         data = _checked(embeddings)
@@ -92,6 +96,7 @@ class _Scaled(ABC):
 
     codec_id = ""
     dtype = ""
+    view_tokens = None
 
     def __init__(self, level: int = 3) -> None:
         self._level = level
@@ -199,6 +204,13 @@ def decode_tensor(tensor: EncodedTensor, limits: Limits) -> Embeddings:
     """
     check_declaration(tensor.codec, tensor.shape, limits)
     return CODECS[tensor.codec].decode(tensor)
+
+
+def decode_views(tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...]:
+    """Likewise, each view of a picture for itself."""
+    whole = decode_tensor(tensor, limits)
+    each = CODECS[tensor.codec].view_tokens or len(whole.data)
+    return tuple(replace(whole, data=whole.data[at : at + each]) for at in range(0, len(whole.data), each))
 
 
 def check_declaration(codec: str, shape: tuple[int, int], limits: Limits) -> int:

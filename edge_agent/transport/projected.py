@@ -23,12 +23,12 @@ class Transform(Protocol):
     def quantise(self, x: F32, level: int) -> I32: ...
     def restore(self, values: I32, level: int) -> F32: ...
     def pack(self, values: I32, level: int) -> bytes: ...
-    def unpack(self, payload: bytes, level: int) -> I32: ...
+    def unpack(self, payload: bytes, level: int, views: int = 1) -> I32: ...
 
 
 class Projected:
-    """`projected-ID`, ID naming the basis; config `level`, 0 the finest. Only embeddings of the basis' own encoder, as
-    many tokens as it has for a view. `level` is the one to write; every level is read.
+    """`projected-ID`, ID naming the basis; config `level`, 0 the finest. Only embeddings of the basis' own encoder: of
+    one view, or of several, one after another. `level` is the one to write; every level is read.
 
     Raises ModelError for a basis whose parts do not fit each other.
     """
@@ -38,6 +38,7 @@ class Projected:
     def __init__(self, basis: Basis, level: int = 0) -> None:
         self.basis = basis
         self.codec_id = PREFIX + basis.basis_id
+        self.view_tokens = basis.tokens
         self.level = min(level, len(basis.levels) - 1)
         kind: Any = getattr(choose(), "Projection", projection.Projection)
         try:
@@ -49,6 +50,7 @@ class Projected:
         """The same codec, writing `level`."""
         made: Projected = object.__new__(type(self))
         made.basis, made.codec_id, made.transform = self.basis, self.codec_id, self.transform
+        made.view_tokens = self.view_tokens
         made.level = min(level, len(self.basis.levels) - 1)
         return made
 
@@ -56,7 +58,8 @@ class Projected:
         """Whether the basis was made for such embeddings."""
         return (
             embeddings.encoder_id.partition("+")[0] == self.basis.encoder_id
-            and embeddings.data.shape == (self.basis.tokens, self.basis.hidden)
+            and embeddings.data.shape[1:] == (self.basis.hidden,)
+            and len(embeddings.data) % self.basis.tokens == 0
             and embeddings.place is None
         )
 
@@ -65,7 +68,7 @@ class Projected:
         data = np.ascontiguousarray(shaped(embeddings))
         if not self.fits(embeddings):
             raise UsageError(
-                f"the basis {self.basis.basis_id} is for {self.basis.tokens} x {self.basis.hidden} of "
+                f"the basis {self.basis.basis_id} is for views of {self.basis.tokens} x {self.basis.hidden} of "
                 f"{self.basis.encoder_id}, not for {data.shape} of {embeddings.encoder_id}",
                 "use the codec int8-zstd",
             )
@@ -77,10 +80,12 @@ class Projected:
 
     def decode(self, tensor: EncodedTensor) -> Embeddings:
         shape = declared(self, tensor, {"level": range(len(self.basis.levels))})
-        if shape != (self.basis.tokens, self.basis.hidden):
-            raise bad_tensor(f"codec {self.codec_id} holds {self.basis.tokens} x {self.basis.hidden}, not {shape}")
+        views, rest = divmod(shape[0], self.basis.tokens)
+        if rest or shape[1] != self.basis.hidden:
+            text = f"views of {self.basis.tokens} x {self.basis.hidden}, not {shape}"
+            raise bad_tensor(f"codec {self.codec_id} holds {text}")
         level = int(tensor.config["level"])
         try:
-            return decoded(tensor, self.transform.restore(self.transform.unpack(tensor.payload, level), level))
+            return decoded(tensor, self.transform.restore(self.transform.unpack(tensor.payload, level, views), level))
         except ValueError as error:
             raise bad_tensor(f"codec {self.codec_id}: {error}") from error

@@ -1,9 +1,10 @@
 """What `edge_agent._core.Projection` does, in NumPy: the oracle of its tests, and the codec where it is not built.
 
-Same names, arguments, results (bit for bit) and refusals. Coefficients of a group = space (x - mean) analysis; a value
-is the integer part of |coefficient| / step + rounding, with the coefficient's sign. Back: x = mean + spaceT
-coefficients synthesis, of values times their step. Sums of products are made in float32 from the first term on. Values
-become bytes by rANS (J. Duda 2013, arXiv:1311.2540) with stored tables.
+Same names, arguments, results (bit for bit) and refusals. Coefficients of a group = down (across (x - mean)) analysis,
+`across` along the rows of its grid and then `down` along the columns; a value is the integer part of |coefficient| /
+step + rounding, with the coefficient's sign. Back: x = mean + acrossT (downT (coefficients synthesis)), of values times
+their step. Sums of products are made in float32 from the first term on. Values become bytes by rANS (J. Duda 2013,
+arXiv:1311.2540) with stored tables.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ class Projection:
         self._levels = levels
 
     def quantise(self, x: F32, level: int) -> I32:
-        """[tokens, hidden] float32 -> int32 [values of the level]."""
-        if x.shape != self._shape:
-            raise ValueError(f"x must be {list(self._shape)}")
+        """[views * tokens, hidden] float32 -> int32 [views, values of the level]."""
+        tokens, hidden = self._shape
+        if x.ndim != 2 or len(x) == 0 or len(x) % tokens or x.shape[1] != hidden:
+            raise ValueError(f"x must be [views * {tokens}, {hidden}]")
         plan = self._levels[level]
         found = []
-        for group in self._groups:
-            apart = x[group["first"] : group["first"] + group["count"]] - group["mean"]
-            found.append(_product(_product(group["space"], apart), group["analysis"]).ravel())
-        coefficients = np.concatenate(found)[plan["places"]]
+        for view in x.reshape(-1, tokens, hidden):
+            all_of = [_coefficients(group, view[_rows(group)]).ravel() for group in self._groups]
+            found.append(np.concatenate(all_of)[plan["places"]])
+        coefficients = np.stack(found)
         magnitudes = np.abs(coefficients) / plan["steps"] + np.float32(plan["rounding"])
         if not (magnitudes <= MOST_VALUE).all():
             raise ValueError("a coefficient is NaN, or larger than the basis is made for")
@@ -51,34 +53,31 @@ class Projection:
         return signed
 
     def restore(self, values: I32, level: int) -> F32:
-        """int32 [values of the level] -> [tokens, hidden] float32."""
+        """int32 [views, values of the level] -> [views * tokens, hidden] float32."""
         plan = self._levels[level]
         _check(values, plan)
         magnitudes = np.abs(values)
         named = (plan["shifts"][plan["classes"]] == 0) & (magnitudes < MAGNITUDES)
         centroids = plan["centroids"][plan["classes"], np.minimum(magnitudes, MAGNITUDES - 1)]
         amounts = np.where(named, centroids, magnitudes.astype(np.float32)) * np.sign(values).astype(np.float32)
-        flat = np.zeros(sum(group["count"] * group["kept"] for group in self._groups), np.float32)
-        flat[plan["places"]] = amounts * plan["steps"]
-        out = np.empty(self._shape, np.float32)
-        at = 0
-        for group in self._groups:
-            count, kept = group["count"], group["kept"]
-            coefficients = flat[at : at + count * kept].reshape(count, kept)
-            at += count * kept
-            rows = slice(group["first"], group["first"] + count)
-            out[rows] = group["mean"]
-            mixed = _product(np.ascontiguousarray(group["space"].T), coefficients)  # [tokens, kept]
-            used = coefficients.any(axis=0)
-            out[rows] = _product(mixed[:, used], group["synthesis"][used], out[rows])
-        return out
+        out = np.empty((len(values), *self._shape), np.float32)
+        for view, found in zip(out, amounts * plan["steps"], strict=True):
+            flat = np.zeros(sum(len(group["mean"]) * group["kept"] for group in self._groups), np.float32)
+            flat[plan["places"]] = found
+            at = 0
+            for group in self._groups:
+                size = len(group["mean"]) * group["kept"]
+                view[_rows(group)] = _restored(group, flat[at : at + size].reshape(-1, group["kept"]))
+                at += size
+        return out.reshape(-1, self._shape[1])
 
     def pack(self, values: I32, level: int) -> bytes:
-        """int32 [values of the level] -> bytes."""
+        """int32 [views, values of the level] -> bytes."""
         plan = self._levels[level]
         _check(values, plan)
+        kinds = plan["classes"].tolist() * len(values)
         state, out = _LOW, bytearray()
-        for value, kind in zip(values.tolist()[::-1], plan["classes"].tolist()[::-1], strict=True):
+        for value, kind in zip(values.ravel().tolist()[::-1], kinds[::-1], strict=True):
             for start, frequency, bits in _pieces(value, int(plan["shifts"][kind]), plan["starts"][kind])[::-1]:
                 while state >= ((_LOW >> bits) << 8) * frequency:
                     out.append(state & 255)
@@ -86,13 +85,35 @@ class Projection:
                 state = (state // frequency << bits) + state % frequency + start
         return bytes(reversed(out + state.to_bytes(_STATE_BYTES, "little")))
 
-    def unpack(self, payload: bytes, level: int) -> I32:
-        """Bytes -> int32 [values of the level]. Raises ValueError unless they are what `pack` makes of some values."""
+    def unpack(self, payload: bytes, level: int, views: int = 1) -> I32:
+        """Bytes -> int32 [views, values of the level]. Raises ValueError unless they are what `pack` makes of some."""
         plan = self._levels[level]
         reader = _Reader(payload)
-        found = [reader.value(plan["starts"][kind], int(plan["shifts"][kind])) for kind in plan["classes"].tolist()]
+        kinds = plan["classes"].tolist() * views
+        found = [reader.value(plan["starts"][kind], int(plan["shifts"][kind])) for kind in kinds]
         reader.end()
-        return np.array(found, np.int32)
+        return np.array(found, np.int32).reshape(views, -1)
+
+
+def _rows(group: dict[str, Any]) -> slice:
+    return slice(group["first"], group["first"] + len(group["mean"]))
+
+
+def _coefficients(group: dict[str, Any], x: F32) -> F32:
+    """[tokens of the group, hidden] -> [rows * columns, kept]."""
+    apart = (x - group["mean"]).reshape(group["rows"], group["columns"], -1)
+    along = np.stack([_product(group["across"], row) for row in apart])
+    mixed = _product(group["down"], along.reshape(group["rows"], -1))
+    return _product(mixed.reshape(len(x), -1), group["analysis"])
+
+
+def _restored(group: dict[str, Any], coefficients: F32) -> F32:
+    """And back."""
+    mixed = _product(coefficients, group["synthesis"])
+    along = _product(group["down"].T, mixed.reshape(group["rows"], -1)).reshape(group["rows"], group["columns"], -1)
+    means = group["mean"].reshape(along.shape)
+    rows = [_product(group["across"].T, row, mean) for row, mean in zip(along, means, strict=True)]
+    return np.concatenate(rows)
 
 
 def _product(a: F32, b: F32, out: F32 | None = None) -> F32:
@@ -104,8 +125,8 @@ def _product(a: F32, b: F32, out: F32 | None = None) -> F32:
 
 
 def _check(values: I32, plan: dict[str, Any]) -> None:
-    if values.shape != plan["places"].shape:
-        raise ValueError(f"values must be [{len(plan['places'])}]")
+    if values.ndim != 2 or len(values) == 0 or values.shape[1:] != plan["places"].shape:
+        raise ValueError(f"values must be [views, {len(plan['places'])}]")
     if (np.abs(values.astype(np.int64)) > MOST_VALUE).any():
         raise ValueError("a value is outside -32767..32767")
 

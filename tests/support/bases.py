@@ -12,28 +12,30 @@ from edge_agent.types import F32, Embeddings
 
 ENCODER = "golden-encoder"
 TOKENS, HIDDEN = 6, 8
-GROUPS = ((0, 4, 8), (4, 2, 3))
+GROUPS = ((0, 2, 2, 8), (4, 1, 2, 3))  # first, rows, columns, kept
 TABLES = 4
 
 
 def basis_bytes(**changes: Any) -> bytes:
-    """The file, with changes to its header: transforms that halve and mirror, and tables of all kinds."""
-    places = sum(count * kept for _, count, kept in GROUPS)
+    """The file, with changes to its header: transforms that turn and mirror, and tables of all kinds."""
+    places = sum(rows * columns * kept for _, rows, columns, kept in GROUPS)
     header = {
         "format": 1,
         "encoder_id": ENCODER,
         "tokens": TOKENS,
         "hidden": HIDDEN,
-        "groups": [{"first": first, "count": count, "kept": kept} for first, count, kept in GROUPS],
+        "groups": [dict(zip(("first", "rows", "columns", "kept"), group, strict=True)) for group in GROUPS],
         "levels": [{"step": step, "rounding": 0.5, "places": places, "tables": TABLES} for step in (0.0625, 0.5)],
     }
     text = json.dumps(header | changes, sort_keys=True).encode()
     parts = [MAGIC, len(text).to_bytes(4, "little"), text]
-    for _, count, kept in GROUPS:
+    for _, rows, columns, kept in GROUPS:
+        count = rows * columns
         analysis = np.eye(HIDDEN)[:, ::-1][:, :kept]
         arrays = (
             (np.arange(count * HIDDEN).reshape(count, HIDDEN) % 3 / 4, "<f2"),
-            (np.eye(count) - (np.arange(count)[:, None] > np.arange(count)) / 2, "<f4"),
+            (turn(rows), "<f4"),
+            (turn(columns), "<f4"),
             (analysis, "<f2"),
             (analysis.T, "<f2"),
             (np.full((count, kept), 2.0), "<f4"),
@@ -49,8 +51,13 @@ def basis_bytes(**changes: Any) -> bytes:
     return b"".join(parts)
 
 
-def embeddings(seed: int = 0, encoder_id: str = ENCODER) -> Embeddings:
-    """[6, 8] of multiples of 3/64."""
-    values = np.random.default_rng(seed).integers(-64, 65, (TOKENS, HIDDEN)).astype(np.float32)
+def turn(size: int) -> Any:
+    """[size, size], 1 or 2: orthonormal."""
+    return np.array([[0.6, 0.8], [-0.8, 0.6]]) if size == 2 else np.eye(1)
+
+
+def embeddings(seed: int = 0, encoder_id: str = ENCODER, views: int = 1) -> Embeddings:
+    """[6 * views, 8] of multiples of 3/64."""
+    values = np.random.default_rng(seed).integers(-64, 65, (views * TOKENS, HIDDEN)).astype(np.float32)
     data: F32 = values * np.float32(3 / 64)
     return Embeddings(data, encoder_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import bases
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import parse_basis, read_basis
-from edge_agent.transport.codecs import EncodedTensor, decode_tensor, find_codec, register_codec
+from edge_agent.transport.codecs import EncodedTensor, decode_tensor, decode_views, find_codec, register_codec
 from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
@@ -34,20 +35,21 @@ def _registered():
 
 @pytest.mark.parametrize("isa", _core.available_isas())
 @pytest.mark.parametrize("level", [0, 1])
-def test_every_instruction_set_gives_the_bits_of_the_reference(isa, level):
-    x = np.random.default_rng(level).normal(size=(6, 8)).astype(np.float32) * 5
+@pytest.mark.parametrize("views", [1, 5])
+def test_every_instruction_set_gives_the_bits_of_the_reference(isa, level, views):
+    x = np.random.default_rng(level).normal(size=(views * 6, 8)).astype(np.float32) * 5
     values = NATIVE.quantise(x, level, isa=isa)
     assert np.array_equal(values, REFERENCE.quantise(x, level))
     assert NATIVE.restore(values, level, isa=isa).tobytes() == REFERENCE.restore(values, level).tobytes()
     payload = NATIVE.pack(values, level)
     assert payload == REFERENCE.pack(values, level)
-    assert np.array_equal(REFERENCE.unpack(payload, level), values)
+    assert np.array_equal(REFERENCE.unpack(payload, level, views), values)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(st.integers(-20, 20), st.integers(-32767, 32767)), min_size=38, max_size=38))
 def test_all_integers_survive_and_both_coders_write_the_same_bytes(numbers):
-    values = np.array(numbers, np.int32)
+    values = np.array([numbers], np.int32)
     payload = NATIVE.pack(values, 0)
     assert payload == REFERENCE.pack(values, 0)
     assert np.array_equal(NATIVE.unpack(payload, 0), values)
@@ -80,7 +82,44 @@ def test_what_is_decoded_lies_near_and_keeps_its_name(level):
     assert tensor.config == {"level": level}
     back = decode_tensor(tensor, Limits())
     assert back.encoder_id == made.encoder_id
+    assert np.abs(coefficients(back.data) - coefficients(made.data)).max() <= 0.6251 * BASIS.levels[level]["steps"][0]
     assert np.array_equal(back.data[4:, :5], BASIS.groups[1]["mean"][:, :5])  # only three channels are kept there
+
+
+def coefficients(data: np.ndarray) -> np.ndarray:
+    """Of the six tokens in the coordinates of the basis, of which 4 x 8 and 2 x 3 travel."""
+    found = []
+    for group in BASIS.groups:
+        x = data[group["first"] :][: len(group["mean"])].astype(np.float64) - group["mean"]
+        found.append((np.kron(group["down"], group["across"]) @ x @ group["analysis"]).ravel())
+    return np.concatenate(found)
+
+
+def test_views_of_a_picture_travel_as_one_tensor_and_come_back_as_views():
+    made = bases.embeddings(views=5)
+    tensor = CODEC.encode(made)
+    views = decode_views(tensor, Limits())
+    assert (tensor.shape, len(views)) == ((30, 8), 5)
+    for at, view in enumerate(views):
+        alone = dataclasses.replace(made, data=made.data[6 * at : 6 * at + 6])
+        assert np.array_equal(view.data, decode_tensor(CODEC.encode(alone), Limits()).data)
+    assert len(tensor.payload) < sum(len(CODEC.encode(dataclasses.replace(made, data=v.data)).payload) for v in views)
+
+
+@pytest.mark.parametrize("views", [1, 2, 4, 682])
+def test_no_number_of_views_but_the_true_one_is_read(views):
+    tensor = CODEC.encode(bases.embeddings(views=3))
+    assert refused(dataclasses.replace(tensor, shape=(6 * views, 8))) == "bad_tensor"
+
+
+def test_few_bytes_that_declare_many_views_are_refused_before_their_memory_is_taken():
+    tensor = dataclasses.replace(CODEC.encode(bases.embeddings()), shape=(6 * 2**20, 8))
+    tracemalloc.start()
+    try:
+        assert refused(tensor) == "too_large"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def refused(tensor: EncodedTensor) -> str:

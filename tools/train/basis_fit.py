@@ -32,7 +32,8 @@ class Group:
 
     first: int
     mean: Floats
-    space: Floats
+    down: Floats
+    across: Floats
     analysis: Floats
     synthesis: Floats
     scale: Floats
@@ -40,7 +41,7 @@ class Group:
     def coefficients(self, views: Floats) -> Floats:
         """[n, tokens, hidden] to [n, count * kept], divided by `scale`."""
         x = views[:, self.first : self.first + len(self.mean)] - self.mean
-        found = np.einsum("st,ntk->nsk", self.space, x @ self.analysis) / self.scale
+        found = np.einsum("st,ntk->nsk", np.kron(self.down, self.across), x @ self.analysis) / self.scale
         return np.asarray(found.reshape(len(views), -1))
 
 
@@ -52,8 +53,11 @@ def cosine(n: int) -> Floats:
     return np.asarray(waves)
 
 
-def fit_group(first: int, space: Floats, views: Floats, gradients: Floats, floor: float) -> Group:
-    """`views` and `gradients` [n, tokens, hidden]. `floor`: what every direction has of it at least."""
+def fit_group(first: int, down: Floats, across: Floats, views: Floats, gradients: Floats, floor: float) -> Group:
+    """`views` and `gradients` [n, tokens, hidden]; `down` and `across` transform the group's grid along its columns and
+    rows. `floor`: what every direction has of `gradients` at least.
+    """
+    space = np.kron(down, across)
     rows = slice(first, first + len(space))
     mean = views[:, rows].mean(axis=0)
     x, g = views[:, rows] - mean, gradients[:, rows]
@@ -68,7 +72,7 @@ def fit_group(first: int, space: Floats, views: Floats, gradients: Floats, floor
     analysis, synthesis = root @ components, components.T @ back
     waves = np.einsum("st,ntk->nsk", space, g @ synthesis.T)
     sensitivity = (waves**2).mean(axis=0) / general + floor * (synthesis**2).sum(axis=1)
-    return Group(first, mean, space, analysis, synthesis, np.maximum(sensitivity, 1e-2) ** -0.5)
+    return Group(first, mean, down, across, analysis, synthesis, np.maximum(sensitivity, 1e-2) ** -0.5)
 
 
 def rounded(coefficients: Floats, step: float) -> Integers:
@@ -130,7 +134,8 @@ def basis_bytes(encoder_id: str, groups: list[Group], levels: list[dict[str, Any
         "tokens": sum(len(group.mean) for group in groups),
         "hidden": hidden,
         "groups": [
-            {"first": group.first, "count": len(group.mean), "kept": k} for group, k in zip(groups, kept, strict=True)
+            {"first": group.first, "rows": len(group.down), "columns": len(group.across), "kept": k}
+            for group, k in zip(groups, kept, strict=True)
         ],
         "levels": [
             {
@@ -145,7 +150,7 @@ def basis_bytes(encoder_id: str, groups: list[Group], levels: list[dict[str, Any
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     parts = [MAGIC, len(text).to_bytes(4, "little"), text]
     for group in groups:
-        for name, (dtype, _) in group_arrays(hidden, len(group.mean), 1).items():
+        for name, (dtype, _) in group_arrays(hidden, 1, 1, 1).items():
             parts.append(np.ascontiguousarray(getattr(group, name)).astype(dtype).tobytes())
     for level in levels:
         for name, (dtype, _) in level_arrays(1, 1).items():
