@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cloud_stub.backends.base import Backend, Prompt
 from edge_agent.errors import CloudError, EdgeAgentError
 from edge_agent.transport.answers import Done, Usage
-from edge_agent.transport.codecs import EncodedTensor, decode_tensor
+from edge_agent.transport.codecs import EncodedTensor, decode_views
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import TurnOpening
 from edge_agent.types import TokenEvent
@@ -230,7 +230,7 @@ class _Work:
 
     def _prompt(self) -> tuple[Prompt, int]:
         opening = self._record.opening
-        embeddings = tuple(decode_tensor(tensor, self._limits) for tensor in self._tensors)
+        embeddings = tuple(view for tensor in self._tensors for view in decode_views(tensor, self._limits))
         prompt = Prompt(embeddings, opening.question, opening.history, opening.max_tokens)
         prompt_tokens = self._backend.prompt_tokens(prompt)
         most = self._prices.affordable(prompt_tokens, opening.max_cost_microusd, opening.max_tokens)

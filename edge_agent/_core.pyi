@@ -196,8 +196,9 @@ class Projection:
     """A learned basis of embeddings, made once: tensors to few integers, and those to few bytes. Copies its arguments.
 
     `groups` are dicts of `first`, `rows`, `columns`, `kept`, and packed float32 `mean` [rows * columns, hidden], `down`
-    [rows, rows], `across` [columns, columns], `analysis` [hidden, kept], `synthesis` [kept, hidden]; `levels` of `rounding`, packed `places` uint32, `classes`
-    uint8, `steps` float32 (one a place), and of each table `shifts` uint8, `starts` [33] uint32, `centroids` [16]
+    [rows, rows], `across` [columns, columns], `analysis` [hidden, kept], `synthesis` [kept, hidden]; `levels` of
+    `rounding`, packed `places` uint32, `classes` uint8, `steps` float32 (one a place), and of each table `shifts`
+    uint8, `starts` [33] uint32, `centroids` [16]
     float32. ValueError where they do not fit each other; TypeError for another type. See transport/projection.py.
     """
 

@@ -71,7 +71,14 @@ class CloudSettings:
     )
     token_file: str = setting("", "file that holds the bearer token; EDGE_AGENT_CLOUD_TOKEN wins over it")
     connect_timeout_ms: float = setting(2000.0, "longest wait for a connection", unit="ms", low=1, high=60_000)
-    codec: str = setting("int8-zstd", "codec of uploaded embeddings", choices=("int8-zstd",))
+    codec: str = setting(
+        "projected",
+        "codec of uploaded embeddings; projected becomes int8-zstd where device and cloud share no basis for them",
+        choices=("projected", "int8-zstd", "int4-zstd"),
+    )
+    level: int = setting(
+        2, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
+    )
     usd_per_question: float = setting(
         0.0,
         "expected price of one cloud answer: the money guard compares it, and a lost answer is booked with it",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cloud_stub.backends.base import Prompt
+from edge_agent.transport.projected import register_bases
 from edge_agent.types import Generation, TokenEvent
 from edge_agent.vlm import Bundle, Generator, summarise
 
@@ -15,6 +16,7 @@ class OnnxBackend:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._bundle = Bundle.open(path)
+        register_bases(self._bundle.bases)
         self._generator = Generator(self._bundle, threads=threads)
         self.model = self._bundle.name
         own = (self._bundle.encoder_id, self._bundle.audio_encoder_id, *self._bundle.manifest.also_reads)

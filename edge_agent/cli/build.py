@@ -18,6 +18,7 @@ from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, PolicySettings
 from edge_agent.engines.base import Engine
 from edge_agent.engines.local import BundleModel, LocalEngine, embedding_sizes
+from edge_agent.engines.upload import Coding
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.features import FeatureExtractor
 from edge_agent.monitors.device import DeviceMonitors
@@ -112,7 +113,12 @@ def make_cloud(config: Config, clock: Clock) -> Engine | None:
     client = CloudClient(
         config.cloud.url, cloud_token(config), connect_timeout_s=config.cloud.connect_timeout_ms / 1000
     )
-    return CloudEngine(client, clock, config.cloud.codec)
+    return CloudEngine(client, clock, coding_of(config))
+
+
+def coding_of(config: Config) -> Coding:
+    """How embeddings are coded."""
+    return Coding(config.cloud.codec, config.cloud.level)
 
 
 def calibrated(config: Config) -> PolicySettings:
@@ -173,7 +179,7 @@ def open_model(config: Config) -> BundleModel:
     wanted = config.model
     splitting = {"on": True, "off": False}.get(wanted.splitting)
     bundle = open_bundle(wanted.edge, splitting=splitting, provider=wanted.provider)
-    return BundleModel(bundle, wanted.threads, wanted.encoder)
+    return BundleModel(bundle, wanted.threads, wanted.encoder, coding_of(config))
 
 
 def open_ledger(config: Config, clock: Clock) -> Ledger | MemoryLedger:
@@ -251,7 +257,7 @@ async def open_agent(
 def _sizes(config: Config) -> EmbeddingSizes | None:
     """What the model's embeddings weigh, without loading it; None where there is none: a decision needs no model."""
     try:
-        return embedding_sizes(open_bundle(config.model.edge, verify=False))
+        return embedding_sizes(open_bundle(config.model.edge, verify=False), coding_of(config))
     except ModelError as error:
         log.info("sizes of embeddings are not known: %s", error)
         return None

@@ -12,7 +12,9 @@ from typing import Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Detail, Query
+from edge_agent.engines.upload import PROJECTED, Coding
 from edge_agent.errors import ModelError
+from edge_agent.transport.projected import projected_codecs, register_bases
 from edge_agent.types import (
     AudioWindow,
     Decision,
@@ -49,16 +51,16 @@ class Model(Protocol):
 class BundleModel:
     """A shipped or pulled bundle as a Model. Opening it verifies every file; see edge_agent.vlm.
 
-    `encoder` is what runs its vision encoder: "onnx", "litert" or "litert-int8".
+    `encoder` is what runs its vision encoder: "onnx", "litert" or "litert-int8"; `coding` what its `sizes` are of.
     """
 
-    def __init__(self, bundle: Bundle, threads: int, encoder: str = "onnx") -> None:
+    def __init__(self, bundle: Bundle, threads: int, encoder: str = "onnx", coding: Coding | None = None) -> None:
         self._bundle = bundle
         self._vision = open_vision(bundle, threads, encoder)
         self._generator = Generator(bundle, threads=threads)
         self._audio = AudioEncoder(bundle, threads=threads) if bundle.has_audio else None
         self._room = max(1, (bundle.context - bundle.layout.text_position) // 2)  # the other half is for the question
-        self.sizes = embedding_sizes(bundle)
+        self.sizes = embedding_sizes(bundle, coding)
         detail = bundle.layout.detail
         self.grid = None if detail is None else (detail.rows, detail.columns)
 
@@ -86,13 +88,23 @@ class BundleModel:
         return summarise(tokens, self._bundle.calibration, question)
 
 
-def embedding_sizes(bundle: Bundle) -> EmbeddingSizes:
-    """Bytes of a bundle's embeddings before zstd: int8 values and a float32 scale a token."""
+def embedding_sizes(bundle: Bundle, coding: Coding | None = None) -> EmbeddingSizes:
+    """Bytes of a bundle's coded embeddings: before zstd, or the mean of the training pictures in a basis. The bundle's
+    bases become codecs of this process. Raises ModelError for a damaged one.
+    """
+    coding = coding or Coding()
+    register_bases(bundle.bases)
     sound = bundle.layout.sound if bundle.has_audio else None
+    int4 = coding.codec_id == "int4-zstd"
+    token_bytes = 4 + ((bundle.hidden_size + 1) // 2 if int4 else bundle.hidden_size)
+    view_bytes = bundle.tokens_per_image * token_bytes
+    if coding.codec_id == PROJECTED:
+        sizes = [codec.at(coding.level).view_bytes for codec in projected_codecs(bundle.encoder_id)]
+        view_bytes = min([view_bytes, *sizes])
     return EmbeddingSizes(
-        view_bytes=bundle.tokens_per_image * (bundle.hidden_size + 4),
+        view_bytes=view_bytes,
         views=bundle.layout.views_per_image,
-        sound_bytes=None if sound is None else sound.tokens * (bundle.hidden_size + 4),
+        sound_bytes=None if sound is None else sound.tokens * token_bytes,
     )
 
 

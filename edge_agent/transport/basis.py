@@ -5,8 +5,8 @@ packed: of each group, of `count` = rows x columns tokens, `mean` [count, hidden
 `across` [columns, columns] float32, `analysis` [hidden, kept] and `synthesis` [kept, hidden] float16, `scale` [count,
 kept] float32; of each level `places` [places] uint32, `classes`
 [places] uint8, `shifts` [tables] uint8, `counts` [tables, 32] uint16, `centroids` [tables, 16] float32. The header:
-`format` 1, `encoder_id`, `tokens`, `hidden`, `groups` [{first, rows, columns, kept}], `levels` [{step, rounding, places,
-tables}], coarse levels last.
+`format` 1, `encoder_id`, `tokens`, `hidden`, `groups` [{first, rows, columns, kept}], `levels` [{step, rounding, bytes,
+places, tables}], coarse levels last; `bytes` is what a view takes, the mean of the training pictures.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def parse_basis(data: bytes) -> Basis:
     if header["format"] != FORMAT:
         raise ValueError(f"it has format {header['format']}, this version reads format {FORMAT}")
     tokens, hidden = _size(header["tokens"], 4096), _size(header["hidden"], 8192)
-    grids = [tuple(_size(g[n], tokens) for n in ("rows", "columns")) for g in header["groups"]]
+    grids = [(_size(g["rows"], tokens), _size(g["columns"], tokens)) for g in header["groups"]]
     kept = [_size(g["kept"], hidden) for g in header["groups"]]
     if sum(rows * columns for rows, columns in grids) != tokens:
         raise ValueError("its groups are not all tokens")
@@ -142,6 +142,7 @@ def _level(raw: Mapping[str, Any], found: Arrays, scale: F32) -> dict[str, Any]:
         "classes": found["classes"].astype(np.uint8),
         "steps": np.float32(raw["step"]) * scale[places].astype(np.float32),
         "rounding": float(np.float32(raw["rounding"])),
+        "bytes": _size(raw["bytes"], 1 << 20),
         "shifts": found["shifts"].astype(np.uint8),
         "starts": starts,
         "centroids": np.ascontiguousarray(found["centroids"], np.float32),

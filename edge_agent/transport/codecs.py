@@ -54,7 +54,7 @@ class EncodedTensor:
 
 class Codec(Protocol):
     """A way to write embeddings. `codec_id` names it on the wire for ever; a changed format is a new id. A tensor holds
-    one view of a picture or one sound; with `view_tokens` it may hold several views of so many tokens, one after another.
+    one view of a picture or one sound; with `view_tokens`, any number of views of so many tokens, one after another.
     """
 
     codec_id: str
@@ -77,7 +77,7 @@ class RawF32:
 
     codec_id = "raw-f32"
     dtype = "float32"
-    view_tokens = None
+    view_tokens: int | None = None
 
     def encode(self, embeddings: Embeddings) -> EncodedTensor:
         data = _checked(embeddings)
@@ -96,7 +96,7 @@ class _Scaled(ABC):
 
     codec_id = ""
     dtype = ""
-    view_tokens = None
+    view_tokens: int | None = None
 
     def __init__(self, level: int = 3) -> None:
         self._level = level

@@ -20,7 +20,7 @@ from edge_agent.types import TokenEvent, Turn
 class TurnRequest:
     """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
     answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
-    `detail` is asked for more tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
+    `detail` is asked for (more) tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
     """
 
     question: str
@@ -117,7 +117,7 @@ class Exchange:
         check_request(self._request, self._limits, self._welcome)
         if self._request.detail is not None:
             making = self._request.detail(self._welcome)
-            more = await bounded(making, self._deadline_s, "making the detail views")
+            more = await bounded(making, self._deadline_s, "making the tensors")
             self._request = replace(self._request, tensors=(*self._request.tensors, *more), detail=None)
             check_request(self._request, self._limits, self._welcome)
 

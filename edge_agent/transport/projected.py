@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
-from edge_agent.transport.basis import Basis
-from edge_agent.transport.codecs import EncodedTensor, bad_tensor, coded, declared, decoded, shaped
+from edge_agent.transport.basis import Basis, read_basis
+from edge_agent.transport.codecs import (
+    CODECS,
+    EncodedTensor,
+    bad_tensor,
+    coded,
+    declared,
+    decoded,
+    register_codec,
+    shaped,
+)
 from edge_agent.transport.projection import I32
 from edge_agent.transport.tensors import choose
 from edge_agent.types import F32, Embeddings
@@ -38,7 +49,7 @@ class Projected:
     def __init__(self, basis: Basis, level: int = 0) -> None:
         self.basis = basis
         self.codec_id = PREFIX + basis.basis_id
-        self.view_tokens = basis.tokens
+        self.view_tokens: int | None = basis.tokens
         self.level = min(level, len(basis.levels) - 1)
         kind: Any = getattr(choose(), "Projection", projection.Projection)
         try:
@@ -54,10 +65,15 @@ class Projected:
         made.level = min(level, len(self.basis.levels) - 1)
         return made
 
+    @property
+    def view_bytes(self) -> int:
+        """What a view takes at this level, a mean over the pictures that the basis was learned from."""
+        return int(self.basis.levels[self.level]["bytes"])
+
     def fits(self, embeddings: Embeddings) -> bool:
         """Whether the basis was made for such embeddings."""
         return (
-            embeddings.encoder_id.partition("+")[0] == self.basis.encoder_id
+            _plain(embeddings.encoder_id) == self.basis.encoder_id
             and embeddings.data.shape[1:] == (self.basis.hidden,)
             and len(embeddings.data) % self.basis.tokens == 0
             and embeddings.place is None
@@ -89,3 +105,20 @@ class Projected:
             return decoded(tensor, self.transform.restore(self.transform.unpack(tensor.payload, level, views), level))
         except ValueError as error:
             raise bad_tensor(f"codec {self.codec_id}: {error}") from error
+
+
+def _plain(encoder_id: str) -> str:
+    """Without the format in which the encoder runs: the same embeddings but for rounding."""
+    return encoder_id.partition("+")[0]
+
+
+def projected_codecs(encoder_id: str) -> list[Projected]:
+    """Those that were registered for embeddings of that encoder."""
+    known = [codec for codec in CODECS.values() if isinstance(codec, Projected)]
+    return [codec for codec in known if codec.basis.encoder_id == _plain(encoder_id)]
+
+
+def register_bases(paths: Iterable[Path]) -> None:
+    """Make the codecs of these files of bases known to this process. Raises ModelError."""
+    for path in paths:
+        register_codec(Projected(read_basis(path)))

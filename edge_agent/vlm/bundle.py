@@ -17,6 +17,7 @@ VISION = "onnx/vision_encoder.onnx"
 AUDIO = "onnx/audio_encoder.onnx"
 EMBED = "onnx/embed_tokens.onnx"
 DECODER = "onnx/decoder_model_merged.onnx"
+BASES = "codec/basis-"
 IDEFICS3 = ("idefics3", "smolvlm")
 OWN_OVERHEAD = 6.0  # bytes of memory for one of file: int8 weights become float32, plus buffers
 PULLED_OVERHEAD = 2.5
@@ -91,6 +92,11 @@ class Bundle:
             tokens, tokens, tokens, max(1, _text_number(config, "max_position_embeddings", path) // tokens), None, None
         )
         return cls(path, manifest, config, layout, graphs, splitting, chosen)
+
+    @property
+    def bases(self) -> list[Path]:
+        """Files of the bases in which its embeddings can be coded (transport/basis.py)."""
+        return [self.path / entry.name for entry in self.manifest.files if entry.name.startswith(BASES)]
 
     @property
     def has_vision(self) -> bool:

@@ -81,8 +81,10 @@ class Manifest:
 
     @property
     def loaded_bytes(self) -> int:
-        """What is loaded at once: all but the encoder's copies for LiteRT, which stand in for its ONNX graph."""
-        return sum(entry.size_bytes for entry in self.files if not entry.name.startswith("litert/"))
+        """What is loaded at once: all but the encoder's copies for LiteRT, which stand in for its ONNX graph, and bases
+        of codecs, which are small.
+        """
+        return sum(entry.size_bytes for entry in self.files if not entry.name.startswith(("litert/", "codec/")))
 
 
 def read_json(path: Path) -> dict[str, Any]:

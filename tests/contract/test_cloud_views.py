@@ -9,14 +9,18 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+import bases
 from clouds import ENCODER, HIDDEN, WELCOME, FakeBackend, running_cloud, scripted_cloud
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Detail, Query
 from edge_agent.engines.cloud import CloudEngine
 from edge_agent.errors import CloudError
+from edge_agent.transport.basis import parse_basis
 from edge_agent.transport.client import CloudClient
+from edge_agent.transport.codecs import register_codec
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.messages import Welcome
+from edge_agent.transport.projected import Projected
 from edge_agent.types import Action, Decision, Embeddings, Generation, Modality, ModalityPlan, Route
 
 T = TypeVar("T")
@@ -101,6 +105,58 @@ def test_what_the_decision_keeps_on_the_device_is_not_sent() -> None:
     query = Query("what?", (rows(1), rows(9, EARS, Modality.AUDIO)), detail=Detail(2, 2, tiles.encode))
     end = run(sent(backend, query, decision(image=Action.KEEP, audio=Action.UPLOAD)))
     assert (values(backend), tiles.made, end.views_up) == ([9], 0, 0)
+
+
+class Knowing(Wanting):
+    """Reads the embeddings of the golden basis."""
+
+    encoder_ids = (bases.ENCODER,)
+    hidden_size = bases.HIDDEN
+
+
+async def shown(url: str) -> tuple[Generation, list[Embeddings]]:
+    """A picture and its four tiles, asked about once."""
+    views = [bases.embeddings(seed) for seed in range(5)]
+
+    async def tiles() -> tuple[Embeddings, ...]:
+        return tuple(views[1:])
+
+    return await asked(url, Query("what?", (views[0],), detail=Detail(2, 2, tiles)), decision()), views
+
+
+def test_where_both_sides_have_the_basis_all_views_go_up_as_one_tensor_in_it() -> None:
+    codec = Projected(parse_basis(bases.basis_bytes()))
+    register_codec(codec)
+    backend = Knowing()
+
+    async def main() -> tuple[Generation, list[Embeddings]]:
+        async with running_cloud(backend) as cloud:
+            return await shown(cloud.url)
+
+    end, views = run(main())
+    read = backend.prompts[-1].embeddings
+    assert end.views_up == len(read) == 5
+    for view, one in zip(views, read, strict=True):
+        assert np.array_equal(one.data, codec.decode(codec.encode(view)).data)
+
+
+def test_a_cloud_without_the_basis_gets_int8() -> None:
+    register_codec(Projected(parse_basis(bases.basis_bytes())))
+    codecs = []
+
+    async def script(peer: Any) -> None:
+        await peer.welcome(Welcome(1, "s", ("int8-zstd",), (bases.ENCODER,), bases.HIDDEN, detail_views=(2, 2)))
+        await peer.question()
+        codecs.extend(frame.meta["codec"] for frame in peer.frames if frame.type == FrameType.TENSOR_BEGIN)
+        await peer.answer()
+
+    async def main() -> Generation:
+        async with scripted_cloud(script) as url:
+            end, _ = await shown(url)
+            return end
+
+    assert run(main()).views_up == 5
+    assert codecs == ["int8-zstd"] * 5
 
 
 def test_the_time_that_tiles_took_is_told_apart_from_the_upload() -> None:

@@ -92,7 +92,7 @@ def test_cloud(ask: Callable[..., dict[str, Any]], cloud: str) -> None:
     assert record["route"] == "cloud"
     assert 0 < record["bytes_up"] < 5 * 15_000  # the picture and four tiles
     assert record["timings_ms"]["upload"] >= 0
-    assert record["decision"]["plans"][0]["codec"] == "int8-zstd"
+    assert record["decision"]["plans"][0]["codec"] == "projected"
 
 
 def test_auto_goes_up_when_the_draft_is_unsure(ask: Callable[..., dict[str, Any]], cloud: str, tmp_path: Path) -> None:

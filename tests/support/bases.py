@@ -1,18 +1,27 @@
-"""A small basis that is made of fixed numbers: for tests of the codec `projected`."""
+"""A small basis that is made of fixed numbers: for tests of the codec `projected`.
+
+python tests/support/bases.py > tests/golden/codecs_VERSION.json    at a new release; stored ones are never changed
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
 
-from edge_agent.transport.basis import MAGIC
+import eap1
+from edge_agent.transport.basis import MAGIC, parse_basis
+from edge_agent.transport.codecs import Int4Zstd, decode_tensor, register_codec
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.projected import Projected
 from edge_agent.types import F32, Embeddings
 
 ENCODER = "golden-encoder"
 TOKENS, HIDDEN = 6, 8
-GROUPS = ((0, 2, 2, 8), (4, 1, 2, 3))  # first, rows, columns, kept
+GROUPS = ((0, 2, 2, 8), (4, 1, 2, 3))
+NAMES = ("first", "rows", "columns", "kept")
 TABLES = 4
 
 
@@ -24,8 +33,10 @@ def basis_bytes(**changes: Any) -> bytes:
         "encoder_id": ENCODER,
         "tokens": TOKENS,
         "hidden": HIDDEN,
-        "groups": [dict(zip(("first", "rows", "columns", "kept"), group, strict=True)) for group in GROUPS],
-        "levels": [{"step": step, "rounding": 0.5, "places": places, "tables": TABLES} for step in (0.0625, 0.5)],
+        "groups": [dict(zip(NAMES, group, strict=True)) for group in GROUPS],
+        "levels": [
+            {"step": step, "rounding": 0.5, "bytes": 40, "places": places, "tables": TABLES} for step in (0.0625, 0.5)
+        ],
     }
     text = json.dumps(header | changes, sort_keys=True).encode()
     parts = [MAGIC, len(text).to_bytes(4, "little"), text]
@@ -61,3 +72,21 @@ def embeddings(seed: int = 0, encoder_id: str = ENCODER, views: int = 1) -> Embe
     values = np.random.default_rng(seed).integers(-64, 65, (views * TOKENS, HIDDEN)).astype(np.float32)
     data: F32 = values * np.float32(3 / 64)
     return Embeddings(data, encoder_id)
+
+
+def golden() -> dict[str, Any]:
+    """What tests/golden/codecs_0_1_0.json holds; of int4-zstd also the body before zstd, which all versions share."""
+    codec = Projected(parse_basis(basis_bytes()))
+    register_codec(codec)
+    made = {f"projected {level}": codec.at(level).encode(embeddings(7, views=2)) for level in (0, 1)}
+    made["int4-zstd"] = Int4Zstd().encode(Embeddings(eap1.data(), ENCODER))
+    stored = {}
+    for name, tensor in made.items():
+        decoded = decode_tensor(tensor, Limits()).data.tobytes().hex()
+        stored[name] = tensor.description() | {"payload": tensor.payload.hex(), "tensor_id": tensor.tensor_id()}
+        stored[name]["decoded"] = decoded
+    return {"basis": basis_bytes().hex(), "int4_body": Int4Zstd().quantise(eap1.data()).hex(), "tensors": stored}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(golden(), indent=1, sort_keys=True) + "\n")

@@ -180,7 +180,7 @@ def test_embeddings_that_the_basis_is_not_for_are_not_encoded(made):
         bases.basis_bytes() + b"\0",
         bases.basis_bytes(format=2),
         bases.basis_bytes(tokens=2**31),
-        bases.basis_bytes(levels=[{"step": 1.0, "rounding": 0.5, "places": 2**40, "tables": 1}]),
+        bases.basis_bytes(levels=[{"step": 1.0, "rounding": 0.5, "bytes": 1, "places": 2**40, "tables": 1}]),
     ],
 )
 def test_a_file_that_is_no_basis_is_refused(data, tmp_path):

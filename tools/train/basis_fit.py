@@ -24,6 +24,7 @@ DEAD = 0.0015  # mean magnitude of a value below which it is never sent
 WIDE = 3.0  # and above which its low bits are sent as they are
 CLASSES = 40
 ROUNDING = 0.4
+STATE_BYTES, ESCAPE_BITS = 3, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Group:
     def coefficients(self, views: Floats) -> Floats:
         """[n, tokens, hidden] to [n, count * kept], divided by `scale`."""
         x = views[:, self.first : self.first + len(self.mean)] - self.mean
-        found = np.einsum("st,ntk->nsk", np.kron(self.down, self.across), x @ self.analysis) / self.scale
+        found = np.matmul(np.kron(self.down, self.across), x @ self.analysis) / self.scale
         return np.asarray(found.reshape(len(views), -1))
 
 
@@ -63,14 +64,15 @@ def fit_group(first: int, down: Floats, across: Floats, views: Floats, gradients
     x, g = views[:, rows] - mean, gradients[:, rows]
     hidden = x.shape[2]
     general = float((gradients**2).mean())
-    felt = np.einsum("ntk,ntl->kl", g, g, optimize=True) / (g.size / hidden) / general + floor * np.eye(hidden)
+    flat = g.reshape(-1, hidden)
+    felt = flat.T @ flat / len(flat) / general + floor * np.eye(hidden)
     values, vectors = np.linalg.eigh(felt)
     root, back = (vectors * np.sqrt(values)) @ vectors.T, (vectors / np.sqrt(values)) @ vectors.T
     flat = (x @ root).reshape(-1, hidden)
     _, components = np.linalg.eigh(flat.T @ flat / len(flat))
     components = components[:, ::-1]
     analysis, synthesis = root @ components, components.T @ back
-    waves = np.einsum("st,ntk->nsk", space, g @ synthesis.T)
+    waves = np.matmul(space, g @ synthesis.T)
     sensitivity = (waves**2).mean(axis=0) / general + floor * (synthesis**2).sum(axis=1)
     return Group(first, mean, down, across, analysis, synthesis, np.maximum(sensitivity, 1e-2) ** -0.5)
 
@@ -87,15 +89,17 @@ def fit_level(coefficients: Floats, step: float) -> dict[str, Any]:
     places = np.flatnonzero(activity >= DEAD)
     edges = np.geomspace(DEAD, 256 * WIDE, CLASSES + 1)[1:-1]
     used, classes = np.unique(np.digitize(activity[places], edges), return_inverse=True)
-    shifts, counts, centroids = [], [], []
+    shifts, counts, centroids, bits = [], [], [], 0.0
     for kind in range(len(used)):
         mine = places[classes == kind]
         shift = max(0, int(np.ceil(np.log2(activity[mine].mean() / WIDE))))
         shifts.append(shift)
         counts.append(frequencies(values[:, mine] >> shift))
+        bits += information(values[:, mine] >> shift, counts[-1]) + shift * len(values) * len(mine)
         centroids.append(centres(np.abs(coefficients[:, mine]) / step, np.abs(values[:, mine])))
     return {
         "step": step,
+        "bytes": int(np.ceil(bits / 8 / len(values))) + STATE_BYTES,
         "places": places.astype(np.uint32),
         "classes": classes.astype(np.uint8),
         "shifts": np.array(shifts, np.uint8),
@@ -104,11 +108,22 @@ def fit_level(coefficients: Floats, step: float) -> dict[str, Any]:
     }
 
 
-def frequencies(values: Integers) -> NDArray[np.uint16]:
-    """[32] of at least 1 that sum to 8192: how often each symbol comes; 0, 1, -1, ... 15, -15, what is larger."""
+def occurrences(values: Integers) -> Integers:
+    """[32]: how often each symbol comes; 0, 1, -1, ... 15, -15, what is larger."""
     magnitude = np.abs(values)
     symbols = np.where(magnitude >= MAGNITUDES, SYMBOLS - 1, 2 * magnitude - (values > 0))
-    seen = np.bincount(symbols.ravel(), minlength=SYMBOLS) + 0.02
+    return np.asarray(np.bincount(symbols.ravel(), minlength=SYMBOLS))
+
+
+def information(values: Integers, frequencies: NDArray[np.uint16]) -> float:
+    """Bits that values take under a table."""
+    seen = occurrences(values)
+    return float(-(seen * np.log2(frequencies / FREQUENCY_SUM)).sum() + ESCAPE_BITS * seen[-1])
+
+
+def frequencies(values: Integers) -> NDArray[np.uint16]:
+    """[32] of at least 1 that sum to 8192: how often each symbol comes, a little more for those never seen."""
+    seen = occurrences(values) + 0.02
     found = np.maximum(1, np.floor(seen / seen.sum() * (FREQUENCY_SUM - SYMBOLS))).astype(np.int64)
     found[found.argmax()] += FREQUENCY_SUM - found.sum()
     return np.asarray(found, np.uint16)
@@ -141,6 +156,7 @@ def basis_bytes(encoder_id: str, groups: list[Group], levels: list[dict[str, Any
             {
                 "step": level["step"],
                 "rounding": ROUNDING,
+                "bytes": level["bytes"],
                 "places": len(level["places"]),
                 "tables": len(level["shifts"]),
             }

@@ -1,0 +1,93 @@
+"""The tensors of one question: chosen by the decision, coded once the cloud has said what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge_agent.clock import Clock
+from edge_agent.engines.base import Query
+from edge_agent.errors import CloudError, UsageError
+from edge_agent.transport.codecs import DEFAULT_CODEC, Codec, EncodedTensor, find_codec
+from edge_agent.transport.messages import Welcome
+from edge_agent.transport.projected import projected_codecs
+from edge_agent.types import Action, Decision, Embeddings, Modality
+
+PROJECTED = "projected"
+"""As a codec's name: that of the basis which both sides have for these embeddings, else DEFAULT_CODEC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How embeddings are coded where a plan does not say it: the codec's name, and the level of `projected`.
+
+    Raises UsageError for an unknown codec.
+    """
+
+    codec_id: str = PROJECTED
+    level: int = 0
+
+    def __post_init__(self) -> None:
+        if self.codec_id != PROJECTED:
+            find_codec(self.codec_id)
+
+
+class Upload:
+    """The tensors of one question: what is encoded already, and the detail views if the cloud wants them."""
+
+    def __init__(self, query: Query, decision: Decision, coding: Coding, clock: Clock) -> None:
+        self._kept = {plan.modality for plan in decision.plans if plan.action is not Action.UPLOAD}
+        self._codecs = {plan.modality: plan.codec for plan in decision.plans if plan.action is Action.UPLOAD}
+        self._coding = coding
+        self._clock = clock
+        self._whole = [one for one in query.embeddings if one.modality not in self._kept]
+        self._source = None if Modality.IMAGE in self._kept else query.detail
+        self._tiles: tuple[Embeddings, ...] | None = None
+        self.views = 0
+        self.encode_ms = 0.0
+
+    async def tensors(self, welcome: Welcome) -> tuple[EncodedTensor, ...]:
+        """All of them; the tiles are made once, and only if the cloud wants the very grid that the device can make.
+
+        Raises CloudError `bad_tensor`.
+        """
+        started_s = self._clock.monotonic_s()
+        source = self._source
+        wanted = source is not None and welcome.detail_views == (source.rows, source.columns)
+        if source is not None and wanted and self._tiles is None:
+            self._tiles = await source.encode()
+        made = self._coded([*self._whole, *((self._tiles or ()) if wanted else ())], welcome)
+        self.encode_ms += (self._clock.monotonic_s() - started_s) * 1000
+        return made
+
+    def _coded(self, embeddings: Sequence[Embeddings], welcome: Welcome) -> tuple[EncodedTensor, ...]:
+        """The views of the picture before the sound, as one tensor where their codec can."""
+        if any(one.place is not None for one in embeddings):
+            raise CloudError("tiles of this model cannot travel", "switch its splitting off", code="bad_tensor")
+        views = [one for one in embeddings if one.modality is Modality.IMAGE]
+        self.views = len(views)
+        try:
+            sent = [*self._joined(views, welcome), *(one for one in embeddings if one.modality is not Modality.IMAGE)]
+            return tuple(self._codec(one, welcome).encode(one) for one in sent)
+        except UsageError as error:
+            raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
+
+    def _joined(self, views: list[Embeddings], welcome: Welcome) -> list[Embeddings]:
+        """All views as one, if each has a codec that holds several."""
+        codecs = [self._codec(view, welcome) for view in views]
+        if len(views) < 2 or any(codec.view_tokens is None for codec in codecs):
+            return views
+        if any(view.encoder_id != views[0].encoder_id for view in views):
+            return views
+        return [replace(views[0], data=np.concatenate([view.data for view in views]))]
+
+    def _codec(self, embeddings: Embeddings, welcome: Welcome) -> Codec:
+        name = self._codecs.get(embeddings.modality) or self._coding.codec_id
+        if name != PROJECTED:
+            return find_codec(name)
+        for codec in projected_codecs(embeddings.encoder_id):
+            if codec.codec_id in welcome.codecs and codec.fits(embeddings):
+                return codec.at(self._coding.level)
+        return find_codec(DEFAULT_CODEC)

@@ -1,0 +1,47 @@
+"""Tensors of int4-zstd and of a learned basis, as 0.1.0 wrote them: still written and read to the same bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import bases
+import eap1
+from edge_agent.transport.basis import parse_basis
+from edge_agent.transport.codecs import EncodedTensor, Int4Zstd, decode_tensor, register_codec
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.projected import Projected
+from edge_agent.types import Modality
+
+FIXTURE = json.loads((Path(__file__).parent / "codecs_0_1_0.json").read_text(encoding="utf-8"))
+
+
+def tensor_of(stored: dict[str, object]) -> EncodedTensor:
+    return EncodedTensor(
+        stored["codec"],
+        stored["dtype"],
+        tuple(stored["shape"]),
+        bytes.fromhex(stored["payload"]),
+        stored["encoder_id"],
+        Modality(stored["modality"]),
+        stored["config"],
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FIXTURE["tensors"]))
+def test_golden_tensors_are_still_decoded_to_the_same_bits(name):
+    register_codec(Projected(parse_basis(bytes.fromhex(FIXTURE["basis"]))))
+    stored = FIXTURE["tensors"][name]
+    tensor = tensor_of(stored)
+    assert tensor.tensor_id() == stored["tensor_id"]
+    assert decode_tensor(tensor, Limits()).data.tobytes().hex() == stored["decoded"]
+
+
+def test_golden_tensors_are_still_coded_alike():
+    made = bases.golden()
+    assert made["basis"] == FIXTURE["basis"]
+    for level in (0, 1):
+        assert made["tensors"][f"projected {level}"] == FIXTURE["tensors"][f"projected {level}"]
+    assert Int4Zstd().quantise(eap1.data()).hex() == FIXTURE["int4_body"]

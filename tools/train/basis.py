@@ -1,0 +1,125 @@
+"""Makes the basis of the codec `projected` for a pair of bundles and ships it in both.
+
+    python -m tools.train.basis --models models            (needs the work folder of training; see README.md)
+
+Training photos are encoded by the edge's bundle (`codec/embeddings.npy` in the work folder). Where torch is installed,
+the cloud's checkpoint says how much its answers feel each direction (`codec/gradients.npy`); else all count alike. What
+lies in the work folder is used again. The basis is tied to the encoder: after another one, run it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_agent.sources.photo import load_photo
+from edge_agent.transport.basis import parse_basis
+from edge_agent.vlm import Bundle, VisionEncoder
+from edge_agent.vlm.bundle import BASES
+from edge_agent.vlm.manifest import sha256_of
+from tools.train.basis_fit import Floats, basis_bytes, cosine, fit_group, fit_level
+from tools.train.settings import GRID, IMAGE_TOKENS, Paths, default_paths
+
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+PHOTOS = {"coco": 242, "flickr": 200, "daquar": 200, "imagenet": 120}
+GRADIENT_PHOTOS = 400
+
+
+def training_photos(paths: Paths) -> list[str]:
+    """Files of whole photos that training saw."""
+    found: dict[str, set[str]] = {source: set() for source in PHOTOS}
+    with paths.views.open("r", encoding="utf-8") as lines:
+        for view in map(json.loads, lines):
+            if view["whole"] and len(view["parts"]) == 1 and view["split"] == "train" and view["source"] in found:
+                found[view["source"]].add(view["parts"][0]["path"])
+    rng, chosen = random.Random(0), []
+    for source, count in PHOTOS.items():
+        photos = sorted(found[source])
+        rng.shuffle(photos)
+        chosen += photos[:count]
+    return chosen
+
+
+def encoded(bundle: Bundle, photos: list[str], folder: Path) -> Any:
+    """[photos, views, tokens, hidden] float32, kept in `folder`."""
+    path = folder / "embeddings.npy"
+    if not path.exists():
+        encoder = VisionEncoder(bundle)
+        made = [np.stack([v.data for v in encoder.encode_views(load_photo(Path(p)).pixels)]) for p in photos]
+        np.save(path, np.stack(made))
+        (folder / "photos.json").write_text(json.dumps(photos), "utf-8")
+    return np.load(path, mmap_mode="r")
+
+
+def gradients(paths: Paths, folder: Path) -> Floats | None:
+    """[n, tokens, hidden] of views, or None where they cannot be taken."""
+    path = folder / "gradients.npy"
+    if not path.exists():
+        if importlib.util.find_spec("torch") is None or not (paths.work / "cloud.pt").exists():
+            return None
+        from tools.train.basis_gradients import answer_gradients
+
+        np.save(path, answer_gradients(paths, folder, GRADIENT_PHOTOS))
+    made = np.load(path)
+    return np.asarray(made.reshape(-1, *made.shape[-2:]), np.float64)
+
+
+def fitted(encoder_id: str, views: Floats, felt: Floats | None, floor: float) -> bytes:
+    """The file of the basis: the grid in its cosine transform, the two tokens behind it each for itself."""
+    felt = np.ones((1, *views.shape[1:])) if felt is None else felt
+    waves, own = cosine(GRID), np.eye(1)
+    groups = [
+        fit_group(0, waves, waves, views, felt, floor),
+        fit_group(GRID * GRID, own, np.eye(IMAGE_TOKENS - GRID * GRID), views, felt, floor),
+    ]
+    coefficients = np.concatenate([group.coefficients(views) for group in groups], axis=1)
+    return basis_bytes(encoder_id, groups, [fit_level(coefficients, step) for step in STEPS])
+
+
+def ship(data: bytes, folder: Path) -> Path:
+    """Into a bundle, in the place of every older one, and into its manifest."""
+    name = f"{BASES}{parse_basis(data).basis_id}.bin"
+    path, manifest = folder / name, folder / "manifest.json"
+    path.parent.mkdir(exist_ok=True)
+    for old in folder.glob(f"{BASES}*"):
+        old.unlink()
+    path.write_bytes(data)
+    value = json.loads(manifest.read_text("utf-8"))
+    kept = [entry for entry in value["files"] if not entry["name"].startswith(BASES)]
+    kept.append({"name": name, "size_bytes": len(data), "sha256": sha256_of(path)})
+    value["files"] = sorted(kept, key=lambda entry: str(entry["name"]))
+    manifest.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--floor", type=float, default=1.0, help="what every direction counts at least")
+    parser.add_argument("--from-file", type=Path, help="ship this basis again instead of making one")
+    options = parser.parse_args()
+    bundles = [options.models / name for name in ("edge-vqa", "cloud-vqa")]
+    edge = Bundle.open(bundles[0])
+    if options.from_file is None:
+        paths = default_paths()
+        folder = paths.work / "codec"
+        folder.mkdir(parents=True, exist_ok=True)
+        views = np.asarray(encoded(edge, training_photos(paths), folder), np.float64)
+        views = views.reshape(-1, *views.shape[2:])  # [photos * views, tokens, hidden]
+        data = fitted(edge.encoder_id, views, gradients(paths, folder), options.floor)
+    else:
+        data = options.from_file.read_bytes()
+    if parse_basis(data).encoder_id != edge.encoder_id:
+        raise SystemExit(f"the basis is of {parse_basis(data).encoder_id}, the bundle of {edge.encoder_id}")
+    for bundle in bundles:
+        print(json.dumps({"basis": str(ship(data, bundle)), "bytes": len(data)}))
+
+
+if __name__ == "__main__":
+    main()
