@@ -78,7 +78,7 @@ def fitted(encoder_id: str, views: Floats, felt: Floats | None, floor: float) ->
         fit_group(0, waves, waves, views, felt, floor),
         fit_group(GRID * GRID, own, np.eye(IMAGE_TOKENS - GRID * GRID), views, felt, floor),
     ]
-    coefficients = np.concatenate([group.coefficients(views) for group in groups], axis=1)
+    coefficients = np.concatenate([group.coefficients(views).astype(np.float32) for group in groups], axis=1)
     return basis_bytes(encoder_id, groups, [fit_level(coefficients, step) for step in STEPS])
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge_agent.transport.basis import FORMAT, FREQUENCY_SUM, MAGIC, MAGNITUDES, SYMBOLS, group_arrays, level_arrays
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 DEAD = 0.0015  # mean magnitude of a value below which it is never sent
 WIDE = 3.0  # and above which its low bits are sent as they are
@@ -79,7 +79,9 @@ def fit_group(first: int, down: Floats, across: Floats, views: Floats, gradients
 
 def rounded(coefficients: Floats, step: float) -> Integers:
     """As the codec rounds."""
-    return np.asarray(np.sign(coefficients) * np.floor(np.abs(coefficients) / step + ROUNDING), dtype=np.int64)
+    values = np.abs(coefficients) / np.float32(step)
+    values += np.float32(ROUNDING)
+    return np.asarray(np.copysign(np.trunc(values, out=values), coefficients, out=values), dtype=np.int32)
 
 
 def fit_level(coefficients: Floats, step: float) -> dict[str, Any]:
@@ -94,8 +96,9 @@ def fit_level(coefficients: Floats, step: float) -> dict[str, Any]:
         mine = places[classes == kind]
         shift = max(0, int(np.ceil(np.log2(activity[mine].mean() / WIDE))))
         shifts.append(shift)
-        counts.append(frequencies(values[:, mine] >> shift))
-        bits += information(values[:, mine] >> shift, counts[-1]) + shift * len(values) * len(mine)
+        seen = occurrences(values[:, mine] >> shift)
+        counts.append(frequencies(seen))
+        bits += information(seen, counts[-1]) + shift * len(values) * len(mine)
         centroids.append(centres(np.abs(coefficients[:, mine]) / step, np.abs(values[:, mine])))
     return {
         "step": step,
@@ -115,15 +118,14 @@ def occurrences(values: Integers) -> Integers:
     return np.asarray(np.bincount(symbols.ravel(), minlength=SYMBOLS))
 
 
-def information(values: Integers, frequencies: NDArray[np.uint16]) -> float:
-    """Bits that values take under a table."""
-    seen = occurrences(values)
+def information(seen: Integers, frequencies: NDArray[np.uint16]) -> float:
+    """Bits that symbols take under a table, and the escaped values behind them."""
     return float(-(seen * np.log2(frequencies / FREQUENCY_SUM)).sum() + ESCAPE_BITS * seen[-1])
 
 
-def frequencies(values: Integers) -> NDArray[np.uint16]:
+def frequencies(occurrences: Integers) -> NDArray[np.uint16]:
     """[32] of at least 1 that sum to 8192: how often each symbol comes, a little more for those never seen."""
-    seen = occurrences(values) + 0.02
+    seen = occurrences + 0.02
     found = np.maximum(1, np.floor(seen / seen.sum() * (FREQUENCY_SUM - SYMBOLS))).astype(np.int64)
     found[found.argmax()] += FREQUENCY_SUM - found.sum()
     return np.asarray(found, np.uint16)
@@ -132,10 +134,11 @@ def frequencies(values: Integers) -> NDArray[np.uint16]:
 def centres(magnitudes: Floats, values: Integers) -> Floats:
     """[16]: the mean of what was rounded to each magnitude; the magnitude itself where that was rarely seen."""
     found = np.arange(MAGNITUDES, dtype=np.float64)
-    for m in range(1, MAGNITUDES):
-        mine = magnitudes[values == m]
-        if len(mine) >= 20:
-            found[m] = mine.mean()
+    seen = np.minimum(values, MAGNITUDES).ravel()
+    counts = np.bincount(seen, minlength=MAGNITUDES + 1)[:MAGNITUDES]
+    sums = np.bincount(seen, weights=magnitudes.ravel(), minlength=MAGNITUDES + 1)[:MAGNITUDES]
+    often = (counts >= 20) & (np.arange(MAGNITUDES) > 0)
+    found[often] = sums[often] / counts[often]
     return found
 
 
