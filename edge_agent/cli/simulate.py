@@ -11,6 +11,7 @@ import click
 from edge_agent.cli.options import FILE, config_option, json_option, settle
 from edge_agent.cli.output import emit, waiting
 from edge_agent.cli.simulate_headlines import CELLS, emit_headlines, say_headlines
+from edge_agent.cli.simulate_plot import check_plot, plot
 from edge_agent.cli.simulate_replay import replay_log, write_log
 from edge_agent.cli.simulate_table import emit_table, say_table
 from edge_agent.config import POLICY_NAMES, Config, PolicySettings, nearest
@@ -35,6 +36,7 @@ MAX_SEEDS = 1000
 @click.option("--seeds", type=click.IntRange(1, MAX_SEEDS), default=20, show_default=True, help="So many worlds.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="The first of them.")
 @click.option("--list", "listing", is_flag=True, help="Name the shipped scenarios.")
+@click.option("--plot", "plot_path", type=FILE, help="Also draw it: a .png, .svg or .pdf.")
 @click.option("--log", "log_path", type=FILE, help="Also write the decision log of the first policy and seed.")
 @click.option("--replay", "replay_path", type=FILE, help="Decide a recorded log again; nothing else is run.")
 @click.option("--headlines", is_flag=True, help="Each method's own claim, on four links at three loads.")
@@ -47,6 +49,7 @@ def command(
     seeds: int,
     seed: int,
     listing: bool,
+    plot_path: Path | None,
     log_path: Path | None,
     replay_path: Path | None,
     headlines: bool,
@@ -68,6 +71,8 @@ def command(
     chosen = [*scenarios, *more] or (list(CELLS) if headlines else [])
     if not chosen:
         raise UsageError("no scenario", f"name one of {', '.join(shipped_names())}, or a .toml file")
+    if plot_path is not None:
+        check_plot(plot_path)
     policies = list(NEEDED) if headlines else chosen_policies(names)
     config = settle(config_path).config
     opened = [open_scenario(name) for name in chosen]
@@ -84,6 +89,8 @@ def command(
         made.append(compared)
         if not headlines:
             (emit_table if as_json else say_table)(compared)
+    if plot_path is not None:
+        plot(plot_path, made)
     if headlines:
         (emit_headlines if as_json else say_headlines)(held_against(made))
 

@@ -11,7 +11,7 @@ from typing import Any
 from edge_agent.config import setting
 
 VERSION = 1
-LINK_KINDS = ("wired", "wifi", "5g", "4g", "4g-weak", "file")
+LINK_KINDS = ("wired", "wifi", "5g", "4g", "4g-weak", "loopback", "file")
 ARRIVAL_KINDS = ("steady", "bursty", "diurnal")
 SPLITS = ("judged", "fitted", "unseen")
 

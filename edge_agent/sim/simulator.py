@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -40,6 +43,8 @@ class Figures:
     energy_j: float
 
 
+TUNABLE = ("accept_entropy", "local_sparsity")
+TUNED = ("msao-tuned", "msao-no-mas", "msao-no-draft")
 METRICS = tuple(Figures.__dataclass_fields__)
 
 
@@ -109,7 +114,8 @@ def policy_settings(settings: PolicySettings, name: str) -> PolicySettings:
     """The settings of a policy of tables: `name` is one of config.POLICY_NAMES, `oracle`, or a variant."""
     if name in VARIANTS:
         base, changes = VARIANTS[name]
-        return replace(settings, name=base, **changes)
+        tuned = tuned_msao(settings.accept_entropy) if name in TUNED else {}
+        return replace(settings, name=base, **{**tuned, **changes})
     return settings if name == OraclePolicy.name else replace(settings, name=name)
 
 
@@ -122,13 +128,25 @@ def make_simulated(settings: PolicySettings, name: str, seed: int) -> OffloadPol
     return make_unguarded(policy_settings(settings, name), CloudSettings())
 
 
+@lru_cache(maxsize=8)
+def tuned_msao(calibrated: float) -> dict[str, float]:
+    """The thresholds that `python -m tools.tune_msao` found; where it has not run, that of the model's calibration."""
+    try:
+        document = json.loads((files("edge_agent") / "assets" / "msao.json").read_text(encoding="utf-8"))
+        found = {key: float(document[key]) for key in TUNABLE}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"accept_entropy": calibrated}
+    return found if all(0.0 <= value <= 1.0 for value in found.values()) else {"accept_entropy": calibrated}
+
+
 def _arrival(device: Device, asked: Asked) -> Callable[[], None]:
     return lambda: device.arrive(asked)
 
 
-# Ablations of MSAO, and the bandit with waiting worth less and more than the settings say.
+# MSAO with its thresholds tuned, its ablations, and the bandit with waiting worth less and more than the settings say.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "msao-no-mas": ("msao", {"local_sparsity": 1.0, "drop_sparsity": 1.0}),
+    "msao-tuned": ("msao", {}),
+    "msao-no-mas": ("msao", {"local_sparsity": 2.0, "drop_sparsity": 2.0}),
     "msao-no-draft": ("msao", {"accept_entropy": 0.0}),
     "ucb-patient": ("ucb", {"second_worth": 0.01}),
     "ucb-hasty": ("ucb", {"second_worth": 1.0}),

@@ -2,7 +2,8 @@
 
 Uplinks of 5G and 4G: 31.27 Mbit/s and that over 1.55, means of a survey of 331 places in 51 countries (SmartCIC,
 March to May 2022). That few mobile clients see round trips below 20 ms: arXiv 2507.18834. The other numbers are
-assumptions of the usual order, ours: spreads, coherence, Wi-Fi, cable, and `4g-weak`, the edge of a cell.
+assumptions of the usual order, ours: spreads, coherence, Wi-Fi, cable, and `4g-weak`, the edge of a cell. `loopback` is
+one machine: nothing is waited for.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ KINDS = {
     "5g": LinkKind(31.27, 0.6, 35.0, 8.0),
     "4g": LinkKind(31.27 / 1.55, 0.6, 55.0, 15.0),
     "4g-weak": LinkKind(1.5, 0.6, 90.0, 30.0),
+    "loopback": LinkKind(10_000.0, 0.0, 0.0, 0.0),
 }
 
 

@@ -70,7 +70,7 @@ def test_headlines_say_for_each_method_in_how_many_cells_they_hold(
         cell = line["cells"]["small"]
         assert line["reached"] == int(cell["reached"])
         assert bool(cell["missed"]) is not cell["reached"]
-    assert set(said["msao"]["cells"]["small"]["ablations"]) == {"without MAS", "without entropy-guided drafting"}
+    assert {"without MAS", "without entropy-guided drafting"} < set(said["msao"]["cells"]["small"]["ablations"])
 
 
 @pytest.mark.parametrize("policy", ["hybrid", "msao", "tmo", "ucb", "random", "qlmio", "msao-no-mas"])
