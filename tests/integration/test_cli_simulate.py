@@ -172,3 +172,22 @@ def test_a_scenario_that_cannot_run_is_refused(
     path.write_text(text, encoding="utf-8")
     assert main(["simulate", str(path), "--seeds", "1", "--policy", "local"]) == code
     assert reason in capsys.readouterr().err
+
+
+def test_a_drawing_is_made_or_refused_before_anything_runs(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", small, "--plot", "drawing.txt"]) == 2
+    assert "no .png, .svg, .pdf file" in capsys.readouterr().err
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    path = tmp_path / "d.svg"
+    assert main(["simulate", small, "--policy", "local,cloud", "--seeds", "2", "--plot", str(path)]) == 0
+    assert b"<svg" in path.read_bytes()
+
+
+def test_a_drawing_without_matplotlib_says_what_to_install(
+    small: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["simulate", small, "--plot", "d.png"]) == 2
+    assert "pip install 'edge-agent[plot]'" in capsys.readouterr().err
