@@ -10,7 +10,7 @@ import click
 
 from edge_agent.agent import check_question
 from edge_agent.cli.inputs import Inputs, gather
-from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
+from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, once_option, settle
 from edge_agent.cli.output import answer_record, emit, say_answer, waiting
 from edge_agent.cli.running import run
 from edge_agent.config import Loaded
@@ -18,10 +18,10 @@ from edge_agent.config import Loaded
 
 @click.command()
 @click.argument("question")
-@click.option("--image", type=FILE, help="A photo: JPEG, PNG, WebP, BMP.")
-@click.option("--video", type=FILE, help="A clip; its sound counts too.")
-@click.option("--camera", metavar="URI", help="A camera: index, device path or URL.")
-@click.option("--audio", type=FILE, help="A sound: WAV, OGG, FLAC, MP3.")
+@once_option("--image", type=FILE, help="A photo: JPEG, PNG, WebP, BMP.")
+@once_option("--video", type=FILE, help="A clip; its sound counts too.")
+@once_option("--camera", metavar="URI", help="A camera: index, device path or URL.")
+@once_option("--audio", type=FILE, help="A sound: WAV, OGG, FLAC, MP3.")
 @click.option("--mic", is_flag=True, help="Two seconds of the default microphone.")
 @deciding_options
 @json_option

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from edge_agent.config import POLICY_NAMES, Loaded, load
+from edge_agent.errors import UsageError
 from edge_agent.parts import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +29,17 @@ _DECIDING = (
     click.option("--model", metavar="BUNDLE", help="Bundle of the device: a name or a folder."),
     config_option,
 )
+
+
+def once_option(name: str, **more: Any) -> Callable[[F], F]:
+    """An option for one value. A second one is refused: click would take it and forget the first."""
+
+    def only(context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+        if len(values) > 1:
+            raise UsageError(f"{name} is given {len(values)} times", "a question is about one: ask one after the other")
+        return values[0] if values else None
+
+    return click.option(name, multiple=True, callback=only, **more)
 
 
 def deciding_options(command: F) -> F:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_agent.errors import InputError, ModelError
 from edge_agent.types import F32, AudioWindow, Embeddings, Modality
@@ -17,6 +18,7 @@ MAX_SOUND_S = 3600.0
 STEP_S = 0.1
 _ZEROS = 16  # zero crossings of the windowed sinc on each side
 _ROWS = 4096  # output samples that are resampled at once
+_BLOCK = 1 << 18  # samples whose energy is summed at once: ten minutes must not take ten times their own memory
 
 
 class AudioEncoder:
@@ -55,11 +57,23 @@ def loudest(window: AudioWindow, seconds: float) -> AudioWindow:
     if len(window.samples) <= size:
         return window
     step = max(1, round(STEP_S * window.rate_hz))
-    energy = np.concatenate([[0.0], np.cumsum(np.square(window.samples, dtype=np.float64))])  # [N + 1]
     starts = np.append(np.arange(0, len(window.samples) - size, step), len(window.samples) - size)
-    sums = energy[starts + size] - energy[starts]
+    sums = _energy_before(window.samples, starts + size) - _energy_before(window.samples, starts)
     best = int(starts[len(starts) - 1 - int(np.argmax(sums[::-1]))])
     return AudioWindow(window.samples[best : best + size], window.rate_hz, window.start_s + best / window.rate_hz)
+
+
+def _energy_before(samples: F32, ends: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The energy of the first `ends` samples, for each of them: [len(ends)] float64."""
+    made, so_far = np.zeros(len(ends)), 0.0
+    for first in range(0, len(samples), _BLOCK):
+        sums = np.square(samples[first : first + _BLOCK], dtype=np.float64)
+        sums[0] += so_far
+        np.cumsum(sums, out=sums)
+        here = (ends > first) & (ends <= first + len(sums))
+        made[here] = sums[ends[here] - first - 1]
+        so_far = float(sums[-1])
+    return made
 
 
 def resample(window: AudioWindow, rate_hz: int) -> F32:

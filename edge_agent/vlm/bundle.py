@@ -21,6 +21,7 @@ BASES = "codec/basis-"
 IDEFICS3 = ("idefics3", "smolvlm")
 OWN_OVERHEAD = 6.0  # bytes of memory for one of file: int8 weights become float32, plus buffers
 PULLED_OVERHEAD = 2.5
+MAX_CONTEXT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Bundle:
         if verify:
             problems = file_problems(path, manifest)
             if problems:
-                raise ModelError(problems[0], VERIFY)
+                raise ModelError(problems[0], f"{VERIFY} {path}")
         check_memory(manifest.name, manifest.loaded_bytes, OWN_OVERHEAD)
         listed = {entry.name for entry in manifest.files}
         for name in (EMBED, DECODER, "tokenizer.json", "config.json"):
@@ -73,7 +74,7 @@ class Bundle:
         layout = Layout.from_config(
             config,
             manifest.tokens_per_image,
-            _text_number(config, "max_position_embeddings", path),
+            _context(config, path),
             path / "config.json",
         )
         if (layout.sound is None) == bool(manifest.audio_encoder_id):
@@ -88,9 +89,7 @@ class Bundle:
         check_memory(manifest.name, manifest.size_bytes, PULLED_OVERHEAD)
         config = read_json(path / "config.json")
         tokens = manifest.tokens_per_image
-        layout = Layout(
-            tokens, tokens, tokens, max(1, _text_number(config, "max_position_embeddings", path) // tokens), None, None
-        )
+        layout = Layout(tokens, tokens, tokens, max(1, _context(config, path) // tokens), None, None)
         return cls(path, manifest, config, layout, graphs, splitting, chosen)
 
     @property
@@ -139,7 +138,7 @@ class Bundle:
 
     @property
     def context(self) -> int:
-        return _text_number(self.config, "max_position_embeddings", self.path)
+        return _context(self.config, self.path)
 
     @property
     def vocab_size(self) -> int:
@@ -160,6 +159,13 @@ class Bundle:
     @property
     def max_images(self) -> int:
         return self.layout.max_images
+
+
+def _context(config: dict[str, Any], path: Path) -> int:
+    made = _text_number(config, "max_position_embeddings", path)
+    if not 1 <= made <= MAX_CONTEXT:
+        raise ModelError(f"{path / 'config.json'} has a context of {made} tokens, not 1 to {MAX_CONTEXT}", VERIFY)
+    return made
 
 
 def _text_number(config: dict[str, Any], key: str, path: Path) -> int:

@@ -72,7 +72,7 @@ def pulled_manifest(folder: Path, graphs: dict[str, Path]) -> Manifest:
         license="see the model's card",
         encoder_id=_encoder_id(folder, graphs),
         hidden_size=_number(config, "text_config", "hidden_size", folder),
-        tokens_per_image=int(processor.get("image_seq_len") or _sequence(config, folder)),
+        tokens_per_image=_tokens(config, processor, folder),
         files=files,
         calibration=Calibration(eos_token_ids=end_tokens(folder)),
     )
@@ -97,12 +97,17 @@ def _encoder_id(folder: Path, graphs: dict[str, Path]) -> str:
     return f"idefics3-{digest.hexdigest()[:16]}"
 
 
-def _sequence(config: dict[str, Any], folder: Path) -> int:
-    """Tokens of one view: patches of a tile, `scale_factor` squared of them in one token."""
-    side = _number(config, "vision_config", "image_size", folder) // _number(
-        config, "vision_config", "patch_size", folder
-    )
-    return side**2 // int(config.get("scale_factor", 2)) ** 2
+def _tokens(config: dict[str, Any], processor: dict[str, Any], folder: Path) -> int:
+    """Tokens of one view: what the processor says, or the patches of a tile, `scale_factor` squared in one token."""
+    size, patch = (_number(config, "vision_config", key, folder) for key in ("image_size", "patch_size"))
+    try:
+        made = int(processor.get("image_seq_len") or (size // patch) ** 2 // int(config.get("scale_factor", 2)) ** 2)
+    except (TypeError, ValueError, ZeroDivisionError):
+        made = 0
+    if made < 1:
+        words = f"{folder / 'config.json'} (or processor_config.json) does not say how many tokens a picture has"
+        raise ModelError(words, PULL)
+    return made
 
 
 def _number(config: dict[str, Any], part: str, key: str, folder: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,27 @@ def test_the_loudest_stretch_of_ten_minutes_is_found() -> None:
     assert found.duration_s == 5.0
     assert float(np.square(found.samples).sum()) == pytest.approx(4 * 16000 * 0.25)
     assert 10 + 399 <= found.start_s <= 10 + 400
+
+
+def test_ten_minutes_take_little_more_memory_than_they_are() -> None:
+    window = AudioWindow(np.random.default_rng(0).normal(size=600 * 16000).astype(np.float32), 16000)
+    encoder = AudioEncoder(Bundle.open(find_bundle("edge-vqa")))
+    tracemalloc.start()
+    try:
+        encoder.encode(window)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < window.samples.nbytes / 2
+
+
+def test_the_loudest_stretch_is_that_of_the_sums_over_all_samples() -> None:
+    random = np.random.default_rng(1)
+    samples = (random.normal(size=1_000_003) * np.repeat(random.random(1001), 1000)[:1_000_003]).astype(np.float32)
+    sums = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    starts = np.append(np.arange(0, len(samples) - 80_000, 1600), len(samples) - 80_000)
+    best = int(starts[np.argmax(sums[starts + 80_000] - sums[starts])])
+    assert loudest(AudioWindow(samples, 16000), 5.0).start_s == best / 16000
 
 
 def test_of_equally_loud_stretches_the_last_is_taken() -> None:

@@ -94,6 +94,70 @@ def test_a_tokenizer_with_more_tokens_than_the_table_has_rows_is_refused(pulled:
         Generator(Bundle.open(pulled))
 
 
+def changed(path: Path, **keys: Any) -> None:
+    """Change keys of a JSON file; `part__key` is one of a part."""
+    value = json.loads(path.read_text())
+    for name, wanted in keys.items():
+        part, _, key = name.rpartition("__")
+        (value[part] if part else value)[key] = wanted
+    path.write_text(json.dumps(value))
+
+
+def test_a_tokenizer_with_fewer_tokens_than_the_table_has_rows_is_another_models(own: Path) -> None:
+    path = own / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    words = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {word: number for word, number in words.items() if number < 2000}
+    path.write_text(json.dumps(tokenizer))
+    resigned(own)
+    with pytest.raises(ModelError, match=rf"tokenizer\.json has 2000 tokens, the embedding table {len(words)} rows"):
+        Generator(Bundle.open(own))
+
+
+@pytest.mark.parametrize("kind", ["pulled", "own"])
+def test_an_end_token_without_a_row_is_named_by_its_own_file(request: pytest.FixtureRequest, kind: str) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    changed(folder / "generation_config.json", eos_token_id=99_999)
+    if kind == "own":
+        resigned(folder)
+    with pytest.raises(ModelError, match=r"generation_config\.json has tokens up to 99999"):
+        Generator(Bundle.open(folder))
+
+
+@pytest.mark.parametrize("context", [0, -5, 10**12])
+@pytest.mark.parametrize("kind", ["pulled", "own"])
+def test_a_context_that_no_memory_holds_is_refused(request: pytest.FixtureRequest, kind: str, context: int) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    changed(folder / "config.json", text_config__max_position_embeddings=context)
+    if kind == "own":
+        resigned(folder)
+    with pytest.raises(ModelError, match=rf"config\.json has a context of {context} tokens, not 1 to"):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize(("size", "patch", "told"), [(32, 0, None), (8, 32, None), (32, 8, "many"), (32, 8, -4)])
+def test_a_picture_of_no_tokens_is_refused(pulled: Path, size: int, patch: int, told: object) -> None:
+    changed(pulled / "config.json", vision_config__image_size=size, vision_config__patch_size=patch)
+    changed(pulled / "processor_config.json", image_seq_len=told)
+    with pytest.raises(ModelError, match="does not say how many tokens a picture has"):
+        Bundle.open(pulled)
+
+
+def test_a_runtime_that_fails_is_quoted_once(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    changed(own / "config.json", text_config__vocab_size=100_000)
+    resigned(own)
+    with pytest.raises(ModelError, match="fewer than the 100000 rows"):
+        Generator(Bundle.open(own))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_to_type_names_the_very_folder(own: Path) -> None:
+    (own / "tokenizer.json").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        Bundle.open(own)
+    assert caught.value.hint == f"edge-agent models verify {own}"
+
+
 @pytest.mark.parametrize("graph", [VISION, EMBED, DECODER])
 def test_a_graph_for_a_newer_runtime_says_so(pulled: Path, graph: str) -> None:
     raw = (pulled / graph).read_bytes()
