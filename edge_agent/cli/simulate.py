@@ -8,34 +8,40 @@ from typing import Any
 
 import click
 
+from edge_agent.cli.m4a1 import read_conversations
 from edge_agent.cli.options import FILE, config_option, json_option, settle
 from edge_agent.cli.output import emit, waiting
 from edge_agent.cli.simulate_headlines import CELLS, emit_headlines, say_headlines
 from edge_agent.cli.simulate_plot import check_plot, plot
 from edge_agent.cli.simulate_replay import replay_log, write_log
-from edge_agent.cli.simulate_table import emit_table, say_table
+from edge_agent.cli.simulate_table import emit_table, say_conversations, say_table
 from edge_agent.config import POLICY_NAMES, Config, PolicySettings, nearest
 from edge_agent.errors import UsageError
 from edge_agent.sim.compare import Comparison, compare
+from edge_agent.sim.conversations import DEFAULT as IN_CONVERSATIONS
+from edge_agent.sim.conversations import compare_conversations
 from edge_agent.sim.headlines import NEEDED
 from edge_agent.sim.headlines import headlines as held_against
-from edge_agent.sim.scenario import Scenario, TableSpec
+from edge_agent.sim.m4a1_data import Conversations
+from edge_agent.sim.m4a1_table import CONVERSATION_POLICIES
+from edge_agent.sim.scenario import ConversationSpec, Scenario, TableSpec
 from edge_agent.sim.scenario_file import open_scenario, shipped_names
 from edge_agent.sim.simulator import VARIANTS
 from edge_agent.sim.world import Questions, open_table
 
 SIMULATED = (*POLICY_NAMES, "oracle", *VARIANTS)
-DEFAULT = "hybrid,qlmio,msao,moa-off,tmo,cascade,ucb,random,local,cloud,oracle"
+DEFAULT = ["hybrid", "qlmio", "msao", "moa-off", "tmo", "cascade", "ucb", "random", "local", "cloud", "oracle"]
 MAX_SEEDS = 1000
 
 
 @click.command()
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
 @click.option("--scenario", "more", multiple=True, metavar="NAME|FILE", help="The same as an argument.")
-@click.option("--policy", "names", default=DEFAULT, show_default=True, metavar="NAME[,NAME...]", help="Compared.")
+@click.option("--policy", "names", metavar="NAME[,NAME...]", help=f"Compared: some of {', '.join(SIMULATED)}.")
 @click.option("--seeds", type=click.IntRange(1, MAX_SEEDS), default=20, show_default=True, help="So many worlds.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="The first of them.")
 @click.option("--list", "listing", is_flag=True, help="Name the shipped scenarios.")
+@click.option("--data", type=FILE, help="The published M4A1.json, for a scenario with conversations.")
 @click.option("--plot", "plot_path", type=FILE, help="Also draw it: a .png, .svg or .pdf.")
 @click.option("--log", "log_path", type=FILE, help="Also write the decision log of the first policy and seed.")
 @click.option("--replay", "replay_path", type=FILE, help="Decide a recorded log again; nothing else is run.")
@@ -45,10 +51,11 @@ MAX_SEEDS = 1000
 def command(
     scenarios: tuple[str, ...],
     more: tuple[str, ...],
-    names: str,
+    names: str | None,
     seeds: int,
     seed: int,
     listing: bool,
+    data: Path | None,
     plot_path: Path | None,
     log_path: Path | None,
     replay_path: Path | None,
@@ -73,26 +80,67 @@ def command(
         raise UsageError("no scenario", f"name one of {', '.join(shipped_names())}, or a .toml file")
     if plot_path is not None:
         check_plot(plot_path)
-    policies = list(NEEDED) if headlines else chosen_policies(names)
-    config = settle(config_path).config
+    comparing = Comparing(settle(config_path).config, range(seed, seed + seeds), data, as_json)
     opened = [open_scenario(name) for name in chosen]
-    made, known = list[Comparison](), dict[tuple[TableSpec, float], Questions]()
+    if headlines and any(scenario.conversations for scenario in opened):
+        raise UsageError("a scenario with conversations has no headlines", "see `edge-agent eval m4a1`")
+    if log_path is not None:
+        comparing.log(log_path, opened[0], names)
+    made = []
     for scenario in opened:
-        settings = settings_of(config, scenario)
-        spec = (scenario.table, settings.tile_entropy_bits)
-        if spec not in known:
-            known[spec] = Questions(open_table(scenario.table.file), *spec)
-        if log_path is not None and scenario is opened[0]:
-            write_log(log_path, scenario, known[spec], policies[0], settings, seed)
-        with waiting(f"{scenario.name}: {len(policies)} policies x {seeds} seeds", as_json):
-            compared = compare(scenario, known[spec], policies, settings, range(seed, seed + seeds))
-        made.append(compared)
+        made.append(comparing(scenario, ",".join(NEEDED) if headlines else names))
         if not headlines:
-            (emit_table if as_json else say_table)(compared)
+            comparing.show(made[-1])
     if plot_path is not None:
         plot(plot_path, made)
     if headlines:
         (emit_headlines if as_json else say_headlines)(held_against(made))
+
+
+class Comparing:
+    """Compares on one scenario after the other, under the same seeds; what is read for one is kept for the next."""
+
+    def __init__(self, config: Config, seeds: range, data: Path | None, quiet: bool) -> None:
+        self._config, self._seeds, self._data, self._quiet = config, seeds, data, quiet
+        self._known: dict[tuple[TableSpec, float], Questions] = {}
+        self._conversations: dict[Path, Conversations] = {}
+
+    def __call__(self, scenario: Scenario, names: str | None) -> Comparison:
+        """Raises UsageError, InputError."""
+        spec = scenario.conversations
+        policies = chosen_policies(names or ",".join(DEFAULT if spec is None else IN_CONVERSATIONS), spec is not None)
+        with waiting(f"{scenario.name}: {len(policies)} policies x {len(self._seeds)} seeds", self._quiet):
+            if spec is not None:
+                return compare_conversations(scenario, self._read(spec, scenario.folder), policies, self._seeds)
+            settings = settings_of(self._config, scenario)
+            return compare(scenario, self._questions(scenario, settings), policies, settings, self._seeds)
+
+    def log(self, path: Path, scenario: Scenario, names: str | None) -> None:
+        """The decision log of the first policy under the first seed. Raises UsageError, InputError."""
+        if scenario.conversations is not None:
+            raise UsageError("a scenario with conversations has no decision log", "leave --log away")
+        settings = settings_of(self._config, scenario)
+        policy = chosen_policies(names or ",".join(DEFAULT), False)[0]
+        write_log(path, scenario, self._questions(scenario, settings), policy, settings, self._seeds[0])
+
+    def show(self, compared: Comparison) -> None:
+        """A table, or one JSON object."""
+        for_people = say_table if compared.scenario.conversations is None else say_conversations
+        (emit_table if self._quiet else for_people)(compared)
+
+    def _questions(self, scenario: Scenario, settings: PolicySettings) -> Questions:
+        spec = (scenario.table, settings.tile_entropy_bits)
+        if spec not in self._known:
+            self._known[spec] = Questions(open_table(scenario.table.file), *spec)
+        return self._known[spec]
+
+    def _read(self, spec: ConversationSpec, folder: Path) -> Conversations:
+        path = folder / spec.file if spec.file else self._data
+        if path is None:
+            raise UsageError("this scenario plays M4A1 conversations", "name the published M4A1.json with --data")
+        if path not in self._conversations:
+            self._conversations[path] = read_conversations(path)
+        return self._conversations[path]
 
 
 def list_scenarios(as_json: bool) -> None:
@@ -105,14 +153,15 @@ def list_scenarios(as_json: bool) -> None:
             click.echo(f"{name:<20} {about}")
 
 
-def chosen_policies(names: str) -> list[str]:
+def chosen_policies(names: str, in_conversations: bool) -> list[str]:
     """The names in a comma-separated list, each once. Raises UsageError."""
+    known = CONVERSATION_POLICIES if in_conversations else SIMULATED
     chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     for name in chosen:
-        if name not in SIMULATED:
-            raise UsageError(f"no policy {name[:40]!r}", nearest(name, list(SIMULATED)))
+        if name not in known:
+            raise UsageError(f"no policy {name[:40]!r}", nearest(name, list(known)))
     if not chosen:
-        raise UsageError("no policy", f"some of {', '.join(SIMULATED)}")
+        raise UsageError("no policy", f"some of {', '.join(known)}")
     return chosen
 
 

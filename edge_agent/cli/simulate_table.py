@@ -24,12 +24,13 @@ def record_of(compared: Comparison) -> dict[str, Any]:
     rows = []
     for rank, name in enumerate(ranked, 1):
         row: dict[str, Any] = {"policy": name, "rank": rank}
-        row |= {metric: three(compared.of(name, metric)) for metric in METRICS}
+        row |= {metric: three(compared.of(name, metric)) for metric in compared.values[name]}
         row["behind_best"] = three(compared.difference(ranked[0], name, "worth"))
         if REFERENCE in compared.values:
             row["accuracy_over_cloud"] = three(compared.difference(name, REFERENCE, "accuracy"))
-            row["latency_cut"] = three(compared.lower(name, REFERENCE, "latency_ms"))
-            row["compute_cut"] = three(compared.lower(name, REFERENCE, "compute_ms"))
+            for cut, metric in (("latency_cut", "latency_ms"), ("compute_cut", "compute_ms")):
+                if metric in compared.values[name]:
+                    row[cut] = three(compared.lower(name, REFERENCE, metric))
         rows.append(row)
     scenario = compared.scenario
     return {"scenario": scenario.name, "about": scenario.about, "seeds": list(compared.seeds), "policies": rows}
@@ -62,6 +63,22 @@ def say_table(compared: Comparison) -> None:
     lost = [name for name in ranked if compared.of(name, "answered").mean < 1.0]
     for name in lost:
         click.echo(f"  {name} left {100 * (1 - compared.of(name, 'answered').mean):.1f} % unanswered")
+
+
+def say_conversations(compared: Comparison) -> None:
+    """The table of a scenario with conversations."""
+    scenario, ranked = compared.scenario, compared.ranked()
+    click.echo(f"{scenario.name}: {scenario.about}" if scenario.about else scenario.name)
+    click.echo(f"  {len(compared.seeds)} paired splits; ± is a 95 % interval over them; a conversation's means")
+    click.echo(f"  {'policy':<12} {'reward':>16} {'behind best':>17} {'response':>8} {'s':>6} {'USD':>8} {'over %':>7}")
+    for name in ranked:
+        mean = {metric: compared.of(name, metric) for metric in compared.values[name]}
+        behind = compared.difference(ranked[0], name, "worth")
+        click.echo(
+            f"  {name:<12} {_plus_minus(mean['worth']):>16} {_plus_minus(behind) if name != ranked[0] else '':>17} "
+            f"{mean['accuracy'].mean:8.3f} {mean['latency_ms'].mean / 1000:6.2f} {mean['cost_usd'].mean:8.5f} "
+            f"{100 * mean['over_budget'].mean:7.1f}"
+        )
 
 
 def three(value: Interval) -> list[float | None]:

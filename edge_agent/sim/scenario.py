@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.config import setting
+from edge_agent.sim.m4a1_prices import COSTS, DEVICES, NETWORKS
 
 VERSION = 1
 LINK_KINDS = ("wired", "wifi", "5g", "4g", "4g-weak", "loopback", "file")
@@ -109,8 +110,23 @@ class LimitSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversationSpec:
+    """`[conversations]`: the M4A1 sample instead of the measured table, as `edge-agent eval m4a1` plays it."""
+
+    file: str = setting("", "the published M4A1.json, beside the scenario; empty: the one given by --data")
+    device: str = setting("tx2", "the board, for the published cost", choices=tuple(DEVICES))
+    network: str = setting("wired", "the link to the cloud", choices=tuple(NETWORKS))
+    cost: str = setting("published", "cost of the device", choices=COSTS)
+    budget_s: float = setting(30.0, "seconds of a conversation", unit="s", low=0.01, high=1e6)
+    budget_usd: float = setting(0.05, "money of a conversation", unit="USD", low=1e-6, high=1e6)
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
-    """The whole of it. `policy` are settings of `[policy]` laid over the configuration's; `folder` holds its files."""
+    """The whole of it. `policy` are settings of `[policy]` laid over the configuration's; `folder` holds its files.
+
+    With `conversations`, the other sections say nothing.
+    """
 
     name: str
     about: str = ""
@@ -121,6 +137,7 @@ class Scenario:
     cloud: CloudSpec = field(default_factory=CloudSpec)
     limits: LimitSpec = field(default_factory=LimitSpec)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    conversations: ConversationSpec | None = None
     folder: Path = Path()
 
 
@@ -128,4 +145,4 @@ SECTIONS: dict[str, Any] = {
     f.name: f.default_factory
     for f in dataclasses.fields(Scenario)
     if f.name not in ("policy",) and f.default_factory is not dataclasses.MISSING
-}
+} | {"conversations": ConversationSpec}

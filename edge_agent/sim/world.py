@@ -20,6 +20,7 @@ from edge_agent.sim.traces import Trace, make_trace
 from edge_agent.summary import empty_tiles, text_features
 from edge_agent.types import Generation, ModalityFeatures
 
+SHUFFLES = 20_260  # seeds the order of the questions
 DRAIN_S = 900.0  # a link is drawn for so long after the last arrival
 
 
@@ -105,15 +106,20 @@ class Questions:
 
 
 def draw(scenario: Scenario, questions: Questions, seed: int) -> World:
-    """The world of one seed. Every part has random numbers of its own: more devices do not change the first ones'."""
+    """The world of one seed. Links, arrivals and questions have random numbers of their own, device by device.
+
+    Seeds in a row go on in one shuffled order of the questions: none is asked again before all were, whatever the link
+    and the load, so that twenty seeds ask each about equally often.
+    """
     count, device = scenario.device.count, scenario.device
     each = [scenario.arrivals.questions // count + (at < scenario.arrivals.questions % count) for at in range(count)]
-    traces, asked = [], []
+    traces, asked, begins = [], [], seed * scenario.arrivals.questions
     for at, share in enumerate(each):
-        when, which, links = (np.random.default_rng([seed, at, part]) for part in range(3))
+        when, labels, links = (np.random.default_rng([seed, at, part]) for part in range(3))
         times = arrival_times(scenario.arrivals, share, when) if share else np.zeros(0)
-        rows = _drawn(questions.rows, share, which)
-        private = which.random(share) < device.private_share
+        rows = _drawn(questions.rows, begins, share)
+        begins += share
+        private = labels.random(share) < device.private_share
         until_s = (float(times[-1]) if share else 0.0) + DRAIN_S
         traces.append(make_trace(scenario.link, scenario.folder, until_s, links))
         asked.append(tuple(map(Asked, times.tolist(), rows.tolist(), private.tolist())))
@@ -128,10 +134,12 @@ def open_table(file: str) -> MeasuredTable:
     return read_table(Path(file)) if file else shipped_table()
 
 
-def _drawn(rows: NDArray[np.int64], count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """`count` questions: no one a second time before all were asked."""
-    rounds = [random.permutation(rows) for _ in range(-(-count // len(rows)))]
-    return np.concatenate(rounds)[:count] if rounds else rows[:0]
+def _drawn(rows: NDArray[np.int64], begins: int, count: int) -> NDArray[np.int64]:
+    """Questions `begins` to `begins + count` of an endless order, in which each round asks all, shuffled anew."""
+    size = len(rows)
+    first, last = begins // size, (begins + count) // size
+    rounds = [np.random.default_rng([SHUFFLES, at]).permutation(rows) for at in range(first, last + 1)]
+    return np.asarray(np.concatenate(rounds)[begins - first * size :][:count])
 
 
 def _rows(table: MeasuredTable, spec: TableSpec) -> NDArray[np.int64]:

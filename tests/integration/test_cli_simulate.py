@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent.cli.main import main
+from m4a1 import drawn
 
 DEMO = str(files("edge_agent") / "assets" / "demo.mp4")
 SMALL = "version = 1\n[arrivals]\nquestions = 30\n[device]\ncount = 2\n"
@@ -191,3 +192,22 @@ def test_a_drawing_without_matplotlib_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["simulate", small, "--plot", "d.png"]) == 2
     assert "pip install 'edge-agent[plot]'" in capsys.readouterr().err
+
+
+def test_conversations_are_compared_on_the_same_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "M4A1.json"
+    data.write_text(json.dumps(drawn(20)), encoding="utf-8")
+    arguments = ["simulate", "m4a1", "--data", str(data), "--policy", "local,cloud,oracle", "--seeds", "2"]
+    assert main([*arguments, "--json"]) == 0
+    (table,) = lines(capsys.readouterr().out)
+    assert table["policies"][0]["policy"] == "oracle"
+    assert table["policies"][0]["over_budget"][0] == 0.0
+    assert main(arguments) == 0
+    assert "reward" in capsys.readouterr().out
+
+
+def test_conversations_need_their_data_and_their_own_policies(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "m4a1", "--seeds", "1"]) == 2
+    assert "name the published M4A1.json with --data" in capsys.readouterr().err
+    assert main(["simulate", "m4a1", "--policy", "hybrid"]) == 2
+    assert "no policy 'hybrid'" in capsys.readouterr().err

@@ -157,6 +157,13 @@ def test_judged_photos_are_not_those_that_predictors_were_fitted_on() -> None:
     assert not set(TABLE.photo[judged]) & set(TABLE.photo[fitted])
 
 
+def test_seeds_in_a_row_ask_every_question_before_one_comes_again(questions: Questions) -> None:
+    count = len(questions.rows) // 4
+    scenario = Scenario("t", arrivals=ArrivalSpec(questions=count), device=DeviceSpec(count=3))
+    rows = [one.row for seed in range(4) for device in draw(scenario, questions, seed).asked for one in device]
+    assert len(set(rows)) == len(rows) == 4 * count
+
+
 def test_an_interval_is_students() -> None:
     assert interval([1.0, 3.0]).half == pytest.approx(12.706)
     assert interval([2.0] * 40).half == 0.0
