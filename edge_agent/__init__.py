@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.machinery import PathFinder
+
 __all__ = ["__version__"]
+
+# In a source tree whose kernels were not built in place (`python -m cloud_stub` in a clone), those of the installed
+# package are taken.
+if PathFinder.find_spec(f"{__name__}._core", __path__) is None:
+    from pkgutil import extend_path
+
+    __path__ = extend_path(__path__, __name__)
 
 
 def __getattr__(name: str) -> str:
