@@ -34,6 +34,7 @@ class Figures:
     accuracy: float
     answered: float
     latency_ms: float
+    latency_p50_ms: float
     latency_p95_ms: float
     cloud_share: float
     bytes_up: float
@@ -100,6 +101,7 @@ def figures_of(answered: Sequence[Answered], energy_j: float, settings: PolicySe
         accuracy=right,
         answered=done,
         latency_ms=latency_ms,
+        latency_p50_ms=float(np.percentile(columns[:, 2], 50)),
         latency_p95_ms=float(np.percentile(columns[:, 2], 95)),
         cloud_share=in_cloud,
         bytes_up=bytes_up,

@@ -87,8 +87,9 @@ def test_a_simulated_log_replays_to_the_same_decisions(
 
 
 def test_an_agents_own_log_replays(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asking = ["ask", "--video", DEMO, "--cloud", "", "--policy", "msao", "--deadline-ms", "100000", "--json"]
     for question in ("is there a cat?", "how many are there?"):
-        assert main(["ask", "--video", DEMO, "--cloud", "", "--policy", "msao", question, "--json"]) == 0
+        assert main([*asking, question]) == 0
     (log,) = own_home.rglob("decisions.jsonl")
     capsys.readouterr()
     assert main(["simulate", "--replay", str(log), "--json"]) == 0
