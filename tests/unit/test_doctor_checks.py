@@ -257,7 +257,7 @@ def test_the_configuration_in_use_is_named_with_how_much_it_changes(tmp_path, mo
 
 def test_without_a_configuration_it_is_said_where_it_would_be(tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "default_paths", lambda: [tmp_path / "none.toml"])
-    monkeypatch.setattr("edge_agent.config.default_paths", lambda: [tmp_path / "none.toml"])
+    monkeypatch.setattr("edge_agent.config.loading.default_paths", lambda: [tmp_path / "none.toml"])
     checks(setup.read_config(None)[1], Status.OK, "none.toml")
 
 
