@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge_agent.sim.table_file import shipped_table
+
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 BEGIN = "<!-- headlines: python -m tools.headlines -->"
 END = "<!-- end of headlines -->"
@@ -63,8 +65,31 @@ def table(lines: dict[str, Any]) -> str:
     holds = (f"{line['reached']} of {line['of']}" for line in (lines[n] for n in ("moa-off", "msao", "qlmio")))
     better = sum(bool(cell["better"]) for cell in ours.values())
     never = f"never worse in {lines['hybrid']['reached']} of {lines['hybrid']['of']}, better in {better}"
-    rows += [f"| **headline holds in** | {' | '.join(holds)} | {never} |", "", *_ablations(msao)]
+    rows += [f"| **headline holds in** | {' | '.join(holds)} | {never} |", "", *_ablations(msao), "", *_why(ours)]
     return "\n".join(rows)
+
+
+def _why(ours: dict[str, Any]) -> list[str]:
+    """What the pair leaves to win, from the measured table: why a headline is reached or missed."""
+    table = shipped_table()
+    rows = table.judged()
+    here, there = (table.columns[name].right[rows].astype(float) for name in ("edge-1t", "cloud-tiles"))
+    versions = ", ".join(sorted({f"`{n.model}` {n.version}" for n in table.nodes.values()}))
+    device, cloud = 100 * here.mean(), 100 * there.mean()
+    only = [100 * float((a > b).mean()) for a, b in ((there, here), (here, there))]
+    said = [
+        f"Measured with {versions}. On the judged photos the device is right in {device:.1f} %, the cloud in "
+        f"{cloud:.1f} %; only the cloud is right in {only[0]:.1f} %, only the device in {only[1]:.1f} %."
+    ]
+    behind = sum(cell["worth_behind_oracle"][0] for cell in ours.values()) / len(ours)
+    said.append(f"An oracle that knows both answers is worth {100 * behind:.1f} points more than `hybrid`.")
+    if cloud - device < 1.0:
+        said.append(
+            "So this pair leaves little to win by going up: whatever stays on the device is nearly best. A bandit "
+            "finds that, too, and stays there but for its exploring, so that no draft can be 30 % faster than it; `hybrid` "
+            "stays there as well, and cannot be better than the best of four that do the same."
+        )
+    return [" ".join(said)]
 
 
 def _ablations(cells: dict[str, Any]) -> list[str]:
