@@ -86,8 +86,8 @@ def _why(ours: dict[str, Any]) -> list[str]:
     if cloud - device < 1.0:
         said.append(
             "So this pair leaves little to win by going up: whatever stays on the device is nearly best. A bandit "
-            "finds that, too, and stays there but for its exploring, so that no draft can be 30 % faster than it; `hybrid` "
-            "stays there as well, and cannot be better than the best of four that do the same."
+            "finds that, too, and stays there but for its exploring, so that no draft can be 30 % faster than it; "
+            "`hybrid` stays there as well, and cannot be better than the best of four that do the same."
         )
     return [" ".join(said)]
 
