@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,9 +10,9 @@ import click
 from edge_agent import features
 from edge_agent.cli.bench.libraries import Library, absent, builders
 from edge_agent.cli.bench.measure import Contender, compare
-from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.options import Asked, Wanted, asking
 from edge_agent.cli.bench.ours_sound import named, own_sound
-from edge_agent.cli.bench.rows import Report, timing_row
+from edge_agent.cli.bench.rows import report_runs, timing_row
 from edge_agent.cli.bench.sounds import CHUNKS, INPUTS, SoundScene, base_sound, make_scene, there
 
 HOPS = (160, 256)
@@ -35,49 +33,15 @@ LIBRARIES: Mapping[str, Library] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks for."""
-
-    cases: tuple[str, ...]
-    sizes: tuple[str, ...]
-    inputs: tuple[str, ...]
-    peers: tuple[str, ...]
-    rounds: int
-    data: Path | None
-
-
 @click.command()
-@click.option("--input", "inputs", metavar="NAME", multiple=True, help=f"Only these of {', '.join(INPUTS)}.")
-@timing_options
-def command(
-    inputs: tuple[str, ...],
-    rounds: int,
-    runs: int,
-    cases: tuple[str, ...],
-    sizes: tuple[str, ...],
-    peers: str | None,
-    data: str | None,
-    as_json: bool,
-) -> None:
+@asking(INPUTS)
+def command(asked: Asked) -> None:
     """Kernels for sound: frames of 512 samples at 16 kHz.
 
     Sizes are a chunk and a hop; `hop160` feeds one hop a call, and its times are for one hop.
     """
-    folder = data_folder(data)
-    wanted = Wanted(
-        chosen(cases, CASES, "case"),
-        chosen(sizes, SIZES, "size"),
-        chosen(inputs, there(folder), "input"),
-        chosen_peers(peers, tuple(LIBRARIES)),
-        rounds,
-        folder,
-    )
-    report = Report(as_json)
-    report.missing(absent(LIBRARIES, wanted.peers))
-    for run in range(1, runs + 1):
-        for row in rows(wanted):
-            report.row(row | ({"run": run} if runs > 1 else {}))
+    wanted = asked.checked(CASES, SIZES, there(asked.data), tuple(LIBRARIES))
+    report_runs(wanted, LIBRARIES, lambda: rows(wanted))
 
 
 def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -14,10 +13,10 @@ from edge_agent import features
 from edge_agent.cli.bench.libraries import Library, absent, builders, opencv_distribution
 from edge_agent.cli.bench.machine import last_cache_bytes
 from edge_agent.cli.bench.measure import Contender, Timing, compare
-from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.options import Asked, Wanted, asking, chosen
 from edge_agent.cli.bench.ours import own
 from edge_agent.cli.bench.pictures import INPUTS, TEXTURE, Scene, base_frames, multiplied, parse_size, there
-from edge_agent.cli.bench.rows import Report, timing_row
+from edge_agent.cli.bench.rows import report_runs, timing_row
 from edge_agent.errors import UsageError
 from edge_agent.features.kernels import choose
 from edge_agent.types import U8
@@ -41,54 +40,19 @@ LIBRARIES: Mapping[str, Library] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks for."""
-
-    cases: tuple[str, ...]
-    sizes: tuple[str, ...]
-    variants: tuple[str, ...]
-    inputs: tuple[str, ...]
-    peers: tuple[str, ...]
-    rounds: int
-    data: Path | None
-
-
 @click.command()
 @click.option("--variant", "variants", metavar="NAME", multiple=True, help=f"Only these of {', '.join(VARIANTS)}.")
-@click.option("--input", "inputs", metavar="NAME", multiple=True, help=f"Only these of {', '.join(INPUTS)}.")
-@timing_options
-def command(
-    variants: tuple[str, ...],
-    inputs: tuple[str, ...],
-    rounds: int,
-    runs: int,
-    cases: tuple[str, ...],
-    sizes: tuple[str, ...],
-    peers: str | None,
-    data: str | None,
-    as_json: bool,
-) -> None:
+@asking(INPUTS)
+def command(variants: tuple[str, ...], asked: Asked) -> None:
     """Kernels for pictures and motion.
 
     Warm: two frames in turn, each timing after an untimed call. Cold: round and round through frames that together
     take twice the largest cache.
     """
-    folder = data_folder(data)
-    wanted = Wanted(
-        chosen(cases, (*CASES, BINDING), "case"),
-        chosen_sizes(sizes),
-        chosen(variants, VARIANTS, "variant"),
-        chosen(inputs, there(folder), "input"),
-        chosen_peers(peers, tuple(LIBRARIES)),
-        rounds,
-        folder,
-    )
-    report = Report(as_json)
-    report.missing(absent(LIBRARIES, wanted.peers))
-    for run in range(1, runs + 1):
-        for row in rows(wanted):
-            report.row(row | ({"run": run} if runs > 1 else {}))
+    sizes = chosen_sizes(asked.sizes)
+    wanted = replace(asked, sizes=()).checked((*CASES, BINDING), sizes, there(asked.data), tuple(LIBRARIES))
+    chosen_variants = chosen(variants, VARIANTS, "variant")
+    report_runs(wanted, LIBRARIES, lambda: rows(wanted, chosen_variants))
 
 
 def chosen_sizes(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -100,7 +64,7 @@ def chosen_sizes(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(wanted) or SIZES
 
 
-def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
+def rows(wanted: Wanted, variants: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Measures, and gives each row as soon as it is there. Real inputs are measured warm only, unless asked for."""
     peers = builders(LIBRARIES, wanted.peers)
     missing = {library.name: library.install for library in absent(LIBRARIES, wanted.peers)}
@@ -109,8 +73,8 @@ def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
     for size in wanted.sizes:
         for name in wanted.inputs:
             bases = base_frames(name, *(parse_size(size) or (0, 0)), wanted.data)
-            for variant in wanted.variants:
-                if variant == "cold" and name != TEXTURE and len(wanted.variants) > 1:
+            for variant in variants:
+                if variant == "cold" and name != TEXTURE and len(variants) > 1:
                     continue
                 for case, pixels in combinations(wanted.cases):
                     scene = make_scene(case, pixels, bases, cold=variant == "cold")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,61 @@ data_option = click.option(
     envvar="EDGE_AGENT_DATA",
     help="Folder with real inputs; an empty string means none. [default: EDGE_AGENT_DATA]",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks of a benchmark of kernels: names that it knows, and where real inputs lie."""
+
+    cases: tuple[str, ...]
+    sizes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    peers: tuple[str, ...]
+    rounds: int
+    runs: int
+    data: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The same as it was typed, nothing checked but `data`."""
+
+    cases: tuple[str, ...]
+    sizes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    peers: str | None
+    rounds: int
+    runs: int
+    data: Path | None
+    as_json: bool
+
+    def checked(
+        self, cases: Sequence[str], sizes: Sequence[str], inputs: Sequence[str], peers: Sequence[str]
+    ) -> Wanted:
+        """Held against what the benchmark knows. Raises UsageError."""
+        return Wanted(
+            chosen(self.cases, cases, "case"),
+            chosen(self.sizes, sizes, "size"),
+            chosen(self.inputs, inputs, "input"),
+            chosen_peers(self.peers, peers),
+            *(self.rounds, self.runs, self.data, self.as_json),
+        )
+
+
+def asking(inputs: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The timing options and --input of a benchmark, handed to it as one value, `asked`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def call(data: str | None, **options: Any) -> None:
+            more = {name: options.pop(name) for name in tuple(options) if name not in Asked.__slots__}
+            command(asked=Asked(data=data_folder(data), **options), **more)
+
+        call.__doc__ = command.__doc__
+        names = f"Only these of {', '.join(inputs)}."
+        return click.option("--input", "inputs", metavar="NAME", multiple=True, help=names)(timing_options(call))
+
+    return decorate
 
 
 def timing_options(command: F) -> F:

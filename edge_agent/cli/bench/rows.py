@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from edge_agent.cli.bench.libraries import Library, version
+from edge_agent.cli.bench.libraries import Library, absent, version
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.measure import Contender, Timing, spread_pct
+from edge_agent.cli.bench.options import Wanted
 from edge_agent.cli.output import emit
 
 
@@ -79,6 +80,17 @@ class Report:
             if library.name not in self._told:
                 self._told.add(library.name)
                 click.echo(f"not compared with {library.name}, which is not installed: {library.install}", err=True)
+
+
+def report_runs(
+    wanted: Wanted, libraries: Mapping[str, Library], rows: Callable[[], Iterable[Mapping[str, Any]]]
+) -> None:
+    """Print the rows of each run as they come, numbered where there are several."""
+    report = Report(wanted.as_json)
+    report.missing(absent(libraries, wanted.peers))
+    for run in range(1, wanted.runs + 1):
+        for row in rows():
+            report.row({**row, "run": run} if wanted.runs > 1 else row)
 
 
 def machine_line() -> str:
