@@ -91,4 +91,4 @@ def corners(view: View, rng: random.Random, most: int = 2) -> list[Asked]:
 
 def ask_grid(view: View, rng: random.Random) -> list[Asked]:
     """All that can be asked of a mosaic's arrangement."""
-    return [*counts(view, rng), *comparisons(view, rng), *relations(view, rng), *corners(view, rng)]
+    return [*counts(view, rng), *comparisons(view, rng, 4), *relations(view, rng, 5), *corners(view, rng)]

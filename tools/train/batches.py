@@ -17,7 +17,7 @@ from tools.train.sounds import Sounds
 
 Top = list[tuple[int, float]]
 IMAGE_DROP, TOKEN_DROP, VIEWS_DROP = 0.05, 0.15, 0.15
-PRETEND = 0.25
+PRETEND = 0.12
 """How often another class is put in the place of what the class head says, and only names are asked."""
 SOUND_SHARE, SILENT_SHARE = 0.15, 0.03
 

@@ -1,7 +1,7 @@
 """Writes the model cards (README.md of each bundle): `python -m tools.train.card REPORT --models models`.
 
 REPORT is what `python -m tools.train.evaluate` printed for edge and cloud, for the cloud with one view and for the
-control with one view: one JSON object a line. The words are in card_template.md.
+control: one JSON object a line. The words are in card_template.md.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def comparison(rows: Rows) -> str:
         ("edge", "edge-vqa", 1),
         ("cloud, with tiles", "cloud-vqa", VIEWS),
         ("the same without tiles", "cloud-vqa", 1),
-        ("control: trained without tiles", "control-vqa", 1),
+        ("control: the edge's shape, trained like the cloud", "control-vqa", VIEWS),
     ]
     present = {(r["bundle"], r["views"]) for r in rows}
     columns = [column for column in columns if column[1:] in present]

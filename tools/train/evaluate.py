@@ -160,7 +160,7 @@ def _sound_kind(label: str) -> str:
 def open_model(which: str, paths: Paths, alone: bool, exact: bool) -> Trained:
     """The averaged weights of a checkpoint; the cloud's with the edge's decoder beside it unless `alone`."""
     trained = load_trained(paths.work / f"{which}.pt")
-    if which != "edge" and not alone:
+    if which == "cloud" and not alone:
         trained = together(trained, load_trained(paths.work / "edge.pt"))
     return trained if exact else rounded_pair(trained)
 
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("which", choices=("edge", "cloud", "control"))
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--limit", type=int, default=1500, help="questions a set, drawn at random with a fixed seed")
-    parser.add_argument("--views", type=int, choices=(1, VIEWS), help="default: 5 for the cloud, else 1")
+    parser.add_argument("--views", type=int, choices=(1, VIEWS), help="default: 1 for the edge, else 5")
     parser.add_argument("--alone", action="store_true", help="without the edge's decoder beside it")
     parser.add_argument("--float", action="store_true", help="weights as trained, not rounded to int8")
     parser.add_argument("--question-only", action="store_true", help="show no picture and no sound at all")
@@ -178,7 +178,7 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     paths = default_paths()
-    views = wanted.views or (VIEWS if wanted.which == "cloud" else 1)
+    views = wanted.views or (1 if wanted.which == "edge" else VIEWS)
     model = open_model(wanted.which, paths, wanted.alone, wanted.float)
     seen: dict[str, NDArray[Any]]
     answerer = Answerer(model, Tokenizer.from_file(str(paths.tokenizer)), views)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,14 +12,31 @@ from tools.train.settings import (
     AUDIO_POSITION,
     BACKBONE_WIDTH,
     CELLS,
+    GRID,
     IMAGE_TOKENS,
     NAME_TOKENS,
     TEXT_POSITION,
+    TILE_COLUMNS,
+    TILE_OVERLAP,
+    TILE_ROWS,
     VIEWS,
     ModelConfig,
 )
 
+PLACE_SIZE = 0.6
 Cache = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(slots=True)
+class Look:
+    """What a layer did, for the losses that guide it: `query` [b, heads, t, d], `key` [b, heads, past + t, d] (both
+    rotated), `mask` [b, 1, t, past + t] and the `state` [b, t, hidden] that it left.
+    """
+
+    query: Tensor
+    key: Tensor
+    mask: Tensor
+    state: Tensor
 
 
 class Connector(nn.Module):  # type: ignore[misc]
@@ -119,6 +138,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         mask: Tensor,
         past: tuple[Tensor, Tensor] | None,
         reads: Tensor | None = None,
+        looks: list[Look] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """`x` [b, t, hidden]; `mask` [b, 1, t, past + t] bool, True = may look; keys [b, heads, past + t, d].
 
@@ -138,6 +158,8 @@ class Layer(nn.Module):  # type: ignore[misc]
         x = x + self.drop(self.project(seen.transpose(1, 2).reshape(b, t, -1)))
         y = self.mlp_norm(x)
         x = x + self.drop(self.down(F.silu(self.gate(y)) * self.up(y)))
+        if looks is not None:
+            looks.append(Look(query, key, mask, x))
         return x, (key, value)
 
 
@@ -146,6 +168,41 @@ def places(context: int) -> Tensor:
     at = torch.arange(context)
     kind = at.div(IMAGE_TOKENS, rounding_mode="floor").clamp(max=VIEWS - 1)
     return kind + (at >= AUDIO_POSITION) * (VIEWS - kind) + (at >= TEXT_POSITION).long()
+
+
+def cell_middles() -> Tensor:
+    """[VIEWS * 51, 2] column and row (0..1 of the whole picture) of the middle of each picture token's cell.
+
+    Tokens that name a view (the last of each) stand in the middle of it.
+    """
+    sizes = [1 / (count - (count - 1) * TILE_OVERLAP) for count in (TILE_COLUMNS, TILE_ROWS)]
+    along = (torch.arange(GRID) + 0.5) / GRID
+    made = []
+    for view in range(VIEWS):
+        row, column = divmod(view - 1, TILE_COLUMNS) if view else (0, 0)
+        across, down = along, along
+        if view:
+            across = column * (1 - sizes[0]) / max(1, TILE_COLUMNS - 1) + along * sizes[0]
+            down = row * (1 - sizes[1]) / max(1, TILE_ROWS - 1) + along * sizes[1]
+        cells = torch.stack((across.repeat(GRID), down.repeat_interleave(GRID)), dim=1)  # [49, 2]
+        made += [cells, cells.mean(dim=0).expand(NAME_TOKENS, 2)]
+    return torch.cat(made)
+
+
+def drawn_places(hidden: int) -> Tensor:
+    """[VIEWS * 51 + 1, hidden]: where each picture token lies, spread over all values; zero for what is no picture.
+
+    Column and row and their first waves, in directions drawn by chance: the values of the connector say where they
+    come from hardly at all (a linear fit explains a third of the column), and what is not said cannot be compared.
+    """
+    at = cell_middles() * 2 - 1  # [n, 2], -1..1
+    waves = [torch.sin(torch.pi * k * at / 2) for k in (1, 2, 4)] + [
+        torch.cos(torch.pi * k * at / 2) for k in (1, 2, 4)
+    ]
+    told = torch.cat((2 * at, *waves), dim=1)  # [n, 14]
+    axes = torch.randn(told.shape[1], hidden, generator=torch.Generator().manual_seed(7))
+    drawn = told @ axes * (PLACE_SIZE / told.shape[1] ** 0.5)
+    return torch.cat((drawn, torch.zeros(1, hidden)))
 
 
 class Decoder(nn.Module):  # type: ignore[misc]
@@ -161,6 +218,10 @@ class Decoder(nn.Module):  # type: ignore[misc]
         self.place = nn.Embedding(VIEWS + 2, config.hidden)
         nn.init.zeros_(self.place.weight)
         self.register_buffer("places", places(config.context), persistent=False)
+        self.cells = nn.Embedding(VIEWS * IMAGE_TOKENS + 1, config.hidden)
+        self.cells.weight.data = drawn_places(config.hidden)
+        spots = torch.arange(config.context).clamp(max=VIEWS * IMAGE_TOKENS)
+        self.register_buffer("spots", spots, persistent=False)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = RootMeanSquareNorm(config.hidden)
         angles = torch.outer(
@@ -179,17 +240,27 @@ class Decoder(nn.Module):  # type: ignore[misc]
         y: Tensor = self.words(ids) * self.config.hidden**0.5
         return y
 
-    def run(self, x: Tensor, positions: Tensor, mask: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
-        """[b, t, hidden], positions [b, t], mask [b, 1, t, past + t] to last hidden states [b, t, hidden] and cache."""
+    def run(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        past: Cache | None = None,
+        looks: list[Look] | None = None,
+    ) -> tuple[Tensor, Cache]:
+        """[b, t, hidden], positions [b, t], mask [b, 1, t, past + t] to last hidden states [b, t, hidden] and cache.
+
+        What each layer looked at is appended to `looks`.
+        """
         cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]  # [b, 1, t, d]
-        x = x + self.place(self.places[positions])
+        x = x + self.place(self.places[positions]) + self.cells(self.spots[positions])
         reads = None
         if not self.reads_tiles:
             tile = (positions >= IMAGE_TOKENS) & (positions < VIEWS * IMAGE_TOKENS)  # [b, t]
             reads = (~tile).to(x.dtype)[:, None, :, None]
         kept: Cache = []
         for i, layer in enumerate(self.layers):
-            x, pair = layer(x, cos, sin, mask, past[i] if past is not None else None, reads)
+            x, pair = layer(x, cos, sin, mask, past[i] if past is not None else None, reads, looks)
             kept.append(pair)
         return self.norm(x), kept
 
@@ -241,8 +312,9 @@ def grow(small: Decoder, config: ModelConfig) -> Decoder:
     large.words.load_state_dict(small.words.state_dict())
     large.norm.load_state_dict(small.norm.state_dict())
     large.place.load_state_dict(small.place.state_dict())
-    count, step = len(small.layers), config.layers // len(small.layers)
-    homes = [i * step for i in range(count)]
+    large.cells.load_state_dict(small.cells.state_dict())
+    count = len(small.layers)
+    homes = [i * config.layers // count for i in range(count)]
     for i, layer in enumerate(large.layers):
         nearest = max(k for k, home in enumerate(homes) if home <= i)
         layer.load_state_dict(small.layers[nearest].state_dict())

@@ -78,8 +78,8 @@ class Asker:
         if view["source"] == "grid":
             made += [Question(*one) for one in ask_grid(view, self.rng)]
             present = sorted({o["label"] for o in view["objects"]})
-            made += [self._presence(label, True) for label in self.rng.sample(present, min(2, len(present)))]
-            made += [self._presence(label, False) for label in self._absent(view, present, 2)]
+            made += [self._presence(label, True) for label in self.rng.sample(present, min(1, len(present)))]
+            made += [self._presence(label, False) for label in self._absent(view, present, 1)]
         elif view["source"] == "shapes":
             made += [Question(q, a, "shapes") for q, a in self.rng.sample(view["qa"], min(8, len(view["qa"])))]
         else:

@@ -74,7 +74,7 @@ class ModelConfig:
     mlp: int = 576
     connector: int = 512
     context: int = 512
-    dropout: float = 0.1
+    dropout: float = 0.0
 
     @property
     def head_dim(self) -> int:

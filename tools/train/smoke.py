@@ -116,7 +116,7 @@ def accuracy(eyes: Eyes, decoder: Decoder, batch: Batch, wanted: Tensor, packer:
     return found
 
 
-def run(steps: int = 50) -> dict[str, float | list[float]]:
+def run(steps: int = 60) -> dict[str, float | list[float]]:
     """Trains for `steps`; gives first and last loss, accuracy by question on new pictures without and with tiles, and
     how growing changes the loss.
     """

@@ -1,7 +1,8 @@
 """Trains the eyes (connector, naming) with the edge decoder, then the cloud decoder behind the same eyes.
 
-`python -m tools.train.train edge --minutes 40`, then `cloud` (reads tiles), then `control` (the cloud's shape and
-number of steps without tiles). Each writes a checkpoint every few minutes and goes on from it with `--resume`.
+`python -m tools.train.train edge --minutes 40`, then `cloud` (reads tiles), then `control` (the edge's shape, trained
+like the cloud: as many steps, the same tokens). Each writes a checkpoint every few minutes and goes on from it with
+`--resume`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from tools.train.eyes import Eyes, name_pieces, prefix_positions
 from tools.train.features import Cache, as_floats
 from tools.train.grounding import Grounding, grid_targets
 from tools.train.labels import imagenet_names
-from tools.train.model import Decoder, grow, int8_noise
+from tools.train.model import Decoder, Look, grow, int8_noise
 from tools.train.pack import Packer, attention_mask
+from tools.train.pointing import Pointing
 from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
 from tools.train.sounds import Sounds
 from tools.train.text import build_tokenizer
@@ -44,25 +46,35 @@ SHARES = {
     "grid": 0.22,
     "shapes": 0.08,
 }
-BATCH, LENGTH = 16, 144
+BATCH, LENGTH = 16, 160
 CHECKPOINT_S = 150.0
-LAYERS = {"edge": 2, "cloud": 4, "control": 4}
+LAYERS = {"edge": 4, "cloud": 6, "control": 4}
 RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
-KEPT_TILE_TOKENS = (0.3, 0.3, 1.0)
-"""Which share of the tiles' tokens a step reads, in turn by chance: less is faster, and teaches not to need all."""
+POINTING_SHARE = 0.3
+"""How much the losses that show where to look count beside the answers."""
+KEPT_TILE_TOKENS = (0.4, 1.0)
+"""Which share of the tiles' tokens a step reads, one or the other: fewer is faster, and teaches not to need all."""
 
 
-def answer_loss(decoder: Decoder, prefix: Tensor, where: Tensor, batch: Batch, keep: Tensor | None = None) -> Tensor:
+def answer_loss(
+    decoder: Decoder,
+    prefix: Tensor,
+    where: Tensor,
+    batch: Batch,
+    keep: Tensor | None = None,
+    looks: list[Look] | None = None,
+) -> Tensor:
     """Weighted mean cross-entropy over the answer tokens of the batch.
 
-    `prefix` [b, p, hidden] at positions `where` [p]; of it only the tokens `keep` [k] are read, if given.
+    `prefix` [b, p, hidden] at positions `where` [p]; of it only the tokens `keep` [k] are read, if given. What the
+    layers looked at is appended to `looks`.
     """
     b, seen = len(batch.ids), batch.seen
     if keep is not None:
         prefix, where, seen = prefix[:, keep], where[keep], seen[:, keep]
     x = torch.cat((prefix, decoder.embed(batch.ids)), dim=1)
     positions = torch.cat((where.expand(b, -1), batch.positions), dim=1)
-    hidden, _ = decoder.run(x, positions, attention_mask(batch.segments, seen))
+    hidden, _ = decoder.run(x, positions, attention_mask(batch.segments, seen), None, looks)
     wanted = batch.targets >= 0
     logits = decoder.logits(hidden[:, prefix.shape[1] :][wanted])
     losses = F.cross_entropy(logits, batch.targets[wanted], reduction="none")
@@ -120,7 +132,9 @@ class Average:
 class Run:
     """One training run: model, optimiser, batches and clock. `which` is edge, cloud or control."""
 
-    def __init__(self, which: str, paths: Paths, top_lr: float, seed: int, shares: dict[str, float]) -> None:
+    def __init__(
+        self, which: str, paths: Paths, top_lr: float, seed: int, shares: dict[str, float], keep_eyes: bool = False
+    ) -> None:
         self.which, self.paths, self.top_lr, self.rng = which, paths, top_lr, random.Random(seed)
         self.cache = Cache.load(paths)
         tokenizer = load_tokenizer(paths, self.cache.views)
@@ -128,14 +142,19 @@ class Run:
         self.config = ModelConfig(vocab=tokenizer.get_vocab_size(), layers=LAYERS[which])
         sounds = Sounds.load(paths, self.config.hidden)
         top = class_guesses(self.cache, backbone, paths.work / "top.npy")
-        self.batches = Batches(self.cache, top, Packer(tokenizer), names, shares, sounds, seed, tiles=which == "cloud")
+        self.batches = Batches(self.cache, top, Packer(tokenizer), names, shares, sounds, seed, tiles=which != "edge")
         eyes = Eyes(self.config, backbone.net._fc, name_pieces(tokenizer, names))
         self.model = nn.ModuleDict({"eyes": eyes})
+        self.frozen = keep_eyes or which != "edge"
         if which == "edge":
             self.model["decoder"] = Decoder(self.config)
             self.model["grounding"] = Grounding(self.config, tokenizer)
-        else:
+        self.model["pointing"] = Pointing(self.config, tokenizer)
+        if which != "edge":
             self._grow(load_checkpoint(paths.work / "edge.pt"))
+        if self.frozen:  # the words too: the naming tokens are made of them, and an ensemble's members share them
+            self.model["eyes"].requires_grad_(False)
+            self.model["decoder"].words.requires_grad_(False)
         matrices = [p for p in self.model.parameters() if p.requires_grad and p.ndim >= 2]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim < 2]
         self.optimiser = torch.optim.AdamW(
@@ -148,16 +167,22 @@ class Run:
 
     def _grow(self, edge: dict[str, Any]) -> None:
         """A deeper decoder out of the edge's, behind the edge's eyes, which stay as they are."""
-        small = Decoder(ModelConfig(**edge["config"]))
-        small.load_state_dict(sub_state(edge["average"], "decoder."))
+        small = read_decoder(edge["average"], ModelConfig(**edge["config"]))
         self.model["decoder"] = grow(small, self.config)
-        self.model["eyes"].load_state_dict(sub_state(edge["average"], "eyes."))
-        self.model["eyes"].requires_grad_(False)
-        self.model["decoder"].words.requires_grad_(False)  # shared by the members of an ensemble
+        for name in ("eyes", "pointing"):
+            self.model[name].load_state_dict(sub_state(edge["average"], f"{name}."))
 
     def start_from(self, path: Path) -> None:
-        """Takes over what fits of an earlier checkpoint's averaged weights, also of version 0.1 (without naming)."""
-        old = load_checkpoint(path)["average"]
+        """Takes over what fits of an earlier checkpoint's averaged weights, also of version 0.1 (without naming).
+
+        An edge decoder of fewer layers is grown first.
+        """
+        state = load_checkpoint(path)
+        old, config = state["average"], ModelConfig(**state["config"])
+        if config.layers < self.config.layers:
+            decoder = grow(read_decoder(old, config), self.config)
+            old = {k: v for k, v in old.items() if not k.startswith("decoder.")}
+            old |= {f"decoder.{k}": v for k, v in decoder.state_dict().items()}
         old = {
             k.replace("connector.", "eyes.connector.") if k.startswith("connector.") else k: v for k, v in old.items()
         }
@@ -198,21 +223,25 @@ class Run:
         eyes, decoder = self.model["eyes"], self.model["decoder"]
         assert isinstance(decoder, Decoder)
         views, sounds = batch.features.shape[1], batch.sound.shape[1]
-        with torch.set_grad_enabled(self.which == "edge"):
+        with torch.set_grad_enabled(not self.frozen):
             image = eyes(batch.features, decoder.words.weight, batch.pretend)
         prefix = torch.cat((int8_noise(image), batch.sound), dim=1)
         keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 else None
-        made = {"answer": answer_loss(decoder, prefix, prefix_positions(views, sounds), batch, keep)}
-        if self.which == "edge":
-            targets, known = grid_targets([self.cache.views[r] for r in batch.rows])
+        looks: list[Look] = []
+        made = {"answer": answer_loss(decoder, prefix, prefix_positions(views, sounds), batch, keep, looks)}
+        shown = [self.cache.views[r] for r in batch.rows]
+        if self.which == "edge" and not self.frozen:
+            targets, known = grid_targets(shown)
             made["boxes"] = self.model["grounding"](image[:, :CELLS], decoder.words.weight, targets, known)
-        return made
+        there = batch.seen[:, :IMAGE_TOKENS].any(dim=1) & (batch.pretend < 0)
+        about = [view if there[i] else None for i, view in enumerate(shown)]
+        return made | self.model["pointing"](looks, about, batch.ids, views, keep)
 
     def train_step(self, done: float) -> dict[str, float]:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(done, self.top_lr)
         losses = self.losses(self.batches.make(BATCH, LENGTH))
-        aux = 0.3 * (1 - 0.7 * done)
+        aux = POINTING_SHARE * (1 - 0.7 * done)
         total = losses["answer"] + aux * sum((v for k, v in losses.items() if k != "answer"), torch.zeros(()))
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -223,16 +252,16 @@ class Run:
         return {k: float(v.detach()) for k, v in losses.items()}
 
     def train(self, minutes: float, steps: int = 0) -> None:
-        """Trains until `minutes` have been spent or `steps` made in all, earlier runs included."""
+        """Trains until `minutes` of processor time have been spent or `steps` made in all, earlier runs included."""
         self.model.train()
-        self.model["eyes"].train(self.which == "edge")
-        started, before, saved = time.monotonic(), self.spent_s, time.monotonic()
+        self.model["eyes"].train(not self.frozen)
+        started, before, saved = time.process_time(), self.spent_s, time.monotonic()
         mean: dict[str, float] = {}
         while self.spent_s < minutes * 60 and not 0 < steps <= self.step:
             done = max(self.spent_s / (minutes * 60), self.step / steps if steps else 0.0)
             for name, value in self.train_step(done).items():
                 mean[name] = value if name not in mean else 0.98 * mean[name] + 0.02 * value
-            self.spent_s = before + time.monotonic() - started
+            self.spent_s = before + time.process_time() - started
             if self.step % 50 == 0:
                 told = " ".join(f"{k} {v:.3f}" for k, v in mean.items())
                 print(f"{self.which} step {self.step} {self.spent_s:.0f} s {told}", file=sys.stderr, flush=True)
@@ -249,6 +278,14 @@ def load_tokenizer(paths: Paths, views: list[View]) -> Tokenizer:
     return Tokenizer.from_file(str(paths.tokenizer))
 
 
+def read_decoder(weights: dict[str, Tensor], config: ModelConfig) -> Decoder:
+    """The decoder of a checkpoint; one of version 0.2, which knew no places, gets them as drawn."""
+    decoder = Decoder(config)
+    own = sub_state(weights, "decoder.")
+    decoder.load_state_dict({"cells.weight": decoder.cells.weight.data, **own})
+    return decoder
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
@@ -261,18 +298,19 @@ def sub_state(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=LAYERS)
-    parser.add_argument("--minutes", type=float, required=True, help="training time in all")
+    parser.add_argument("--minutes", type=float, required=True, help="processor time in all")
     parser.add_argument("--steps", type=int, default=0, help="end after so many steps, if that is earlier")
     parser.add_argument("--lr", type=float, default=0.0, help="default: 0.0012 for edge, 0.001 for the others")
     parser.add_argument("--share", nargs="*", default=[], metavar="SOURCE=SHARE", help="how often a source is drawn")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--keep-eyes", action="store_true", help="leave the vision graph as it is")
     parser.add_argument("--resume", action="store_true")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(wanted.seed)
     shares = {**SHARES, **{k: float(v) for k, v in (one.split("=") for one in wanted.share)}}
-    run = Run(wanted.which, default_paths(), wanted.lr or RATES[wanted.which], wanted.seed, shares)
+    run = Run(wanted.which, default_paths(), wanted.lr or RATES[wanted.which], wanted.seed, shares, wanted.keep_eyes)
     if wanted.resume and run.checkpoint.exists():
         run.resume()
     elif wanted.start:
