@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from edge_agent.types import F32
 from tools.train.batches import Batch
 from tools.train.eyes import Eyes, name_pieces, prefix_positions
+from tools.train.losses import answer_loss, some_tokens
 from tools.train.model import Decoder, grow
 from tools.train.pack import Packer, attention_mask
 from tools.train.questions import Question
 from tools.train.settings import BACKBONE_WIDTH, CELLS, IMAGE_TOKENS, TEXT_POSITION, VIEWS, ModelConfig
 from tools.train.text import ASK, REPLY, SPECIAL
-from tools.train.train import answer_loss, some_tokens
 
 COLOURS = ("red", "green", "blue", "black")
 NAMES = ("ruby", "emerald stone", "sapphire", "jet")

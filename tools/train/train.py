@@ -20,16 +20,17 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tools.train.backbone import Backbone
 from tools.train.batches import Batch, Batches, Top
+from tools.train.checkpoints import load_checkpoint, read_decoder, sub_state
 from tools.train.eyes import Eyes, name_pieces, prefix_positions
 from tools.train.features import Cache, as_floats
 from tools.train.grounding import Grounding, grid_targets
 from tools.train.labels import imagenet_names
+from tools.train.losses import KEPT_TILE_TOKENS, answer_loss, some_tokens
 from tools.train.model import Decoder, Look, grow, int8_noise
-from tools.train.pack import Packer, attention_mask
+from tools.train.pack import Packer
 from tools.train.pointing import Pointing
 from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
 from tools.train.sounds import Sounds
@@ -52,43 +53,6 @@ LAYERS = {"edge": 4, "cloud": 6, "control": 4}
 RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
 POINTING_SHARE = 0.3
 """How much the losses that show where to look count beside the answers."""
-KEPT_TILE_TOKENS = (0.4, 1.0)
-"""Which share of the tiles' tokens a step reads, one or the other: fewer is faster, and teaches not to need all."""
-
-
-def answer_loss(
-    decoder: Decoder,
-    prefix: Tensor,
-    where: Tensor,
-    batch: Batch,
-    keep: Tensor | None = None,
-    looks: list[Look] | None = None,
-) -> Tensor:
-    """Weighted mean cross-entropy over the answer tokens of the batch.
-
-    `prefix` [b, p, hidden] at positions `where` [p]; of it only the tokens `keep` [k] are read, if given. What the
-    layers looked at is appended to `looks`.
-    """
-    b, seen = len(batch.ids), batch.seen
-    if keep is not None:
-        prefix, where, seen = prefix[:, keep], where[keep], seen[:, keep]
-    x = torch.cat((prefix, decoder.embed(batch.ids)), dim=1)
-    positions = torch.cat((where.expand(b, -1), batch.positions), dim=1)
-    hidden, _ = decoder.run(x, positions, attention_mask(batch.segments, seen), None, looks)
-    wanted = batch.targets >= 0
-    logits = decoder.logits(hidden[:, prefix.shape[1] :][wanted])
-    losses = F.cross_entropy(logits, batch.targets[wanted], reduction="none")
-    weights = batch.weights[wanted]
-    return (losses * weights).sum() / weights.sum().clamp_min(1.0)
-
-
-def some_tokens(views: int, sounds: int, share: float) -> Tensor:
-    """Indices in the prefix: first view and sounds whole, names of all views, `share` of the tiles' other tokens."""
-    picked = torch.rand(views, IMAGE_TOKENS) < share
-    picked[0] = True
-    picked[:, CELLS:] = True
-    every = torch.cat((picked.flatten(), torch.ones(sounds, dtype=torch.bool)))
-    return torch.nonzero(every)[:, 0]
 
 
 def class_guesses(cache: Cache, backbone: Backbone, path: Path) -> list[Top]:
@@ -235,7 +199,10 @@ class Run:
             made["boxes"] = self.model["grounding"](image[:, :CELLS], decoder.words.weight, targets, known)
         there = batch.seen[:, :IMAGE_TOKENS].any(dim=1) & (batch.pretend < 0)
         about = [view if there[i] else None for i, view in enumerate(shown)]
-        return made | self.model["pointing"](looks, about, batch.ids, views, keep)
+        pointing = self.model["pointing"]
+        assert isinstance(pointing, Pointing)
+        told: dict[str, Tensor] = pointing(looks, about, batch.ids, views, keep)
+        return made | told
 
     def train_step(self, done: float) -> dict[str, float]:
         for group in self.optimiser.param_groups:
@@ -276,23 +243,6 @@ def load_tokenizer(paths: Paths, views: list[View]) -> Tokenizer:
     if not paths.tokenizer.exists():
         build_tokenizer(v for v in views if v["split"] == "train").save(str(paths.tokenizer))
     return Tokenizer.from_file(str(paths.tokenizer))
-
-
-def read_decoder(weights: dict[str, Tensor], config: ModelConfig) -> Decoder:
-    """The decoder of a checkpoint; one of version 0.2, which knew no places, gets them as drawn."""
-    decoder = Decoder(config)
-    own = sub_state(weights, "decoder.")
-    decoder.load_state_dict({"cells.weight": decoder.cells.weight.data, **own})
-    return decoder
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
-
-
-def sub_state(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def main() -> None:

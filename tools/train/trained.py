@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
+from tools.train.checkpoints import load_checkpoint, sub_state
 from tools.train.eyes import Eyes
 from tools.train.graphs import rounded
 from tools.train.model import Decoder, Ensemble
 from tools.train.settings import NAME_TOKENS, ModelConfig, Paths
-from tools.train.train import load_checkpoint, sub_state
 
 
 @dataclass(slots=True)
