@@ -17,9 +17,10 @@ if importlib.util.find_spec("torch") is None:
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from tools.train.model import Decoder, Look, cell_middles
+from tools.train.model import Decoder, Look
 from tools.train.pack import attention_mask
-from tools.train.pointing import IGNORE, Nouns, Pointing, covered, mark
+from tools.train.places import cell_middles
+from tools.train.pointing import IGNORE, Nouns, Pointing, covered, mark, portions
 from tools.train.settings import CELLS, GRID, IMAGE_TOKENS, TEXT_POSITION, VIEWS, ModelConfig
 from tools.train.text import ASK, EOS, REPLY, SPECIAL
 
@@ -74,6 +75,12 @@ def test_what_a_box_covers_lies_where_the_tokens_are_said_to_be() -> None:
     assert heat[inside].sum() > 0.7 * heat.sum()
 
 
+def test_every_thing_has_the_same_portion_of_the_whole_view_and_of_the_tiles_however_large_it_is() -> None:
+    share = portions([[0.0, 0.0, 0.6, 0.9], [0.7, 0.7, 0.9, 0.8]], VIEWS)
+    assert share[:IMAGE_TOKENS].sum() == pytest.approx(2)
+    assert share[IMAGE_TOKENS:].sum() == pytest.approx(2)
+
+
 def test_two_named_things_are_compared_in_the_order_of_the_question(nouns: Nouns) -> None:
     boxes = {"dog": [0.0, 0.0, 0.3, 0.3], "cat": [0.6, 0.0, 0.9, 0.3]}
     view = {"objects": [{"label": k, "box": v} for k, v in boxes.items()], "unsure": []}
@@ -115,5 +122,5 @@ def test_a_decoder_learns_from_these_losses_to_find_and_to_compare(tokenizer: To
         optimiser.zero_grad()
         sum(losses.values(), torch.zeros(())).backward()
         optimiser.step()
-    assert set(seen[0]) == {"find", "gather", "order", "place", "number"}
-    assert all(seen[-1][name] < 0.5 * seen[0][name] for name in ("find", "gather", "order", "place"))
+    assert set(seen[0]) == {"find", "count", "gather", "order", "place", "number"}
+    assert all(seen[-1][name] < 0.5 * seen[0][name] for name in ("find", "count", "gather", "order", "place"))

@@ -90,5 +90,6 @@ def corners(view: View, rng: random.Random, most: int = 2) -> list[Asked]:
 
 
 def ask_grid(view: View, rng: random.Random) -> list[Asked]:
-    """All that can be asked of a mosaic's arrangement."""
-    return [*counts(view, rng), *comparisons(view, rng, 4), *relations(view, rng, 5), *corners(view, rng)]
+    """All that can be asked of a mosaic's arrangement; numbers from 3 on twice, as there are few of them."""
+    large = [one for one in counts(view, rng) if int(one[1]) > 2]
+    return [*counts(view, rng), *large, *comparisons(view, rng, 4), *relations(view, rng, 5), *corners(view, rng)]

@@ -3,8 +3,9 @@
 A question that names things ("is the dog left of the cat?") is a chain: find each thing, fetch its place, compare. From
 yes and no alone the chain is not learned in any affordable time, since no link helps before all others work. So each
 link gets a loss of its own, from what is known of the picture: the attention of the last piece of a noun must lie on
-the tokens under its boxes, the reply must look at the first and the second noun , the state
-of the noun tells its place and number, that of the reply which of both is further left, higher, more.
+the tokens under its boxes, the reply must look at the first and the second noun, the state of the noun tells its place
+and number, that of the reply which of both is further right, lower, more. To count, one head of the noun must look at
+each of the n things as much as at the start of the question, so that this start gets 1 / (n + 1).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ STEPS = {2: (0, 1), 4: (1, 2), 6: (1, 3), 8: (2, 4)}
 """Layers of a decoder to the one that finds the things a question names and the one that brings them together."""
 GUIDED = 2
 """How many heads of a layer are told where to look."""
+COUNTS = GUIDED
+"""The head that counts."""
 MOST = 9
 IGNORE = -100
 Box = list[float]
@@ -53,6 +56,16 @@ def covered(boxes: Sequence[Box], views: int) -> NDArray[np.float32]:
             down = _shared(top + at * h, h / GRID, y0, y1)
             made[view, :CELLS] = np.maximum(made[view, :CELLS], np.outer(down, across).ravel())
     return made.ravel()
+
+
+def portions(boxes: Sequence[Box], views: int) -> NDArray[np.float32]:
+    """[views * 51]: each box's 1, spread over the tokens under it: of the whole view, and once more of all tiles."""
+    made = np.zeros(views * IMAGE_TOKENS, dtype=np.float32)
+    for box in boxes:
+        heat = covered([box], views)
+        for part in (slice(0, IMAGE_TOKENS), slice(IMAGE_TOKENS, None)):
+            made[part] += heat[part] / max(1e-6, float(heat[part].sum()))
+    return made
 
 
 def _shared(start: NDArray[np.float64], size: float, low: float, high: float) -> NDArray[np.float64]:
@@ -88,12 +101,15 @@ class Nouns:
 
 @dataclass(slots=True)
 class Marks:
-    """What is known of a batch: `nouns` (row, index in the text), `heat` a row each, `place` [n, 2], `number` [n];
+    """What is known of a batch: `nouns` (row, index in the text), `starts` (index of the question's first token),
+    `heat` and `share` (see `covered`, `portions`) a row each, `place` [n, 2], `number` [n];
     `pairs` (row, index of the reply, of the first noun, of the second), `order` [m, 3]: 0 or 1, or IGNORE.
     """
 
     nouns: list[tuple[int, int]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     heat: list[NDArray[np.float32]] = field(default_factory=list)
+    share: list[NDArray[np.float32]] = field(default_factory=list)
     place: list[list[int]] = field(default_factory=list)
     number: list[int] = field(default_factory=list)
     pairs: list[tuple[int, int, int, int]] = field(default_factory=list)
@@ -110,12 +126,14 @@ def mark(nouns: Nouns, views: Sequence[View | None], ids: Sequence[Sequence[int]
         for thing in view["objects"]:
             boxes.setdefault(thing["label"], []).append(thing["box"])
         known = {label: own for label, own in boxes.items() if label not in view["unsure"]}
-        heats = {label: covered(own, count) for label, own in known.items()}
+        heats = {label: (covered(own, count), portions(own, count)) for label, own in known.items()}
         for start, end in _questions(words):
             found = [(start + i, label) for i, label in nouns.find(words[start:end]) if label in known]
             for at, label in found:
                 made.nouns.append((row, at))
-                made.heat.append(heats[label])
+                made.starts.append(start - 1)
+                made.heat.append(heats[label][0])
+                made.share.append(heats[label][1])
                 made.place.append(_place(known[label]))
                 made.number.append(min(MOST, len(known[label])))
             if len(found) == 2:
@@ -183,6 +201,8 @@ class Pointing(nn.Module):  # type: ignore[misc]
         every = torch.arange(pictures) if keep is None else keep[keep < pictures]
         heat = torch.from_numpy(np.stack(marks.heat))[:, every]  # [n, k]
         made = {"find": self._find(looks[self.finds], marks, heat, offset)}
+        share = torch.from_numpy(np.stack(marks.share))[:, every]
+        made["count"] = self._counted(looks[self.finds], marks, share, every >= IMAGE_TOKENS, offset)
         made |= self._told(looks[self.finds], marks, offset)
         if marks.pairs:
             made |= self._gathered(looks[self.gathers], marks, offset)
@@ -198,6 +218,27 @@ class Pointing(nn.Module):  # type: ignore[misc]
         losses = -(wanted[:, None] * scores.log_softmax(dim=-1)).sum(dim=-1)
         floor = -(wanted * wanted.clamp_min(1e-9).log()).sum(dim=-1)
         return (losses - floor[:, None]).mean()
+
+    def _counted(self, look: Look, marks: Marks, share: Tensor, tile: Tensor, offset: int) -> Tensor:
+        """Cross-entropy of the counting head's attention against 1 a thing and 1 for the start of the question.
+
+        `share` [n, k], of whose columns `tile` [k] belong to tiles: those count where they are seen, else the whole
+        view's. What is missing of a thing is missing in both sides' sums, so that the scores stay as they are.
+        """
+        rows, at = torch.tensor(marks.nouns).T
+        query, key = look.query[rows, COUNTS, at + offset], look.key[rows, COUNTS]  # [n, d], [n, past + t, d]
+        seen = look.mask[rows, 0, at + offset]  # [n, past + t]
+        scores = torch.einsum("nd,nkd->nk", query, key) / query.shape[-1] ** 0.5
+        scores = scores.masked_fill(~seen, -1e9)
+        there = seen[:, : share.shape[1]]
+        tiled = (there & tile).any(dim=1, keepdim=True)  # [n, 1]
+        wanted = torch.zeros_like(scores)
+        wanted[:, : share.shape[1]] = share * (there & (tile == tiled))
+        wanted[torch.arange(len(rows)), torch.tensor(marks.starts) + offset] = 1.0
+        wanted = wanted / wanted.sum(dim=1, keepdim=True)
+        losses = -(wanted * scores.log_softmax(dim=-1)).sum(dim=-1)
+        floor = -(wanted * wanted.clamp_min(1e-9).log()).sum(dim=-1)
+        return (losses - floor).mean()
 
     def _told(self, look: Look, marks: Marks, offset: int) -> dict[str, Tensor]:
         """Place and number from the state of the noun."""
