@@ -191,10 +191,8 @@ def main() -> None:
             if not wanted.question_only:
                 seen = picture_features(name, list(dict.fromkeys(item.image for item in items)), paths)
         made = measure(answerer, items, seen, majority(name, paths, items), not wanted.no_blind)
-        print(
-            json.dumps({"set": name, "bundle": f"{wanted.which}-vqa", "views": views, "step": model.step, **made}),
-            flush=True,
-        )
+        bundle = "cloud-alone" if wanted.which == "cloud" and wanted.alone else f"{wanted.which}-vqa"
+        print(json.dumps({"set": name, "bundle": bundle, "views": views, "step": model.step, **made}), flush=True)
 
 
 if __name__ == "__main__":
