@@ -160,29 +160,18 @@ void run(std::size_t values, Work work) {
     work();
 }
 
-py::tuple quantise8(const py::object& x, const py::object& out, const py::object& scales, const Isa& isa) {
+// Whichever way values become `Value`s, kTogether of them in one.
+template <class Value, std::size_t kTogether, auto kQuantise>
+py::tuple quantised(const py::object& x, const py::object& out, const py::object& scales, const Isa& isa) {
     const KernelTable& kernels = choose(isa);
     Ranges ranges;
     const Input<float> from(x, "x", &ranges);
-    Output<std::int8_t> to(out, "out", &ranges);
+    Output<Value> to(out, "out", &ranges);
     Output<float> steps(scales, "scales", &ranges);
     const Rows<const float> values = from.rows();
-    const Rows<std::int8_t> quantised = to.rows(values.rows, values.width);
+    const Rows<Value> made = to.rows(values.rows, (values.width + kTogether - 1) / kTogether);
     float* const column = steps.column(values.rows);
-    run(values.rows * values.width, [&] { quantise_int8(kernels, values, quantised, column); });
-    return py::make_tuple(to.taken(), steps.taken());
-}
-
-py::tuple quantise4(const py::object& x, const py::object& out, const py::object& scales, const Isa& isa) {
-    const KernelTable& kernels = choose(isa);
-    Ranges ranges;
-    const Input<float> from(x, "x", &ranges);
-    Output<std::uint8_t> to(out, "out", &ranges);
-    Output<float> steps(scales, "scales", &ranges);
-    const Rows<const float> values = from.rows();
-    const Rows<std::uint8_t> quantised = to.rows(values.rows, (values.width + 1) / 2);
-    float* const column = steps.column(values.rows);
-    run(values.rows * values.width, [&] { quantise_int4(kernels, values, quantised, column); });
+    run(values.rows * values.width, [&] { kQuantise(kernels, values, made, column); });
     return py::make_tuple(to.taken(), steps.taken());
 }
 
@@ -268,8 +257,10 @@ py::object add_delta8(const py::object& values, const py::object& delta, const p
 void add_tensor(py::module_& module) {
     using py::arg;
     const auto none = py::none();
-    module.def("quantise_int8", &quantise8, arg("x"), arg("out") = none, arg("scales") = none, arg("isa") = none);
-    module.def("quantise_int4", &quantise4, arg("x"), arg("out") = none, arg("scales") = none, arg("isa") = none);
+    module.def("quantise_int8", &quantised<std::int8_t, 1, &quantise_int8>, arg("x"), arg("out") = none,
+               arg("scales") = none, arg("isa") = none);
+    module.def("quantise_int4", &quantised<std::uint8_t, 2, &quantise_int4>, arg("x"), arg("out") = none,
+               arg("scales") = none, arg("isa") = none);
     module.def("dequantise_int8", &dequantise8, arg("values"), arg("scales"), arg("out") = none, arg("isa") = none);
     module.def("dequantise_int4", &dequantise4, arg("values"), arg("scales"), arg("width"), arg("out") = none,
                arg("isa") = none);

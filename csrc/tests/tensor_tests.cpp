@@ -1,6 +1,7 @@
 // Tensor kernels against the scalar ones, and those against the definition. fuzz_tensor.cpp covers sizes and contents
 // at random.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -29,11 +30,14 @@ Rows<const Value> rows_of(const std::vector<Value>& values, std::size_t rows) {
     return {values.data(), static_cast<std::ptrdiff_t>(width), rows, width};
 }
 
+constexpr float kLoudest = 5.0F;
+
+// Never over kLoudest, so that a scale of kLoudest / 127 holds whatever is drawn.
 std::vector<float> noise(std::size_t count) {
     std::normal_distribution<float> normal(0.0F, 1.0F);
     std::vector<float> values(count);
     for (float& value : values) {
-        value = normal(generator());
+        value = std::clamp(normal(generator()), -kLoudest, kLoudest);
     }
     return values;
 }
@@ -71,7 +75,7 @@ void test_widths(const KernelTable& kernels) {
         check(scalar.peak(x.data(), width) == fast.peak(x.data(), width), name + " peak");
         check(scalar.distance(x.data(), before.data(), width) == fast.distance(x.data(), before.data(), width),
               name + " distance");
-        const float scale = 5.0F / 127.0F;
+        const float scale = kLoudest / 127.0F;
         const std::size_t bytes = (width + 1) / 2;
         std::vector<std::int8_t> wanted(width), got(width), old(width), wanted_delta(width), delta(width);
         std::vector<std::uint8_t> wanted_halves(bytes), halves(bytes);
@@ -81,8 +85,8 @@ void test_widths(const KernelTable& kernels) {
         scalar.dequantise8(wanted.data(), width, scale, wanted_back.data());
         fast.dequantise8(got.data(), width, scale, back.data());
         check(wanted == got && wanted_back == back, name + " int8");
-        scalar.quantise4(x.data(), width, 5.0F / 7.0F, wanted_halves.data());
-        fast.quantise4(x.data(), width, 5.0F / 7.0F, halves.data());
+        scalar.quantise4(x.data(), width, kLoudest / 7.0F, wanted_halves.data());
+        fast.quantise4(x.data(), width, kLoudest / 7.0F, halves.data());
         scalar.dequantise4(wanted_halves.data(), width, scale, wanted_back.data());
         fast.dequantise4(halves.data(), width, scale, back.data());
         check(wanted_halves == halves && wanted_back == back, name + " int4");
@@ -153,10 +157,13 @@ void test_known_rows() {
 }
 
 void test_a_delta_says_what_changed(const KernelTable& kernels) {
-    const std::vector<float> before = noise(4 * 64);
+    std::vector<float> loud = noise(4 * 64);
+    loud[64] = 1.0F;
+    loud[65] = 2.0F;  // row 1 reaches 2 to kLoudest, so 0.05 is 1.2 to 3.2 of its steps and stays within reach
+    const std::vector<float> before = loud;
     std::vector<float> now = before;
-    now[64] += 0.05F;       // row 1: a little
-    now[2 * 64] = 1000.0F;  // row 2: out of reach
+    now[64] += 0.05F;
+    now[2 * 64] = 1000.0F;  // row 2: out of reach, 200 times the loudest
     for (std::size_t i = 3 * 64; i < 4 * 64; ++i) {
         now[i] = -now[i];  // row 3: a largest value crosses more than 127 steps
     }
