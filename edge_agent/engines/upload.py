@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Query
 from edge_agent.errors import CloudError, UsageError
-from edge_agent.transport.codecs import DEFAULT_CODEC, Codec, EncodedTensor, find_codec
+from edge_agent.transport.codecs import DEFAULT_CODEC, Codec, EncodedTensor, find_codec, join_views
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.projected import projected_codecs
 from edge_agent.types import Action, Decision, Embeddings, Modality
@@ -81,7 +79,7 @@ class Upload:
             return views
         if any(view.encoder_id != views[0].encoder_id for view in views):
             return views
-        return [replace(views[0], data=np.concatenate([view.data for view in views]))]
+        return [join_views(views)]
 
     def _codec(self, embeddings: Embeddings, welcome: Welcome) -> Codec:
         name = self._codecs.get(embeddings.modality) or self._coding.codec_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -204,6 +204,11 @@ def decode_tensor(tensor: EncodedTensor, limits: Limits) -> Embeddings:
     """
     check_declaration(tensor.codec, tensor.shape, limits)
     return CODECS[tensor.codec].decode(tensor)
+
+
+def join_views(views: Sequence[Embeddings]) -> Embeddings:
+    """Views of one encoder one after another, for a codec with `view_tokens`."""
+    return replace(views[0], data=np.concatenate([view.data for view in views]))
 
 
 def decode_views(tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...]:

@@ -16,7 +16,6 @@ import pytest
 
 from edge_agent.cli.main import main
 from edge_agent.config import POLICY_NAMES
-from edge_agent.transport.codecs import CODECS
 
 FIXED = {"bench", "case", "size", "ours_us", "spread_pct", "peers", "machine"}
 DATA = os.environ.get("EDGE_AGENT_DATA", "")
@@ -118,7 +117,7 @@ def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questi
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     found = {row["codec"]: row for row in rows(capfd, "codec", *QUICK, "--case", "payload")}
-    assert found.keys() == CODECS.keys()
+    assert found.keys() == {"int4-zstd", "int8-zstd", "raw-f32", *(f"projected/{level}" for level in range(6))}
     for row in found.values():
         assert row.keys() >= {"codec", "bytes_mean", "accuracy", "changed_pct", "encode_us", "decode_us"}
         assert row["encode_us"] > 0
@@ -127,6 +126,16 @@ def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questi
     tokens, hidden = (int(side) for side in found["raw-f32"]["size"].split("x"))
     assert found["raw-f32"]["bytes_mean"] == found["raw-f32"]["views"] * tokens * hidden * 4
     assert found["int8-zstd"]["bytes_mean"] < found["raw-f32"]["bytes_mean"] / 3
+    sizes = [found[f"projected/{level}"]["bytes_mean"] for level in range(6)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] < found["int4-zstd"]["bytes_mean"] / 3
+
+
+@pytest.mark.slow
+def test_a_whole_picture_there_and_back_is_one_row(capfd: pytest.CaptureFixture[str]) -> None:
+    (row,) = rows(capfd, "codec", *QUICK, "--case", "round_trip")
+    assert (row["case"], row["codec"], row["size"]) == ("round_trip", "projected/2", "5x51x192")
+    assert row["ours_us"] > 0
 
 
 @pytest.mark.slow

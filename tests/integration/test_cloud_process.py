@@ -21,10 +21,12 @@ from clouds import asked, request
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
 from edge_agent.engines.cloud import CloudEngine
+from edge_agent.engines.upload import Coding
 from edge_agent.errors import CloudError, ModelError
 from edge_agent.transport.client import CloudClient
-from edge_agent.transport.codecs import Int8Zstd, decode_tensor
+from edge_agent.transport.codecs import decode_tensor, find_codec
 from edge_agent.transport.limits import Limits
+from edge_agent.transport.projected import projected_codecs, register_bases
 from edge_agent.types import Decision, Embeddings, Generation, Route
 from edge_agent.vlm import Bundle, Generator, find_bundle
 
@@ -98,15 +100,20 @@ def test_it_announces_its_url_serves_the_model_and_stops_with_0(server: Server, 
     assert "Traceback" not in log
 
 
-def test_the_cloud_says_what_its_model_says_about_what_was_sent(server: Server, bundle: Bundle):
+@pytest.mark.parametrize(("name", "most_bytes"), [("int8-zstd", 12_000), ("int4-zstd", 7_000), ("projected", 12_000)])
+def test_the_cloud_says_what_its_model_says_about_what_was_sent(
+    server: Server, bundle: Bundle, name: str, most_bytes: int
+):
+    register_bases(bundle.bases)
     clock, made = SystemClock(), picture(bundle)
-    received = decode_tensor(Int8Zstd().encode(made), Limits())
+    codec = projected_codecs(bundle.encoder_id)[0].at(2) if name == "projected" else find_codec(name)
+    received = decode_tensor(codec.encode(made), Limits())
     wanted = list(Generator(bundle).stream([received], "What is on the table?"))
 
     async def talk():
         query = Query("What is on the table?", (made,), deadline_s=clock.monotonic_s() + 60)
         async with CloudClient(server.url) as client:
-            engine = CloudEngine(client, clock)
+            engine = CloudEngine(client, clock, Coding(name, 2))
             return [item async for item in engine.generate(query, Decision(Route.CLOUD, "test", "test"))]
 
     *tokens, last = asyncio.run(talk())
@@ -114,7 +121,7 @@ def test_the_cloud_says_what_its_model_says_about_what_was_sent(server: Server, 
     assert [event.probability for event in tokens] == pytest.approx([event.probability for event in wanted], abs=1e-6)
     assert isinstance(last, Generation)
     assert last.text == "".join(event.text for event in wanted).strip()
-    assert 0 < last.bytes_up < 5 * 15_000  # the picture and four tiles
+    assert 0 < last.bytes_up < most_bytes
 
 
 def test_embeddings_of_another_encoder_are_refused(server: Server, bundle: Bundle):
@@ -128,7 +135,7 @@ def test_embeddings_of_another_encoder_are_refused(server: Server, bundle: Bundl
 
 
 def test_killing_the_cloud_in_a_turn_is_a_closed_error(server: Server, bundle: Bundle):
-    made = Int8Zstd().encode(picture(bundle))
+    made = find_codec("int8-zstd").encode(picture(bundle))
 
     async def talk():
         async with CloudClient(server.url) as client:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edge_agent import features
-from edge_agent.cli.bench.codec_payload import PAYLOAD, payload_rows, say_payload
+from edge_agent.cli.bench.codec_payload import PAYLOAD, PICTURES, ROUND_TRIP, payload_rows, say_payload
 from edge_agent.cli.bench.libraries import Library, absent, builders
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
@@ -21,7 +21,7 @@ from edge_agent.cli.output import emit
 from edge_agent.transport.tensors import choose
 
 KERNELS = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
-CASES = (*KERNELS, PAYLOAD)
+CASES = (*KERNELS, PAYLOAD, PICTURES, ROUND_TRIP)
 SIZES = ("64x576", "50x192")
 LIBRARIES: Mapping[str, Library] = {
     "numpy": Library("numpy", "numpy", "numpy", "tensors_numpy"),
@@ -60,7 +60,8 @@ def command(
     """Kernels for embeddings, and what the codecs make of them.
 
     Sizes are tokens x hidden. `payload` codes what the shipped encoder makes of pictures; where the folder has
-    coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too.
+    coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too, and (case `picture`)
+    from the photos sent as JPEG and WebP. `round_trip`: encoding and decoding a whole picture in a learned basis.
     """
     folder = data_folder(data)
     wanted = Wanted(
@@ -77,11 +78,20 @@ def command(
         mark = {"run": run} if runs > 1 else {}
         for row in kernel_rows(wanted):
             report.row(row | mark)
-        for row in payload_rows(folder, limit, rounds) if PAYLOAD in wanted.cases else ():
+        for row in payloads(wanted, limit):
             if as_json:
                 emit(row | mark)
             else:
                 say_payload(row)
+
+
+def payloads(wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
+    """Rows of the whole codecs that were asked for."""
+    cases = {PAYLOAD, PICTURES, ROUND_TRIP}.intersection(wanted.cases)
+    if cases:
+        for row in payload_rows(wanted.data, limit, wanted.rounds, PICTURES in cases):
+            if row["case"] in cases:
+                yield row
 
 
 def kernel_rows(wanted: Wanted) -> Iterator[dict[str, Any]]:

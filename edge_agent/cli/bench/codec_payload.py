@@ -13,13 +13,21 @@ import click
 import numpy as np
 
 from edge_agent.cli.bench import pictures
+from edge_agent.cli.bench.codec_pictures import photo_ways, sent_as_photos
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.peers.bits import bits
 from edge_agent.cli.vqa import Row, is_right, read_rows, sample
-from edge_agent.transport.codecs import CODECS, Codec
+from edge_agent.config import CloudSettings
+from edge_agent.transport.basis import MAGNITUDES, SYMBOLS
+from edge_agent.transport.codecs import CODECS, Codec, EncodedTensor, decode_views, join_views
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.projected import Projected, register_bases
 from edge_agent.types import U8, Embeddings
 
-PAYLOAD = "payload"
+PAYLOAD, PICTURES, ROUND_TRIP = "payload", "picture", "round_trip"
+PROJECTED = "projected"
+USUAL_LEVEL = CloudSettings().level
+MOST_LOST = 0.01  # of the accuracy of embeddings without loss
 EXACT = "raw-f32"
 QUESTIONS = "coco/dev.jsonl"
 JPEG_QUALITIES = (80, 50)
@@ -31,44 +39,80 @@ class Seen:
     """One picture as the encoder sees it: `views` are the whole and its tiles. `rows` are the questions about it."""
 
     views: tuple[Embeddings, ...]
+    photo: U8
     jpeg_bytes: dict[int, int]
     rows: tuple[Row, ...]
 
 
-def payload_rows(data: Path | None, limit: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """One row a codec. Without questions `accuracy` and `changed_pct` are null. Raises ModelError, InputError."""
+def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool) -> Iterator[dict[str, Any]]:
+    """One row a codec and quality, and before them, `with_pictures`, one a way to send the photo itself. Without
+    questions `accuracy` and `changed_pct` are null. Raises ModelError, InputError.
+    """
     seen = look(data, limit)
-    exact = answers(seen, CODECS[EXACT])
-    truth = [row for one in seen for row in one.rows]
-    for codec in CODECS.values():
-        given = exact if codec.codec_id == EXACT else answers(seen, codec)
-        yield {
-            "bench": "codec",
-            "case": PAYLOAD,
-            "codec": codec.codec_id,
-            "bytes_mean": _bytes_mean(seen, codec),
-            "accuracy": _share([is_right(a, row.answer) for a, row in zip(given, truth, strict=True)]),
-            "changed_pct": _percent([a != b for a, b in zip(given, exact, strict=True)]),
-            **_times(seen, codec, rounds),
-            "others_bytes": _others(seen, codec),
-            "pictures": len(seen),
-            "views": len(seen[0].views),
-            "size": "x".join(str(side) for side in seen[0].views[0].data.shape),
-            "questions": len(truth),
-            "input": "coco" if truth else pictures.TEXTURE,
-            "machine": machine(),
-        }
+    truth = [row.answer for one in seen for row in one.rows]
+    exact = answers(seen, [one.views for one in seen])
+    common = {
+        "pictures": len(seen),
+        "views": len(seen[0].views),
+        "size": "x".join(str(side) for side in seen[0].views[0].data.shape),
+        "questions": len(truth),
+        "input": "coco" if truth else pictures.TEXTURE,
+        "machine": machine(),
+    }
+    asked: list[dict[str, Any]] = []
+    if with_pictures and truth:
+        for way in photo_ways():
+            coded, views = sent_as_photos([one.photo for one in seen], way)
+            told = {"bytes_mean": float(np.mean(coded)), **_judged(answers(seen, views), exact, truth)}
+            asked.append({"bench": "codec", "case": PICTURES, "codec": way.name, **told, **common})
+            yield asked[-1]
+    floor = None if not truth else _judged(exact, exact, truth)["accuracy"] - MOST_LOST
+    smallest = min((row["bytes_mean"] for row in asked if row["accuracy"] >= floor), default=None)
+    for name, codec in subjects().items():
+        told = _judged(exact if name == EXACT else answers(seen, _through(seen, codec)), exact, truth)
+        others = _others(seen, name, codec)
+        if smallest is not None and told["accuracy"] >= floor:
+            others["picture_as_accurate"] = smallest
+        row = {"bench": "codec", "case": PAYLOAD, "codec": name, "bytes_mean": _bytes_mean(seen, codec), **told}
+        times = _times(seen, codec, rounds)
+        yield row | times | {"others_bytes": others} | common
+        if name == f"{PROJECTED}/{USUAL_LEVEL}":
+            total = {"ours_us": times["encode_us"] + times["decode_us"], "codec": name}
+            yield {
+                "bench": "codec",
+                "case": ROUND_TRIP,
+                **total,
+                **common,
+                "size": f"{common['views']}x{common['size']}",
+            }
+
+
+def subjects() -> dict[str, Codec]:
+    """Every codec by its name, in each of its qualities."""
+    built_in = {name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected)}
+    in_bases = [codec for codec in CODECS.values() if isinstance(codec, Projected)]
+    return built_in | {f"{PROJECTED}/{n}": codec.at(n) for codec in in_bases for n in range(len(codec.basis.levels))}
+
+
+def _judged(given: Sequence[str], exact: Sequence[str], truth: Sequence[str]) -> dict[str, Any]:
+    return {
+        "accuracy": _share([is_right(a, right) for a, right in zip(given, truth, strict=True)]),
+        "changed_pct": _percent([a != b for a, b in zip(given, exact, strict=True)]),
+    }
 
 
 def say_payload(row: dict[str, Any]) -> None:
     """One row for people."""
+    if row["case"] == ROUND_TRIP:
+        return
     known = row["accuracy"] is not None
     answered = f"accuracy {row['accuracy']:.3f}, {row['changed_pct']:.1f} % changed" if known else "no questions"
+    said = f"{row['codec']:<14} {row['views']} x {row['size']}: {row['bytes_mean']:.0f} bytes a picture"
+    if row["case"] == PICTURES:
+        click.echo(f"{said}; {answered}")
+        return
     others = ", ".join(f"{name} {size:.0f}" for name, size in row["others_bytes"].items())
-    click.echo(
-        f"{row['codec']:<14} {row['views']} x {row['size']}: {row['bytes_mean']:.0f} bytes a picture ({others}); "
-        f"{answered}; encode {row['encode_us']:.0f} us, decode {row['decode_us']:.0f} us"
-    )
+    click.echo(f"{said} ({others}); {answered}; encode {row['encode_us']:.0f} us, decode {row['decode_us']:.0f} us")
 
 
 def look(data: Path | None, limit: int) -> list[Seen]:
@@ -76,16 +120,18 @@ def look(data: Path | None, limit: int) -> list[Seen]:
     from edge_agent.sources.photo import load_photo
     from edge_agent.vlm import Bundle, VisionEncoder, find_bundle
 
-    encoder = VisionEncoder(Bundle.open(find_bundle("edge-vqa")))
+    bundle = Bundle.open(find_bundle("edge-vqa"))
+    register_bases(bundle.bases)
+    encoder = VisionEncoder(bundle)
     if data is None or not (data / QUESTIONS).is_file():
-        return [Seen(encoder.encode_views(frame), _jpeg(frame), ()) for frame in pictures.texture(640, 480)]
+        return [Seen(encoder.encode_views(frame), frame, _jpeg(frame), ()) for frame in pictures.texture(640, 480)]
     by_photo: dict[Path, list[Row]] = {}
     for row in sample(read_rows(data / QUESTIONS), limit, 0):
         by_photo.setdefault(row.image, []).append(row)
     found = []
     for path, rows in by_photo.items():
         photo = load_photo(path).pixels
-        found.append(Seen(encoder.encode_views(photo), _jpeg(photo), tuple(rows)))
+        found.append(Seen(encoder.encode_views(photo), photo, _jpeg(photo), tuple(rows)))
     return found
 
 
@@ -95,31 +141,56 @@ def _jpeg(picture: U8) -> dict[int, int]:
     return {q: len(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, q])[1]) for q in JPEG_QUALITIES}
 
 
-def answers(seen: Sequence[Seen], codec: Codec) -> list[str]:
-    """What the shipped cloud decoder answers to all questions from embeddings that went through a codec."""
+def answers(seen: Sequence[Seen], views: Sequence[Sequence[Embeddings]]) -> list[str]:
+    """What the shipped cloud decoder answers to all questions from these views of the pictures."""
     from edge_agent.vlm import Bundle, Generator, find_bundle
 
     if not any(one.rows for one in seen):
         return []
     generator = Generator(Bundle.open(find_bundle("cloud-vqa")))
     given = []
-    for one in seen:
-        views = [codec.decode(codec.encode(view)) for view in one.views]
+    for one, read in zip(seen, views, strict=True):
         for row in one.rows:
-            tokens = generator.stream(views, row.question, max_new_tokens=MAX_NEW_TOKENS)
+            tokens = generator.stream(read, row.question, max_new_tokens=MAX_NEW_TOKENS)
             given.append("".join(token.text for token in tokens).strip())
     return given
 
 
+def _coded(codec: Codec, views: Sequence[Embeddings]) -> list[EncodedTensor]:
+    """As an upload codes them: all views in one tensor where the codec can."""
+    return [codec.encode(view) for view in ([join_views(views)] if codec.view_tokens else views)]
+
+
+def _through(seen: Sequence[Seen], codec: Codec) -> list[list[Embeddings]]:
+    """What the other side reads."""
+    limits = Limits()
+    return [[view for tensor in _coded(codec, one.views) for view in decode_views(tensor, limits)] for one in seen]
+
+
 def _bytes_mean(seen: Sequence[Seen], codec: Codec) -> float:
-    return float(np.mean([sum(len(codec.encode(view).payload) for view in one.views) for one in seen]))
+    return float(np.mean([sum(len(tensor.payload) for tensor in _coded(codec, one.views)) for one in seen]))
 
 
-def _others(seen: Sequence[Seen], codec: Codec) -> dict[str, float]:
+def _others(seen: Sequence[Seen], name: str, codec: Codec) -> dict[str, float]:
     """Mean bytes of a picture otherwise: as JPEG, by the other codecs, at the order-0 entropy."""
-    jpeg = {f"jpeg_q{q}": float(np.mean([one.jpeg_bytes[q] for one in seen])) for q in JPEG_QUALITIES}
-    coded = {name: _bytes_mean(seen, other) for name, other in CODECS.items() if name != codec.codec_id}
-    return jpeg | coded | ({"order0": _order0_bytes(seen)} if codec.dtype == "int8" else {})
+    made = {f"jpeg_q{q}": float(np.mean([one.jpeg_bytes[q] for one in seen])) for q in JPEG_QUALITIES}
+    made |= {other: _bytes_mean(seen, CODECS[other]) for other in subjects() if other != name and other in CODECS}
+    if isinstance(codec, Projected):
+        made["static_coder"] = static_bytes(codec, [join_views(one.views) for one in seen])
+    return made | ({"order0": _order0_bytes(seen)} if codec.dtype == "int8" else {})
+
+
+def static_bytes(codec: Projected, pictures: Sequence[Embeddings]) -> float:
+    """Mean bytes of a picture if each class of coefficients took its order-0 entropy on these very pictures."""
+    level = codec.basis.levels[codec.level]
+    values = np.concatenate([codec.transform.quantise(one.data, codec.level) for one in pictures])  # [views, places]
+    total = 0.0
+    for kind, shift in enumerate(level["shifts"].tolist()):
+        high = values[:, level["classes"] == kind] >> shift
+        symbols = np.where(np.abs(high) >= MAGNITUDES, SYMBOLS - 1, 2 * np.abs(high) - (high > 0))
+        counts = np.bincount(symbols.ravel(), minlength=SYMBOLS)
+        total += symbols.size * bits(counts) + 16 * int(counts[-1]) + shift * high.size
+    return total / 8 / len(pictures)
 
 
 def _order0_bytes(seen: Sequence[Seen]) -> float:
@@ -136,14 +207,14 @@ def _order0(view: Embeddings) -> float:
 
 def _times(seen: Sequence[Seen], codec: Codec, rounds: int) -> dict[str, float]:
     """Medians over `rounds` of the thread CPU time that all views of a picture take, one picture after the other."""
-    encode_us, decode_us = [], []
+    encode_us, decode_us, limits = [], [], Limits()
     for turn in range(rounds):
         views = seen[turn % len(seen)].views
         began = time.thread_time_ns()
-        coded = [codec.encode(view) for view in views]
+        coded = _coded(codec, views)
         coded_at = time.thread_time_ns()
         for tensor in coded:
-            codec.decode(tensor)
+            decode_views(tensor, limits)
         encode_us.append((coded_at - began) / 1e3)
         decode_us.append((time.thread_time_ns() - coded_at) / 1e3)
     return {"encode_us": median(encode_us), "decode_us": median(decode_us)}

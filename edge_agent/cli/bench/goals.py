@@ -18,7 +18,7 @@ from edge_agent.cli.output import emit
 from edge_agent.errors import InputError
 
 SYNTHETIC = ("texture", "noise", "normal")
-PAYLOAD = "payload"
+PAYLOAD, ROUND_TRIP = "payload", "round_trip"
 MAX_BYTES = 1 << 26
 Row = Mapping[str, Any]
 
@@ -106,7 +106,7 @@ def judge(goal: Goal, rows: Sequence[Row]) -> Verdict:
         if figure is None:
             continue
         source, variant = row.get("input", SYNTHETIC[0]), row.get("variant", "warm")
-        if goal.case == PAYLOAD or (source in SYNTHETIC and variant == "warm"):
+        if goal.case in (PAYLOAD, ROUND_TRIP) or (source in SYNTHETIC and variant == "warm"):
             judged[row["size"]].append(figure)
         else:
             others[f"{source} {variant} {row['size']}"].append(figure)

@@ -75,6 +75,10 @@ GOALS = (
     Goal("codec", "quantise_int8", ("faiss_sq8",), 5.0, 8.0, ("64x576",)),
     Goal("codec", "payload", ("order0",), 0.97, None, codec="int8-zstd"),
     Goal("codec", "payload", ("jpeg_q80",), 1.0, None, codec="int8-zstd"),
+    Goal("codec", "payload", ("picture_as_accurate",), 3.0, None, codec="projected/2"),
+    Goal("codec", "payload", ("static_coder",), 0.95, None, codec="projected/2"),
+    Goal("codec", "payload", ("int4-zstd",), 3.0, None, codec="projected/2"),
+    Goal("codec", "round_trip", (), 1000.0, 750.0),
     Goal("decide", "msao", (), 5.0, 1.0, ("features",)),
 )
 
