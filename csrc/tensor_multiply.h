@@ -17,7 +17,7 @@ struct FloatVector {
     typedef float Type __attribute__((vector_size(kBytes)));
 };
 
-// Two rows by `kVectors` vectors of columns; `b.step` is 1.
+// `kRows` rows by `kVectors` vectors of columns; `b.step` is 1.
 template <std::size_t kBytes, std::size_t kRows, std::size_t kVectors>
 inline void multiply_block(const Factor& a, const Factor& b, std::size_t row, std::size_t column, float* out,
                            std::size_t out_stride) {
@@ -49,17 +49,28 @@ inline void multiply_block(const Factor& a, const Factor& b, std::size_t row, st
     }
 }
 
-template <std::size_t kBytes, std::size_t kVectors>
+// `count` rows, at most kRows.
+template <std::size_t kBytes, std::size_t kVectors, std::size_t kRows>
+inline void multiply_rows(const Factor& a, const Factor& b, std::size_t row, std::size_t count, std::size_t column,
+                          float* out, std::size_t out_stride) {
+    if (count == kRows) {
+        multiply_block<kBytes, kRows, kVectors>(a, b, row, column, out, out_stride);
+    } else if constexpr (kRows > 1) {
+        multiply_rows<kBytes, kVectors, kRows - 1>(a, b, row, count, column, out, out_stride);
+    }
+}
+
+// As many sums at once as there are registers for: fewer would wait for one another.
+template <std::size_t kBytes, std::size_t kVectors, std::size_t kRows>
 inline std::size_t multiply_columns(const Factor& a, const Factor& b, std::size_t column, float* out,
                                     std::size_t out_stride) {
     constexpr std::size_t kWidth = kVectors * kBytes / sizeof(float);
     for (; column + kWidth <= b.columns; column += kWidth) {
-        std::size_t row = 0;
-        for (; row + 2 <= a.rows; row += 2) {
-            multiply_block<kBytes, 2, kVectors>(a, b, row, column, out, out_stride);
-        }
-        if (row < a.rows) {
-            multiply_block<kBytes, 1, kVectors>(a, b, row, column, out, out_stride);
+        for (std::size_t row = 0; row < a.rows;) {
+            const std::size_t left = a.rows - row;
+            const std::size_t count = left <= kRows ? left : left < 2 * kRows ? (left + 1) / 2 : kRows;
+            multiply_rows<kBytes, kVectors, kRows>(a, b, row, count, column, out, out_stride);
+            row += count;
         }
     }
     return column;
@@ -69,8 +80,11 @@ template <std::size_t kBytes>
 inline void multiply_lanes(const Factor& a, const Factor& b, float* out, std::size_t out_stride) {
     std::size_t column = 0;
     if (b.step == 1) {
-        column = multiply_columns<kBytes, 4>(a, b, column, out, out_stride);
-        column = multiply_columns<kBytes, 1>(a, b, column, out, out_stride);
+        if (a.rows == 1) {
+            column = multiply_columns<kBytes, 8, 1>(a, b, column, out, out_stride);
+        }
+        column = multiply_columns<kBytes, 2, 6>(a, b, column, out, out_stride);
+        column = multiply_columns<kBytes, 1, 6>(a, b, column, out, out_stride);
     }
     const Factor rest{b.data + column * b.step, b.rows, b.columns - column, b.stride, b.step};
     tensor_scalar()->multiply(a, rest, out + column, out_stride);
