@@ -13,6 +13,8 @@
 
 namespace edge_agent {
 
+constexpr std::size_t kLine = 64;  // bytes that memory gives at a time
+
 // Asks for what follows, in this row or the next, before it is needed: pictures too large for the near caches are read
 // up to twice as fast. A hint to the processor: where nothing lies there, nothing happens.
 inline void fetch_ahead(const std::uint8_t* at) { __builtin_prefetch(at + 1024); }
@@ -20,6 +22,14 @@ inline void fetch_ahead(const std::uint8_t* at) { __builtin_prefetch(at + 1024);
 template <class Isa>
 void grey_row_of(const std::uint8_t* bgr, std::uint8_t* grey, std::size_t pixels) {
     std::size_t i = 0;
+    for (; i + kLine <= pixels; i += kLine) {  // so many pixels are three lines
+        for (std::size_t line = 0; line < 3; ++line) {
+            fetch_ahead(bgr + 3 * i + line * kLine);
+        }
+        for (std::size_t x = i; x < i + kLine; x += Isa::kBytes) {
+            Isa::store(grey + x, Isa::grey(bgr + 3 * x));
+        }
+    }
     for (; i + Isa::kBytes <= pixels; i += Isa::kBytes) {
         Isa::store(grey + i, Isa::grey(bgr + 3 * i));
     }
