@@ -64,7 +64,7 @@ class CloudSettings:
         choices=("projected", "int8-zstd", "int4-zstd"),
     )
     level: int = setting(
-        2, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
+        1, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
     )
     usd_per_question: float = setting(
         0.0,
