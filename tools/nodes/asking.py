@@ -12,14 +12,17 @@ from edge_agent.features import FeatureExtractor
 from edge_agent.sim.table import CLOUD, TILE_UNITS_PER_BIT
 from edge_agent.sources.photo import load_photo
 from edge_agent.store.models import find_bundle
-from edge_agent.transport.codecs import DEFAULT_CODEC, find_codec
+from edge_agent.transport.codecs import decode_views, join_views
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.projected import register_bases
 from edge_agent.types import Embeddings, TokenEvent
 from edge_agent.vlm import Bundle, Generator, open_vision, summarise
-from tools.nodes.profiles import Profile
+from tools.nodes.profiles import Profile, usual_codec
 from tools.nodes.questions import Photo
 
 T = TypeVar("T")
 MAX_NEW_TOKENS = 16
+LIMITS = Limits()
 
 
 class Asking:
@@ -31,6 +34,8 @@ class Asking:
         self._clock = clock
         self._bundles = {p.bundle: Bundle.open(find_bundle(p.bundle)) for p in profiles}
         edge = self._bundles.setdefault("edge-vqa", Bundle.open(find_bundle("edge-vqa")))
+        register_bases(edge.bases)
+        self._codec = usual_codec(edge)
         self._eyes = {(p.encoder, p.threads): open_vision(edge, p.threads, p.encoder) for p in profiles}
         self._eyes.setdefault(("onnx", 1), open_vision(edge, 1))
         self._minds = {(p.bundle, p.threads): Generator(self._bundles[p.bundle], threads=p.threads) for p in profiles}
@@ -76,9 +81,10 @@ class Asking:
         """A list for each question, in the order of `pack.MEASURED`."""
         code_ms, payload = 0.0, 0
         if profile.place == CLOUD:
-            codec = find_codec(DEFAULT_CODEC)
-            coded, code_ms = self._timed(lambda: [codec.encode(one) for one in seen])
-            payload = sum(len(one.payload) for one in coded)
+            views = join_views(seen)
+            coded, code_ms = self._timed(lambda: self._codec.encode(views))
+            payload = len(coded.payload)
+            seen = decode_views(coded, LIMITS)  # what was lost on the way is lost to the answer
         mind, bundle = self._minds[(profile.bundle, profile.threads)], self._bundles[profile.bundle]
         made = []
         for row in photo.rows:

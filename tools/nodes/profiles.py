@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from edge_agent.cli.bench.machine import machine
+from edge_agent.config import CloudSettings
+from edge_agent.errors import ModelError
 from edge_agent.sim.table import CLOUD, EDGE, Node
 from edge_agent.store.models import find_bundle
-from edge_agent.transport.codecs import DEFAULT_CODEC
+from edge_agent.transport.projected import Projected, projected_codecs
 from edge_agent.vlm import Bundle
 
 
@@ -58,12 +60,19 @@ def described(profile: Profile, prefix: str, repeats: int, command: str) -> Node
         precision=precision,
         threads=profile.threads,
         views=bundle.layout.views_per_image if profile.tiles else 1,
-        codec=DEFAULT_CODEC if profile.place == CLOUD else "",
+        codec=f"projected/{CloudSettings().level}" if profile.place == CLOUD else "",
         machine=f"{facts['cpu']}, {facts['arch']}, Python {platform.python_version()}",
         measured=datetime.now(tz=timezone.utc).date().isoformat(),
         command=command,
         repeats=repeats,
     )
+
+
+def usual_codec(edge: Bundle) -> Projected:
+    """What the agent sends in by default, its basis being registered. Raises ModelError where the bundle has none."""
+    for codec in projected_codecs(edge.encoder_id):
+        return codec.at(CloudSettings().level)
+    raise ModelError(f"{edge.name}: no basis of its embeddings", "make one with: python -m tools.train.basis")
 
 
 def _encodes(profile: Profile) -> bool:
