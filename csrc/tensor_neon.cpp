@@ -214,17 +214,8 @@ void add8(const std::int8_t* values, const std::int8_t* delta, std::size_t width
     tensor_scalar()->add8(values + i, delta + i, width - i, out + i);
 }
 
-void multiply(const Factor& a, const Factor& b, float* out, std::size_t out_stride) {
-    multiply_lanes<16>(a, b, out, out_stride);
-}
-
-void combine(const float* amounts, const std::uint32_t* rows, std::size_t count, const float* b, std::size_t width,
-             float* out) {
-    combine_lanes<16>(amounts, rows, count, b, width, out);
-}
-
-constexpr TensorKernels kKernels{peak,      distance, quantise8, quantise4, dequantise8, dequantise4,
-                                 subtract8, sums_fit, add8,      multiply,  combine};
+constexpr TensorKernels kKernels{peak,      distance, quantise8, quantise4,          dequantise8,      dequantise4,
+                                 subtract8, sums_fit, add8,      multiply_lanes<16>, combine_lanes<16>};
 
 }  // namespace
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +11,7 @@ from edge_agent import features
 from edge_agent.cli.bench.codec_payload import PAYLOAD, PICTURES, ROUND_TRIP, payload_rows, say_payload
 from edge_agent.cli.bench.libraries import Library, absent, builders
 from edge_agent.cli.bench.measure import Contender, compare
-from edge_agent.cli.bench.options import chosen, chosen_peers, data_folder, timing_options
+from edge_agent.cli.bench.options import Asked, Wanted, asking
 from edge_agent.cli.bench.peers.tensors_numpy import prepared_codes
 from edge_agent.cli.bench.rows import Report, timing_row
 from edge_agent.cli.bench.tensors import INPUTS, NORMAL, TensorScene, encoded, frames_of, normal
@@ -30,56 +28,25 @@ LIBRARIES: Mapping[str, Library] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks for."""
-
-    cases: tuple[str, ...]
-    sizes: tuple[str, ...]
-    inputs: tuple[str, ...]
-    peers: tuple[str, ...]
-    rounds: int
-    data: Path | None
-
-
 @click.command()
-@click.option("--input", "inputs", metavar="NAME", multiple=True, help=f"Only these of {', '.join(INPUTS)}.")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Questions for `payload`.")
-@timing_options
-def command(
-    inputs: tuple[str, ...],
-    limit: int,
-    rounds: int,
-    runs: int,
-    cases: tuple[str, ...],
-    sizes: tuple[str, ...],
-    peers: str | None,
-    data: str | None,
-    as_json: bool,
-) -> None:
+@asking(INPUTS)
+def command(asked: Asked, limit: int) -> None:
     """Kernels for embeddings, and what the codecs make of them.
 
     Sizes are tokens x hidden. `payload` codes what the shipped encoder makes of pictures; where the folder has
     coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too, and (case `picture`)
     from the photos sent as JPEG and WebP. `round_trip`: encoding and decoding a whole picture in a learned basis.
     """
-    folder = data_folder(data)
-    wanted = Wanted(
-        chosen(cases, CASES, "case"),
-        chosen(sizes, SIZES, "size"),
-        chosen(inputs, INPUTS, "input"),
-        chosen_peers(peers, tuple(LIBRARIES)),
-        rounds,
-        folder,
-    )
-    report = Report(as_json)
+    wanted = asked.checked(CASES, SIZES, INPUTS, tuple(LIBRARIES))
+    report = Report(wanted.as_json)
     report.missing(absent(LIBRARIES, wanted.peers))
-    for run in range(1, runs + 1):
-        mark = {"run": run} if runs > 1 else {}
+    for run in range(1, wanted.runs + 1):
+        mark = {"run": run} if wanted.runs > 1 else {}
         for row in kernel_rows(wanted):
             report.row(row | mark)
         for row in payloads(wanted, limit):
-            if as_json:
+            if wanted.as_json:
                 emit(row | mark)
             else:
                 say_payload(row)
