@@ -11,25 +11,32 @@ from edge_agent.types import Embeddings, Generation, TokenEvent, Turn
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a backend answers: embeddings first, then earlier turns, then the question."""
+    """What a backend answers: embeddings first, then earlier turns, then the question.
+
+    `draft`: token ids that the answer is expected to begin with. Only a backend with a `tokenizer_id` is given any; it
+    checks them in one pass, and its tokens are the same as without.
+    """
 
     embeddings: tuple[Embeddings, ...]
     question: str
     history: tuple[Turn, ...]
     max_new_tokens: int
+    draft: tuple[int, ...] = ()
 
 
 class Backend(Protocol):
     """A decoder. Everything here is called from one worker thread, never from the event loop, and may block.
 
     `encoder_ids` are the encoders whose embeddings it reads, `hidden_size` how wide those are; `detail_views` (rows,
-    columns) of the tiles that it likes to have of each picture, behind the whole one, or None.
+    columns) of the tiles that it likes to have of each picture, behind the whole one, or None. `tokenizer_id` names
+    what its token ids mean (Bundle.tokenizer_id); None where it cannot check drafts.
     """
 
     model: str
     encoder_ids: tuple[str, ...]
     hidden_size: int
     detail_views: tuple[int, int] | None
+    tokenizer_id: str | None
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         """How many tokens the prompt takes, embeddings included. Raises UsageError or ModelError if it does not fit."""

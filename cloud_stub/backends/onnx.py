@@ -21,6 +21,7 @@ class OnnxBackend:
         self.model = self._bundle.name
         own = (self._bundle.encoder_id, self._bundle.audio_encoder_id, *self._bundle.manifest.also_reads)
         self.encoder_ids = tuple(i for i in own if i)
+        self.tokenizer_id: str | None = self._bundle.tokenizer_id
         self.hidden_size = self._bundle.hidden_size
         detail = self._bundle.layout.detail
         self.detail_views = None if detail is None else (detail.rows, detail.columns)
@@ -35,6 +36,7 @@ class OnnxBackend:
             prompt.question,
             history=prompt.history,
             max_new_tokens=prompt.max_new_tokens,
+            draft=prompt.draft,
             cancelled=cancelled,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,11 @@ class Bundle:
     @property
     def audio_encoder_id(self) -> str:
         return self.manifest.audio_encoder_id
+
+    @property
+    def tokenizer_id(self) -> str:
+        """Names what token ids mean: sha256 of tokenizer.json. Bundles that share it can read each other's tokens."""
+        return hashlib.sha256((self.path / "tokenizer.json").read_bytes()).hexdigest()
 
     @property
     def hidden_size(self) -> int:

@@ -17,6 +17,7 @@ from edge_agent.vlm.decoder import Decoder, KeyValueCache
 from edge_agent.vlm.guided import Vocabulary, json_guide
 from edge_agent.vlm.prefix import Prefix
 from edge_agent.vlm.prompt import Chunk, Prompt
+from edge_agent.vlm.verify import Ahead, worth_reading
 from edge_agent.vlm.words import Words, text_of
 from edge_agent.vlm.writers import writer_of
 
@@ -53,19 +54,22 @@ class Generator:
         choice: Choice = GREEDY,
         stop: Sequence[str] = (),
         schema: Mapping[str, Any] | None = None,
+        draft: Sequence[int] = (),
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[TokenEvent]:
         """Yields each token as it is made; the end token comes last, with empty text.
 
         `embeddings` are views of pictures and sounds of [tokens, hidden]; none means a question without. `stop` strings
         end the answer before themselves. With a `schema` (see vlm.schema) it is JSON of that form, whole even where
-        the tokens run out, and `stop` does not count. `cancelled` is asked before every token. With our own bundles it
-        also ends before a token repeats, see `looping`. What is wrong with the request is raised at the call, not at
-        the first token: UsageError (empty or too long a question), ModelError (embeddings of another encoder or shape,
-        too many of them).
+        the tokens run out, and `stop` does not count. `draft` are ids of tokens that the answer is expected to begin
+        with: they are read in one pass with the question, and the answer is the same as without. `cancelled` is asked
+        before every token. With our own bundles it also ends before a token repeats, see `looping`. What is wrong with
+        the request is raised at the call, not at the first token: UsageError (empty or too long a question),
+        ModelError (embeddings of another encoder or shape, too many of them).
         """
         prompt = self.prompt(embeddings, question, history, max_new_tokens)
-        return self._tokens(prompt, self._answer(max_new_tokens, Picker(choice), stop, schema), cancelled)
+        foretold = worth_reading(draft, max_new_tokens, self._bundle.vocab_size, self.writer.ends)
+        return self._tokens(prompt, self._answer(max_new_tokens, Picker(choice), stop, schema), cancelled, foretold)
 
     def batch(
         self,
@@ -100,8 +104,14 @@ class Generator:
         """Give back the memory of what was kept for the next question."""
         self._prefix.forget()
 
-    def _tokens(self, prompt: Prompt, answer: Answer, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
+    def _tokens(
+        self, prompt: Prompt, answer: Answer, cancelled: Callable[[], bool], draft: tuple[int, ...]
+    ) -> Iterator[TokenEvent]:
         if cancelled():
+            return
+        if draft:
+            ahead = Ahead(self.decoder, *self._rows(prompt.chunks[-1]), self._behind(prompt.chunks), draft)
+            yield from self.decode(answer, ahead.logits, ahead.whole, prompt.next_position, cancelled, ahead)
             return
         yield from self.decode(answer, *self.read(prompt), prompt.next_position, cancelled)
 
@@ -116,8 +126,11 @@ class Generator:
         cache: KeyValueCache,
         position: int,
         cancelled: Callable[[], bool] = never,
+        ahead: Ahead | None = None,
     ) -> Iterator[TokenEvent]:
-        """The tokens of `answer`, the first of them at `position`, behind what was read."""
+        """The tokens of `answer`, the first of them at `position`, behind what was read. What `ahead` knows is not
+        asked again; its cache is taken once it knows no more.
+        """
         told = 0
         while True:
             ids = answer.take(logits)
@@ -126,6 +139,12 @@ class Generator:
                 told += 1
             if not ids or cancelled():
                 return
+            if ahead is not None:
+                known = ahead.after(ids)
+                if known is not None:
+                    logits, position = known, position + 1
+                    continue
+                cache, ahead = ahead.cache(), None
             if len(ids) == 1:
                 logits, cache = self.decoder.next(ids[0], position, cache)
             else:

@@ -38,6 +38,7 @@ class FakeBackend:
     encoder_ids = (ENCODER,)
     hidden_size = HIDDEN
     detail_views: tuple[int, int] | None = None
+    tokenizer_id: str | None = None
 
     def __init__(self, words: int = 3, stop_before: int | None = None, failure: Exception | None = None) -> None:
         self.words = words
