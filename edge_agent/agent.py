@@ -7,9 +7,10 @@ import logging
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from edge_agent.engines.base import Detail, Engine, Query
+from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
+from edge_agent.policy import held_back
 from edge_agent.turn import TurnClock, decision_record, judge
 from edge_agent.types import (
     Action,
@@ -30,6 +31,7 @@ FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more on
 DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
 CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
 HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
+FORM_GUARD = "form: only the device's own decoder can be held to a schema"
 log = logging.getLogger(__name__)
 
 
@@ -52,8 +54,16 @@ class Agent:
         self._parts = parts
         self._journal_broken = False
 
-    async def ask(self, observation: Observation, limits: Limits, on_token: OnToken | None = None) -> Answer:
-        """Answer within the limits.
+    async def ask(
+        self,
+        observation: Observation,
+        limits: Limits,
+        on_token: OnToken | None = None,
+        *,
+        manner: Manner = PLAIN,
+        route: Route | None = None,
+    ) -> Answer:
+        """Answer within the limits, in the `manner` asked for; `route` LOCAL or CLOUD wins over the policy.
 
         Raises NoAnswerError if no engine could, ModelError if the device's model is damaged. A cloud that fails never
         raises: the device answers instead and the reason says so.
@@ -63,14 +73,17 @@ class Agent:
         features = await asyncio.to_thread(self._parts.extractor.observe, observation)
         turn.stages.mark("features")
         state = await asyncio.to_thread(self.state, observation, limits)
-        decision = self._parts.policy.decide(features, state, observation.history)
+        policy = self._parts.policy if route is None else self._parts.forced[route]
+        decision = policy.decide(features, state, observation.history)
+        if manner.schema is not None:
+            decision = held_back(decision, (FORM_GUARD,), state)
         turn.stages.mark("decide")
         try:
-            answer, outcome = await self._answer(observation, decision, state, turn, on_token)
+            answer, outcome = await self._answer(observation, decision, state, turn, on_token, manner)
         except EdgeAgentError as error:
             await self._record(observation, features, state, decision, None, str(error))
             raise
-        self._parts.policy.observe(outcome)
+        policy.observe(outcome)
         await self._record(observation, features, state, decision, outcome, None)
         return answer
 
@@ -92,16 +105,18 @@ class Agent:
         state: SystemState,
         turn: TurnClock,
         on_token: OnToken | None,
+        manner: Manner,
     ) -> tuple[Answer, Outcome]:
         embeddings = await self._encode(observation, decision, turn)
         query = Query(
             question=observation.question,
             embeddings=embeddings,
             history=observation.history,
-            max_new_tokens=self._parts.max_new_tokens,
+            max_new_tokens=manner.max_new_tokens or self._parts.max_new_tokens,
             deadline_s=turn.deadline_s,
             max_cost_usd=state.max_cost_usd,
             detail=self._detail(observation, embeddings),
+            manner=manner,
         )
         draft: Generation | None = None
         judged = ""
@@ -135,7 +150,7 @@ class Agent:
             made += await turn.within(local.encode(frame), "encoding the picture")
         if observation.audio is not None and Modality.AUDIO in local.encodable and Modality.AUDIO not in dropped:
             made.append(await turn.within(local.encode_sound(observation.audio), "encoding the sound"))
-        if not made:
+        if not made and (observation.frames or observation.audio is not None):
             words = "only sound" if observation.audio is not None else "nothing to look at"
             hint = "add --image, --video or --camera; `edge-agent features` shows what is in a sound"
             raise NoAnswerError(f"there is {words} and the model has no audio encoder", hint)
@@ -250,6 +265,9 @@ class Agent:
             cost_usd=end.cost_usd,
             timings_ms=timings,
             expected_gain=gain,
+            tokens=end.tokens,
+            prompt_tokens=end.prompt_tokens,
+            finish_reason=end.finish_reason,
         )
         outcome = Outcome(
             decision=decision,

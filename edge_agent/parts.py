@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Detail, Engine
 from edge_agent.errors import CloudError
-from edge_agent.policy.base import OffloadPolicy
+from edge_agent.policy import ConstantPolicy, GuardedPolicy, OffloadPolicy
 from edge_agent.types import (
     U8,
     AudioWindow,
@@ -89,9 +89,16 @@ class Limits:
     max_cost_usd: float = 0.01
 
 
+def constant_policies() -> dict[Route, OffloadPolicy]:
+    """What decides where a question names its route itself, with the usual codec."""
+    return {route: GuardedPolicy(ConstantPolicy(route)) for route in (Route.LOCAL, Route.CLOUD)}
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that an agent is assembled from. Of the extractor only `observe` is used, which keeps no state."""
+    """Everything that an agent is assembled from. Of the extractor only `observe` is used, which keeps no state.
+    `forced` decides instead of `policy` where a question names its route itself.
+    """
 
     extractor: Extractor
     local: LocalModel
@@ -102,3 +109,4 @@ class Parts:
     journal: Journal | None
     clock: Clock
     max_new_tokens: int = 16
+    forced: Mapping[Route, OffloadPolicy] = field(default_factory=constant_policies)

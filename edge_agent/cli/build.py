@@ -27,7 +27,7 @@ from edge_agent.policy import GuardedPolicy, OffloadPolicy, make_policy, make_un
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.drafts import read_calibration
 from edge_agent.store.ledger import Ledger, MemoryLedger
-from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, SystemState
+from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, Route, SystemState
 from edge_agent.vlm import open_bundle
 
 MAX_TOKEN_BYTES = 4096
@@ -244,6 +244,7 @@ async def open_agent(
             journal=open_journal(config) if journal else None,
             clock=clock,
             max_new_tokens=config.model.max_new_tokens,
+            forced={route: _constant(config, route) for route in (Route.LOCAL, Route.CLOUD)},
         )
     )
     try:
@@ -252,6 +253,11 @@ async def open_agent(
         if remembered is not None:
             await asyncio.to_thread(remembered.save)
         await agent.close()
+
+
+def _constant(config: Config, route: Route) -> GuardedPolicy:
+    """What decides where a question names its route itself."""
+    return make_policy(replace(config.policy, name=route.value), config.cloud)
 
 
 def _sizes(config: Config) -> EmbeddingSizes | None:

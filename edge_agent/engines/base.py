@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_agent.types import Decision, Embeddings, Generation, TokenEvent, Turn
+from edge_agent.vlm.choice import GREEDY, Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,22 @@ class Detail:
     rows: int
     columns: int
     encode: Callable[[], Awaitable[tuple[Embeddings, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an answer is to be said. `max_new_tokens` None: as configured. With a `schema` (see vlm.schema) it is JSON
+    of that form: only the device's own decoder can be held to one. `choice` and `stop` hold on the device; a cloud
+    answers with its likeliest words.
+    """
+
+    max_new_tokens: int | None = None
+    choice: Choice = GREEDY
+    stop: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+
+PLAIN = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,7 @@ class Query:
     deadline_s: float | None = None
     max_cost_usd: float | None = None
     detail: Detail | None = None
+    manner: Manner = PLAIN
 
 
 class Engine(Protocol):

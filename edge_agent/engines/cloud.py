@@ -71,6 +71,7 @@ def _generation(events: list[TokenEvent], result: TurnResult, upload: Upload) ->
         confidence=result.confidence,
         max_entropy=result.max_entropy,
         tokens=result.tokens - ended,
+        prompt_tokens=result.prompt_tokens,
         finish_reason=result.finish_reason,
         bytes_up=result.bytes_up,
         bytes_down=result.bytes_down,

@@ -47,6 +47,8 @@ class Model(Protocol):
 
     def summarise(self, tokens: list[TokenEvent], question: str) -> Generation: ...
 
+    def prompt_tokens(self, query: Query) -> int: ...
+
 
 class BundleModel:
     """A shipped or pulled bundle as a Model. Opening it verifies every file; see edge_agent.vlm.
@@ -81,11 +83,19 @@ class BundleModel:
             query.question,
             history=query.history,
             max_new_tokens=min(query.max_new_tokens, self._room),
+            choice=query.manner.choice,
+            stop=query.manner.stop,
+            schema=query.manner.schema,
             cancelled=cancelled.is_set,
         )
 
     def summarise(self, tokens: list[TokenEvent], question: str) -> Generation:
         return summarise(tokens, self._bundle.calibration, question)
+
+    def prompt_tokens(self, query: Query) -> int:
+        """How many tokens the decoder reads of a question that it has answered."""
+        most = min(query.max_new_tokens, self._room)
+        return self._generator.prompt(query.embeddings, query.question, query.history, most).rows
 
 
 def embedding_sizes(bundle: Bundle, coding: Coding | None = None) -> EmbeddingSizes:
@@ -160,6 +170,7 @@ class LocalEngine:
         first_s = ended_s if first_s is None else first_s
         yield replace(
             self.model.summarise(tokens, query.question),
+            prompt_tokens=self.model.prompt_tokens(query),
             first_token_ms=(first_s - started_s) * 1000,
             decode_ms=(ended_s - first_s) * 1000,
         )

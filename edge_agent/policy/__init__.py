@@ -7,7 +7,7 @@ from collections.abc import Callable
 from edge_agent.config import POLICY_NAMES, CloudSettings, PolicySettings
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.policy.baselines import ConstantPolicy
-from edge_agent.policy.guards import GuardedPolicy
+from edge_agent.policy.guards import GuardedPolicy, held_back
 from edge_agent.policy.hybrid import HybridPolicy
 from edge_agent.policy.moa_off import MoaOffPolicy
 from edge_agent.policy.msao import MsaoPolicy
@@ -36,6 +36,7 @@ __all__ = [
     "ThresholdPolicy",
     "TmoPolicy",
     "UcbPolicy",
+    "held_back",
     "make_policy",
     "make_unguarded",
     "shipped_predictors",

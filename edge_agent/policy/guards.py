@@ -66,23 +66,28 @@ class GuardedPolicy:
         if not _leaves_device(decision):
             return decision
         breached = _breached(state)
-        if not breached:
-            return decision
-        return replace(
-            decision,
-            route=Route.LOCAL,
-            plans=tuple(_stay(plan) for plan in decision.plans),
-            accept_entropy=None,
-            min_gain=None,
-            guards=breached,
-            reason=f"{breached[0]}; without this limit: {decision.reason}",
-            predicted_bytes=0,
-            predicted_cost_usd=0.0,
-            predicted_latency_ms=state.local_latency_estimate_ms,
-        )
+        return held_back(decision, breached, state) if breached else decision
 
     def observe(self, outcome: Outcome) -> None:
         self._inner.observe(outcome)
+
+
+def held_back(decision: Decision, breached: tuple[str, ...], state: SystemState) -> Decision:
+    """The decision as it is within the limits that `breached` (at least one) names: everything stays on the device."""
+    if not _leaves_device(decision):
+        return decision
+    return replace(
+        decision,
+        route=Route.LOCAL,
+        plans=tuple(_stay(plan) for plan in decision.plans),
+        accept_entropy=None,
+        min_gain=None,
+        guards=breached,
+        reason=f"{breached[0]}; without this limit: {decision.reason}",
+        predicted_bytes=0,
+        predicted_cost_usd=0.0,
+        predicted_latency_ms=state.local_latency_estimate_ms,
+    )
 
 
 def _breached(state: SystemState) -> tuple[str, ...]:

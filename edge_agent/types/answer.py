@@ -49,6 +49,7 @@ class TokenEvent:
 class Generation:
     """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money.
 
+    `prompt_tokens`: what the decoder read before it, 0 where that is not known.
     `views_up`: views of a picture that went up for it; `encode_ms`: time that making more of them took on the way.
     `expected_gain`, -1..1: by how many right answers a question the cloud is expected to do better; None: not known.
     """
@@ -57,6 +58,7 @@ class Generation:
     confidence: float
     max_entropy: float
     tokens: int
+    prompt_tokens: int = 0
     finish_reason: str = "stop"
     bytes_up: int = 0
     bytes_down: int = 0
@@ -86,6 +88,9 @@ class Answer:
     cost_usd: float = 0.0
     timings_ms: dict[str, float] = field(default_factory=dict)
     expected_gain: float | None = None
+    tokens: int = 0
+    prompt_tokens: int = 0
+    finish_reason: str = "stop"
 
 
 @dataclass(frozen=True, slots=True)
