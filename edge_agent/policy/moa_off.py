@@ -96,19 +96,16 @@ class MoaOffPolicy:
                 self.name,
                 "; ".join(words),
                 plans,
-                predicted_latency_ms=state.cloud_latency_estimate_ms,
-                predicted_bytes=upload_bytes(plans, state),
-                predicted_cost_usd=state.cloud_cost_estimate_usd,
+                None,
+                None,
+                None,
+                state.cloud_latency_estimate_ms,
+                upload_bytes(plans, state),
+                state.cloud_cost_estimate_usd,
             )
-        return Decision(
-            _LOCAL,
-            self.name,
-            "; ".join(words),
-            tuple([self._keep[m] if k else self._drop[m] for m, k, _ in above]),
-            predicted_latency_ms=state.local_latency_estimate_ms,
-            predicted_bytes=0,
-            predicted_cost_usd=0.0,
-        )
+        plans = tuple([self._keep[m] if k else self._drop[m] for m, k, _ in above])
+        latency_ms = state.local_latency_estimate_ms
+        return Decision(_LOCAL, self.name, "; ".join(words), plans, None, None, None, latency_ms, 0, 0.0)
 
     def observe(self, outcome: Outcome) -> None:
         """The thresholds move with load and uplink, which every decision is told; outcomes add nothing."""

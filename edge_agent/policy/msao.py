@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from edge_agent.config import PolicySettings
@@ -40,6 +41,8 @@ _IMAGE, _AUDIO = Modality.IMAGE, Modality.AUDIO  # looking a member up takes as 
 _DROP, _KEEP, _UPLOAD = Action.DROP, Action.KEEP, Action.UPLOAD
 _LOCAL, _CLOUD, _CASCADE = Route.LOCAL, Route.CLOUD, Route.CASCADE
 
+_STAYS = (_KEEP, None, "the device's model reads it")
+
 SIGHT_PRIOR = 1.0  # a question that names no sense is about the picture
 WORD_WEIGHT = 2.0
 THETA_FLOOR = 0.01
@@ -58,7 +61,7 @@ class MsaoPolicy:
         if settings.accept_entropy < 0:
             raise ValueError("accept_entropy must be settled from the model's calibration before a policy is made")
         self._settings = settings
-        self._codec = codec
+        self._up = (_UPLOAD, codec, "read by both models")
         self._limit = f"{settings.local_sparsity:.2f}"
         self.accept_entropy = settings.accept_entropy
 
@@ -66,17 +69,29 @@ class MsaoPolicy:
         sparsity = self._sparsities(features)
         if features.image is None:
             plans = self._plans(sparsity, state, goes_up=False)
-            return self._decision(_LOCAL, plans, state, "no picture: nothing that the cloud could see better")
+            return stays(plans, state, "no picture: nothing that the cloud could see better")
         image = sparsity[0][1]
         goes_up = image < self._settings.local_sparsity
         plans = self._plans(sparsity, state, goes_up)
         if not goes_up:
-            why = f"MAS(image) = {image:.2f} >= {self._limit}: too sparse to be worth an upload"
-            return self._decision(_LOCAL, plans, state, why)
-        if self.accept_entropy <= 0:
-            return self._decision(_CLOUD, plans, state, f"MAS(image) = {image:.2f} and accept_entropy is 0")
-        why = f"MAS(image) = {image:.2f} < {self._limit}: draft here, upload above entropy {self.accept_entropy:.3f}"
-        return self._decision(_CASCADE, plans, state, why)
+            return stays(plans, state, f"MAS(image) = {image:.2f} >= {self._limit}: too sparse to be worth an upload")
+        theta = self.accept_entropy
+        if theta > 0:
+            why = f"MAS(image) = {image:.2f} < {self._limit}: draft here, upload above entropy {theta:.3f}"
+        else:
+            why = f"MAS(image) = {image:.2f} and accept_entropy is 0"
+        return Decision(
+            _CASCADE if theta > 0 else _CLOUD,
+            self.name,
+            why,
+            plans,
+            theta if theta > 0 else None,
+            None,
+            None,
+            state.cloud_latency_estimate_ms,
+            upload_bytes(plans, state),
+            state.cloud_cost_estimate_usd,
+        )
 
     def observe(self, outcome: Outcome) -> None:
         """Move the threshold: decay on a draft that the cloud did not confirm, slow recovery on a confirmed one.
@@ -128,34 +143,27 @@ class MsaoPolicy:
     ) -> tuple[ModalityPlan, ...]:
         """What is sparse is dropped, but never everything: the richest of what the model can read stays."""
         drop, encodable = self._settings.drop_sparsity, state.encodable
-        richest, plans = 2.0, []
-        for modality, mas in sparsity:
-            if mas < richest and modality in encodable:
-                richest = mas
+        action, codec, why = self._up if goes_up else _STAYS
+        plans: tuple[ModalityPlan, ...] = ()
         for modality, mas in sparsity:
             if modality not in encodable:
                 plan = ModalityPlan(modality, _DROP, None, None, mas, "the model has no encoder for it")
-            elif mas >= drop and mas > richest:
+            elif mas >= drop and mas > richest(sparsity, encodable):
                 plan = ModalityPlan(modality, _DROP, None, None, mas, "carries nothing for this question")
-            elif goes_up:
-                plan = ModalityPlan(modality, _UPLOAD, self._codec, None, mas, "read by both models")
             else:
-                plan = ModalityPlan(modality, _KEEP, None, None, mas, "the device's model reads it")
-            plans.append(plan)
-        return tuple(plans)
+                plan = ModalityPlan(modality, action, codec, None, mas, why)
+            plans += (plan,)
+        return plans
 
-    def _decision(self, route: Route, plans: tuple[ModalityPlan, ...], state: SystemState, reason: str) -> Decision:
-        goes_up = route is not _LOCAL
-        return Decision(
-            route,
-            self.name,
-            reason,
-            plans,
-            accept_entropy=self.accept_entropy if route is _CASCADE else None,
-            predicted_latency_ms=state.cloud_latency_estimate_ms if goes_up else state.local_latency_estimate_ms,
-            predicted_bytes=upload_bytes(plans, state) if goes_up else 0,
-            predicted_cost_usd=state.cloud_cost_estimate_usd if goes_up else 0.0,
-        )
+
+def richest(sparsity: Sequence[tuple[Modality, float]], encodable: Sequence[Modality]) -> float:
+    """The smallest MAS of what the model can read; 2 where it can read nothing."""
+    return min((mas for modality, mas in sparsity if modality in encodable), default=2.0)
+
+
+def stays(plans: tuple[ModalityPlan, ...], state: SystemState, reason: str) -> Decision:
+    """The decision that nothing goes up."""
+    return Decision(_LOCAL, MsaoPolicy.name, reason, plans, None, None, None, state.local_latency_estimate_ms, 0, 0.0)
 
 
 def _is_share(value: Any) -> TypeGuard[float]:
@@ -174,8 +182,14 @@ def asked_for(features: ModalityFeatures) -> tuple[float, float]:
     if features.image is None or features.sound is None:
         return (0.0 if features.image is None else 1.0), (0.0 if features.sound is None else 1.0)
     text = text_of(features)
-    lead = SIGHT_PRIOR + WORD_WEIGHT * (text.sight_words - text.sound_words)
-    less = math.exp(-abs(lead))  # the softmax of two is a logistic function
+    return _shares(text.sight_words - text.sound_words)
+
+
+@lru_cache(maxsize=64)
+def _shares(more_sight_words: int) -> tuple[float, float]:
+    """The softmax of two, which is a logistic function."""
+    lead = SIGHT_PRIOR + WORD_WEIGHT * more_sight_words
+    less = math.exp(-abs(lead))
     more = 1.0 / (1.0 + less)
     return (more, less * more) if lead >= 0 else (less * more, more)
 

@@ -7,7 +7,7 @@ from itertools import product
 from edge_agent.types import Action, Modality, ModalityFeatures, ModalityPlan, SystemState
 
 Plans = tuple[ModalityPlan, ...]
-_MODALITIES = (Modality.IMAGE, Modality.AUDIO)
+_IMAGE, _AUDIO = _MODALITIES = (Modality.IMAGE, Modality.AUDIO)  # looking a member up takes its time, too
 
 
 class PlanBook:
@@ -29,8 +29,8 @@ class PlanBook:
         return self._book[
             features.image is not None,
             features.sound is not None,
-            Modality.IMAGE in encodable,
-            Modality.AUDIO in encodable,
+            _IMAGE in encodable,
+            _AUDIO in encodable,
             up,
         ]
 
@@ -38,11 +38,11 @@ class PlanBook:
 def goes_up_bytes(features: ModalityFeatures, state: SystemState) -> int | None:
     """Bytes of embeddings that an upload of all at hand takes; None where a size is not known."""
     total = 0
-    if features.image is not None and Modality.IMAGE in state.encodable:
+    if features.image is not None and _IMAGE in state.encodable:
         if state.embedding_bytes_estimate is None:
             return None
         total += state.embedding_bytes_estimate
-    if features.sound is not None and Modality.AUDIO in state.encodable:
+    if features.sound is not None and _AUDIO in state.encodable:
         if state.sound_bytes_estimate is None:
             return None
         total += state.sound_bytes_estimate

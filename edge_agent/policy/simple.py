@@ -11,6 +11,7 @@ from edge_agent.policy.plans import PlanBook, goes_up_bytes
 from edge_agent.types import Decision, ModalityFeatures, Outcome, Route, SystemState, Turn
 
 STATE_VERSION = 1
+_LOCAL, _CLOUD = Route.LOCAL, Route.CLOUD  # looking a member up takes as long as a small decision's step
 _MULTIPLIER, _INCREMENT, _MODULUS = 6364136223846793005, 1442695040888963407, 1 << 64
 
 
@@ -109,10 +110,10 @@ def decided(
     sent_bytes = goes_up_bytes(features, state) if up else 0
     up = up and sent_bytes != 0
     return Decision(
-        route=Route.CLOUD if up else Route.LOCAL,
-        policy=policy,
-        reason=reason,
-        plans=book.plans(features, state, up),
+        _CLOUD if up else _LOCAL,
+        policy,
+        reason,
+        book.plans(features, state, up),
         predicted_latency_ms=state.cloud_latency_estimate_ms if up else state.local_latency_estimate_ms,
         predicted_bytes=sent_bytes,
         predicted_cost_usd=state.cloud_cost_estimate_usd if up else 0.0,

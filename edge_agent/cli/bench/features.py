@@ -46,8 +46,8 @@ LIBRARIES: Mapping[str, Library] = {
 def command(variants: tuple[str, ...], asked: Asked) -> None:
     """Kernels for pictures and motion.
 
-    Warm: two frames in turn, each timing after an untimed call. Cold: round and round through frames that together
-    take twice the largest cache.
+    Warm: two frames in turn, each timing after an untimed call on both. Cold: round and round through frames that
+    together take twice the largest cache.
     """
     sizes = chosen_sizes(asked.sizes)
     wanted = replace(asked, sizes=()).checked((*CASES, BINDING), sizes, there(asked.data), tuple(LIBRARIES))

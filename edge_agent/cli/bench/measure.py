@@ -15,6 +15,7 @@ MIN_TIMING_NS = 200_000
 SLOW_NS = 50_000_000
 SLOW_ROUNDS = 3
 THREADS_SUSPECTED = 1.3
+WARM_CALLS = 2  # as many as inputs take turns: after one alone, the timed call would be the first on its input
 
 
 def whole(result: Any) -> Mapping[str, Any]:
@@ -91,7 +92,8 @@ def compare(
 ) -> tuple[Timing, list[Timing]]:
     """Times ours and the peers, one after the other, `rounds` times.
 
-    A timing repeats a call until about 200 us have passed. `warm`: each timing follows one untimed call. Who takes
+    A timing repeats a call until about 200 us have passed. `warm`: each timing follows an untimed call on each of the
+    two inputs. Who takes
     over 50 ms a call is timed in the first 3 rounds only. `process_clock` tells who computes in other threads, whose
     time `clock` does not see. All count through the same inputs, so that nobody finds one that another has just read.
     """
@@ -101,7 +103,7 @@ def compare(
         for lane in lanes:
             if turn < lane.rounds:
                 lane.us.append(_timed(lane, first_input, warm, clock))
-                first_input += lane.repeats + warm
+                first_input += lane.repeats + WARM_CALLS * warm
     first, *others = lanes
     return _result(first, ()), [
         _result(lane, tuple(theirs / mine for theirs, mine in zip(lane.us, first.us, strict=False) if mine))
@@ -124,8 +126,10 @@ def _timed(lane: _Lane, first: int, warm: bool, clock: Clock) -> float:
     """Microseconds a unit of work of one timing, from input `first` on."""
     call = lane.contender.call
     if warm:
-        call(first)
-    indices = range(first + warm, first + warm + lane.repeats)
+        for index in range(first, first + WARM_CALLS):
+            call(index)
+        first += WARM_CALLS
+    indices = range(first, first + lane.repeats)
     began = clock()
     for index in indices:
         call(index)
