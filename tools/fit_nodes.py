@@ -1,7 +1,7 @@
 """Fits the predictors of quality and latency on the measured table, and says how good they are on unseen photos.
 
-    python -m tools.fit_nodes                      writes edge_agent/assets/nodes.json and docs/nodes-*.png
-    python -m tools.fit_nodes --report             figures alone
+    python -m tools.fit_nodes      writes edge_agent/assets/nodes.json, docs/nodes-*.png, the table in docs/methods.md
+    python -m tools.fit_nodes --report     figures alone
 
 Every figure is by cross-fitting over photos: a question is judged by models that never saw its photo. What is shipped
 is fitted on three of five folds alone; policies are judged on the other two (`MeasuredTable.judged`).
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge_agent.policy.predictors import DRAFT_NUMBERS, NUMBERS, VERSION, Predictors, logit
 from edge_agent.sim.table import CLOUD, JUDGED_FOLDS, MeasuredTable
 from edge_agent.sim.table_file import read_table
+from tools.marked import DOCS, write_marked
 from tools.nodes.fitting import (
     Design,
     calibration_error,
@@ -141,6 +142,25 @@ def fit_gain(
     return {"gain": _rounded(weights), "draft_gain": _rounded([*about, spread])}, figures
 
 
+def table_of(figures: dict[str, dict[str, Any]]) -> str:
+    """How good the predictors are, as Markdown."""
+    rows = [
+        "| node | right | MGQP before | with the draft | ECE before / with | MILP, median relative error |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in figures.items():
+        rows.append(
+            f"| `{name}` | {100 * one['right']:.1f} % | {one['auc_before']:.3f} | {one['auc_drafted']:.3f} "
+            f"| {one['ece_before']:.3f} / {one['ece_drafted']:.3f} "
+            f"| {100 * one['latency_relative_error']['p50']:.1f} % |"
+        )
+    within = ", ".join(
+        f"{before:.2f} before and {after:.2f} with the draft ({source})"
+        for source, (before, after) in figures[DRAFTER]["auc_within_sources"].items()
+    )
+    return "\n".join([*rows, "", f"Within one set of questions, for `{DRAFTER}`: {within}."])
+
+
 def _linear(weights: F64, count: int) -> dict[str, list[float]]:
     return {"numbers": _rounded(weights[:count]), "words": _rounded(weights[count:])}
 
@@ -153,16 +173,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=Path("edge_agent/assets/nodes.npz"))
     parser.add_argument("--out", type=Path, default=Path("edge_agent/assets/nodes.json"))
-    parser.add_argument("--plots", type=Path, default=Path("docs"))
+    parser.add_argument("--plots", type=Path, default=DOCS)
     parser.add_argument("--report", action="store_true", help="print the figures, write nothing")
     wanted = parser.parse_args()
     table = read_table(wanted.table)
     rows = table.rows()
     design, words = design_of(table, rows)
-    shipped, curves = {}, {}
+    shipped, curves, judged = {}, {}, {}
     for name in table.nodes:
-        shipped[name], figures, curves[name] = fit_node(table, name, rows, design)
-        print(json.dumps({"node": name, **figures}), flush=True)
+        shipped[name], judged[name], curves[name] = fit_node(table, name, rows, design)
+        print(json.dumps({"node": name, **judged[name]}), flush=True)
     for name, node in table.nodes.items():
         if node.place == CLOUD:
             weights, figures = fit_gain(table, name, rows, curves, design.folds)
@@ -186,6 +206,7 @@ def main() -> None:
     drawn = [DRAFTER, [n for n in table.nodes if table.nodes[n].place == CLOUD][-1]]
     plot_quality(wanted.plots / "nodes-quality.png", {name: curves[name] for name in drawn})
     plot_latency(wanted.plots / "nodes-latency.png", curves)
+    write_marked(wanted.plots / "methods.md", "predictors", table_of(judged))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.sim.table_file import shipped_table
-
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
-BEGIN = "<!-- headlines: python -m tools.headlines -->"
-END = "<!-- end of headlines -->"
+from tools.marked import DOCS, write_marked
 
 
 def main() -> None:
@@ -34,10 +31,7 @@ def main() -> None:
     if wanted.report:
         print(text)
         return
-    page = DOCS.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    write_marked(DOCS / "methods.md", "headlines", text)
 
 
 def simulated(seeds: int) -> str:
