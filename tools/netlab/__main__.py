@@ -1,0 +1,164 @@
+"""Every route over every link, in real processes.
+
+    python -m tools.netlab --rate 20,1 --rtt 60 --loss 0,1 --routes local,cloud,auto --data coco/dev.jsonl --limit 300
+
+Rates are Mbit/s up (down too, unless --down says otherwise), round trips ms, losses percent of the packets each way.
+The link is between two network namespaces, packet by packet, where root may make them; else a TCP relay emulates it:
+`way` in the output says which. `--check` measures what the link does. `--trace` takes a handover trace in place of
+rate, round trip and loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tools.netlab.check import seen
+from tools.netlab.link import Conditions, Trace, read_trace, steady
+from tools.netlab.packets import PacketLink, Unavailable
+from tools.netlab.processes import ROUTES, Asking, CloudSide, Link, answers, two_cores
+from tools.netlab.streams import StreamLink
+
+DATA_VARIABLE = "EDGE_AGENT_DATA"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    traces = _traces(given)
+    edge_core, cloud_core = two_cores()
+    asking = Asking(given.data.resolve(), given.limit, given.seed, given.policy, given.deadline_ms, edge_core)
+    with ExitStack() as stack:
+        link, why = _link(stack, given.way, given.seed)
+        if given.check:
+            for name, trace in traces:
+                row = {"link": name, "way": link.way, "set": asdict(trace.at(0)), "seen": seen(link, trace)}
+                print(json.dumps(row) if given.json else f"{name:<26} {link.way}: seen {row['seen']}", flush=True)
+            return 0
+        cloud = stack.enter_context(CloudSide(link, cloud_core, ("--model", given.cloud_model)))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="netlab-")))
+        if not given.json:
+            print(_headline(link, why, asking, cloud_core))
+        for name, trace in traces:
+            for route in given.routes:
+                link.begin(trace)
+                told = answers(link, cloud.url, ROUTES[route], asking, Path(tempfile.mkdtemp(dir=folder)))
+                row = _row(name, trace, route, link, told) | {"way_why": why}
+                print(json.dumps(row) if given.json else _line(row), flush=True)
+    return 0
+
+
+def _row(name: str, trace: Trace, route: str, link: Link, told: dict[str, Any]) -> dict[str, Any]:
+    keys = ("n", "accuracy", "accuracy_ci", "latency_ms", "bytes_up_mean", "cloud_share", "errors", "first_error")
+    return {
+        "link": name,
+        "conditions": asdict(trace.at(0)),
+        "route": route,
+        "way": link.way,
+        **{key: told[key] for key in keys},
+        "wire_bytes_up_mean": link.bytes_up / max(1, told["n"]),
+    }
+
+
+def _headline(link: Link, why: str, asking: Asking, cloud_core: int | None) -> str:
+    cores = "one core for both" if cloud_core is None else f"edge on core {asking.edge_core}, cloud on {cloud_core}"
+    way = "packets between two namespaces" if link.way == "packets" else f"a TCP relay, since {why}"
+    return f"way: {way}; {cores}; {asking.limit} questions a cell; bytes (wire: with all headers) and ms a question"
+
+
+def _line(row: dict[str, Any]) -> str:
+    low, high = row["accuracy_ci"]
+    latency = row["latency_ms"]
+    said = (
+        f"{row['link']:<26} {row['route']:<9} p50 {latency['p50']:6.0f}  p95 {latency['p95']:6.0f}  "
+        f"accuracy {row['accuracy']:.3f} ({low:.3f}..{high:.3f})  bytes up {row['bytes_up_mean']:6.0f} "
+        f"(wire {row['wire_bytes_up_mean']:6.0f})  cloud {row['cloud_share']:.2f}"
+    )
+    return said + (f"  {row['errors']} errors: {row['first_error']}" if row["errors"] else "")
+
+
+def _link(stack: ExitStack, way: str, seed: int) -> tuple[Link, str]:
+    """The link, and why it is not the better one."""
+    why = "it was asked for"
+    if way != "streams":
+        try:
+            return stack.enter_context(PacketLink(seed)), ""
+        except Unavailable as error:
+            if way == "packets":
+                raise SystemExit(f"--way packets: {error}") from error
+            why = str(error)
+            print(f"no packets: {why}; a TCP relay emulates the link", file=sys.stderr)
+    return stack.enter_context(StreamLink(seed)), why
+
+
+def _traces(given: argparse.Namespace) -> list[tuple[str, Trace]]:
+    if given.trace is not None:
+        try:
+            return [(given.trace.name, read_trace(given.trace))]
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"--trace: {error}") from error
+    return list(_cells(given))
+
+
+def _cells(given: argparse.Namespace) -> Iterator[tuple[str, Trace]]:
+    for rate, rtt, loss in itertools.product(given.rate, given.rtt, given.loss):
+        try:
+            link = Conditions(rate, given.down or rate, rtt, given.jitter, loss / 100)
+            trace = steady(link, given.cut)
+        except ValueError as error:
+            raise SystemExit(f"{rate:g} Mbit/s, {rtt:g} ms, {loss:g} %: {error}") from error
+        yield f"{rate:g} Mbit/s {rtt:g} ms {loss:g} %", trace
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.netlab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    root = os.environ.get(DATA_VARIABLE)
+    data = {"required": True} if root is None else {"default": Path(root) / "coco" / "dev.jsonl"}
+    parser.add_argument("--rate", type=_numbers, default=[20.0], help="Mbit/s up, separated by commas")
+    parser.add_argument("--down", type=float, help="Mbit/s down; the rate up where it is not given")
+    parser.add_argument("--rtt", type=_numbers, default=[60.0], help="ms")
+    parser.add_argument("--loss", type=_numbers, default=[0.0], help="percent of the packets, each way")
+    parser.add_argument("--jitter", type=float, default=0.0, help="up to so many ms more, each way")
+    parser.add_argument("--cut", type=_cut, action="append", default=[], metavar="AT+LENGTH", help="seconds")
+    parser.add_argument("--trace", type=Path, help="a handover trace: lines of JSON, see tools/netlab/link.py")
+    parser.add_argument("--routes", type=_routes, default=list(ROUTES), help=f"of {','.join(ROUTES)}")
+    parser.add_argument("--data", type=Path, help="questions, as eval vqa reads them", **data)
+    parser.add_argument("--limit", type=int, default=300, help="questions a cell")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--policy", help="of the route auto; the configuration's where it is not given")
+    parser.add_argument("--deadline-ms", type=float, default=10_000.0)
+    parser.add_argument("--cloud-model", default="cloud-vqa")
+    parser.add_argument("--way", choices=("best", "packets", "streams"), default="best")
+    parser.add_argument("--check", action="store_true", help="ask nothing: measure the links by a plain connection")
+    parser.add_argument("--json", action="store_true", help="one object a cell and route")
+    return parser
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _cut(text: str) -> tuple[float, float]:
+    begin, _, length = text.partition("+")
+    return float(begin), float(length)
+
+
+def _routes(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in ROUTES]:
+        raise argparse.ArgumentTypeError(f"no route {unknown[0]!r}; there are {', '.join(ROUTES)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())
