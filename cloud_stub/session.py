@@ -6,15 +6,16 @@ import asyncio
 import logging
 import secrets
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import WSMsgType, web
 
 from cloud_stub.turns import TurnDesk, TurnKey, TurnRecord
 from edge_agent.errors import CloudError
-from edge_agent.transport.answers import Usage, tokens_frame
+from edge_agent.transport.answers import tokens_frame
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.codecs import CODECS
+from edge_agent.transport.drafts import DRAFT_FEATURE, Draft
 from edge_agent.transport.frames import (
     RESERVED,
     Flag,
@@ -45,6 +46,7 @@ class _Turn:
     opening: TurnOpening
     assembly: TensorAssembly
     uploaded: asyncio.Event
+    draft: Draft | None = None
     task: asyncio.Task[None] | None = None
     over: bool = False
 
@@ -64,6 +66,7 @@ class Session:
         self._draining = False
         self._close_code = 1000
         self._greeted = False
+        self._features: frozenset[str] = frozenset()
 
     async def serve(self) -> None:
         """Returns when the connection is closed; all its turns are over by then."""
@@ -108,9 +111,11 @@ class Session:
         if 1 not in hello.versions:
             raise FrameError("no version in common; this is EAP/1", code="version")
         self._principal = f"{self._principal}/{hello.device}"
+        backend, prices = self._desk.backend, self._desk.prices
+        offered = (DRAFT_FEATURE,) if backend.tokenizer_id else ()
+        self._features = frozenset(offered).intersection(hello.features)
         self._numbering = Numbering(secrets.randbits(64) | 1)
         self._numbering.skip(0, seen=1)
-        backend, prices = self._desk.backend, self._desk.prices
         welcome = Welcome(
             version=1,
             model=backend.model,
@@ -122,6 +127,8 @@ class Session:
             price_completion_microusd=prices.completion,
             heartbeat_s=self._heartbeat_s,
             detail_views=backend.detail_views,
+            features=offered if hello.features else (),
+            tokenizer_id=backend.tokenizer_id or "" if hello.features else "",
         )
         await self._send(welcome.to_frame(), 0)
         self._greeted = True
@@ -166,6 +173,8 @@ class Session:
                 turn.assembly.accept(frame)
                 if turn.assembly.complete:
                     turn.uploaded.set()
+            elif turn is not None and frame.type == FrameType.DRAFT and DRAFT_FEATURE in self._features:
+                self._drafted(turn, frame)
             else:
                 raise FrameError(f"{frame.name} is out of place on stream {frame.stream}")
         except FrameError as error:
@@ -190,6 +199,12 @@ class Session:
         turn.task = asyncio.get_running_loop().create_task(self._run(frame.stream, turn))
         turn.task.add_done_callback(lambda _: self._desk.leave())  # also runs for a task cancelled before it began
 
+    def _drafted(self, turn: _Turn, frame: Frame) -> None:
+        """Take the draft of a turn; one that comes after everything else is too late to be of use."""
+        if turn.draft is not None:
+            raise FrameError("a turn has two drafts")
+        turn.draft = Draft.from_frame(frame, self._desk.limits)
+
     async def _run(self, stream: int, turn: _Turn) -> None:
         """Answer one turn within its deadline, or say why not."""
         try:
@@ -210,10 +225,12 @@ class Session:
         replayed = record is not None and record.ending is not None
         if record is None:
             await turn.uploaded.wait()
-            record = self._desk.start(key, turn.opening, turn.assembly.tensors())
+            record = self._desk.start(key, turn.opening, turn.assembly.tensors(), turn.draft)
         first = 0
         async with aclosing(record.follow()) as batches:
             async for batch in batches:
+                if not first:
+                    await self._tell_verdict(record, stream)
                 for start in range(0, len(batch), _TOKENS_PER_FRAME):
                     part = batch[start : start + _TOKENS_PER_FRAME]
                     await self._send(tokens_frame(first, part), stream)
@@ -224,11 +241,17 @@ class Session:
         if record.ending is None:
             raise record.error or CloudError("the turn ended without a result", code="internal")
         usage, done = record.ending
+        if not record.events:
+            await self._tell_verdict(record, stream)
         if replayed:
-            usage = Usage(usage.prompt_tokens, usage.completion_tokens, usage.cost_microusd, replayed=True)
+            usage = replace(usage, queue_ms=0.0, first_token_ms=0.0, decode_ms=0.0, replayed=True)
         await self._send(usage.to_frame(), stream)
         turn.over = True
         await self._send(done.to_frame(), stream)
+
+    async def _tell_verdict(self, record: TurnRecord, stream: int) -> None:
+        if record.verdict is not None and DRAFT_FEATURE in self._features:
+            await self._send(record.verdict.to_frame(), stream)
 
     async def _give_up(self, stream: int, turn: _Turn, error: Frame) -> None:
         if not turn.over:

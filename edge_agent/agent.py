@@ -127,6 +127,7 @@ class Agent:
                 why = f"{decision.reason}; {judged}: it stands"
                 return self._finish(decision, Route.LOCAL, draft, why, turn, None)
             turn.stages.rename(("first_token", "decode"), "draft")
+            query = replace(query, draft=draft.token_ids)
         failed: Attempt | None = None
         why = decision.reason
         if decision.route is not Route.LOCAL:
@@ -268,6 +269,8 @@ class Agent:
             tokens=end.tokens,
             prompt_tokens=end.prompt_tokens,
             finish_reason=end.finish_reason,
+            draft_tokens=end.draft_tokens,
+            accepted_tokens=end.accepted_tokens,
         )
         outcome = Outcome(
             decision=decision,

@@ -88,5 +88,9 @@ def say(result: dict[str, Any]) -> None:
     click.echo(
         f"  {result['bytes_up_mean']:.0f} bytes up a question; {result['cost_usd']:.6f} USD; {result['errors']} errors"
     )
+    drafts = result.get("verified", {})
+    if drafts.get("turns"):
+        share = f"{drafts['accepted']} of {drafts['drafted']} tokens stood ({drafts['accepted_share']:.2f})"
+        click.echo(f"  {drafts['turns']} drafts checked by the cloud: {share}")
     if result["first_error"]:
         click.echo(f"  the first error: {result['first_error']}")

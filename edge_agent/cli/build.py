@@ -17,6 +17,7 @@ from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, PolicySettings
 from edge_agent.engines.base import Engine
+from edge_agent.engines.drafting import Drafter
 from edge_agent.engines.local import BundleModel, LocalEngine, embedding_sizes
 from edge_agent.engines.upload import Coding
 from edge_agent.errors import ModelError, UsageError
@@ -100,7 +101,7 @@ def extractor_factory(config: Config) -> Callable[[], FeatureExtractor]:
     return make
 
 
-def make_cloud(config: Config, clock: Clock) -> Engine | None:
+def make_cloud(config: Config, clock: Clock, drafter: Drafter | None = None) -> Engine | None:
     """The cloud engine; None without a URL, or where nothing may or will go there. Connects when it is first asked.
 
     Raises UsageError for a URL or token that cannot be right.
@@ -113,7 +114,7 @@ def make_cloud(config: Config, clock: Clock) -> Engine | None:
     client = CloudClient(
         config.cloud.url, cloud_token(config), connect_timeout_s=config.cloud.connect_timeout_ms / 1000
     )
-    return CloudEngine(client, clock, coding_of(config))
+    return CloudEngine(client, clock, coding_of(config), drafter, config.cloud.verify)
 
 
 def coding_of(config: Config) -> Coding:
@@ -230,13 +231,14 @@ async def open_agent(
     if remembered is None and journal:
         remembered = remembered_policy(config)
     warn_if_stale(config)
-    cloud = make_cloud(config, clock)
+    local = LocalEngine(model, clock)
+    cloud = make_cloud(config, clock, local)
     monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
     ledger = open_ledger(config, clock)
     agent = Agent(
         Parts(
             extractor=extractor_factory(config)(),
-            local=LocalEngine(model, clock),
+            local=local,
             cloud=cloud,
             policy=make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered),
             monitors=monitors,

@@ -33,6 +33,8 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "bytes_up": answer.bytes_up,
         "bytes_down": answer.bytes_down,
         "cost_usd": answer.cost_usd,
+        "draft_tokens": answer.draft_tokens,
+        "accepted_tokens": answer.accepted_tokens,
         "timings_ms": answer.timings_ms,
         "decision": answer.decision,
     }
@@ -51,6 +53,8 @@ def say_how(answer: Answer) -> None:
     )
     figures = f"{answer.timings_ms['total']:.0f} ms, confidence {answer.confidence:.2f}, {answer.bytes_up} bytes up"
     click.echo(f"  {ROUTE_WORDS[answer.route.value]}: {figures}, {answer.cost_usd:.6f} USD")
+    if answer.draft_tokens:
+        click.echo(f"  drafted: {answer.accepted_tokens} of {answer.draft_tokens} tokens stood")
     click.echo(f"  why: {answer.reason}")
     click.echo(f"  ms: {stages}")
 

@@ -123,10 +123,25 @@ def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
         "bytes_up_mean": float(np.mean([a.bytes_up for a in answers] or [0])),
         "cloud_share": _mean([a.route is Route.CLOUD for a in answers]),
         "cost_usd": sum(a.cost_usd for a in answers),
+        "verified": verified(answers),
         "per_route": {name: {"n": len(scores), "accuracy": _mean(scores)} for name, scores in sorted(routes.items())},
         "kinds": {kind: {"n": len(scores), "accuracy": _mean(scores)} for kind, scores in sorted(kinds.items())},
         "errors": sum(s.answer is None for s in scored),
         "first_error": next((s.error for s in scored if s.error is not None), None),
+    }
+
+
+def verified(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Drafts that the cloud has checked: `turns` with one, tokens `drafted` and `accepted`, their share, None for none.
+    Each accepted token saved a step of the cloud.
+    """
+    drafted = sum(one.draft_tokens for one in answers)
+    accepted = sum(one.accepted_tokens for one in answers)
+    return {
+        "turns": sum(one.draft_tokens > 0 for one in answers),
+        "drafted": drafted,
+        "accepted": accepted,
+        "accepted_share": accepted / drafted if drafted else None,
     }
 
 

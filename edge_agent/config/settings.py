@@ -66,6 +66,12 @@ class CloudSettings:
     level: int = setting(
         1, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
     )
+    verify: str = setting(
+        "auto",
+        "send the device's own answer up for the cloud to check, which changes no word of the cloud's: where it saves "
+        "time, always, or never",
+        choices=("auto", "on", "off"),
+    )
     usd_per_question: float = setting(
         0.0,
         "expected price of one cloud answer: the money guard compares it, and a lost answer is booked with it",

@@ -39,7 +39,8 @@ PLAIN = Manner()
 class Query:
     """One question, ready for a decoder. `deadline_s` is in monotonic seconds of the agent's clock.
 
-    `detail` makes the detail views of its picture, for an engine that reads them; None where there are none.
+    `detail` makes the detail views of its picture, for an engine that reads them; None where there are none. `draft`:
+    the token ids of the device's own answer, where it was made before the cloud is asked.
     """
 
     question: str
@@ -50,6 +51,7 @@ class Query:
     max_cost_usd: float | None = None
     detail: Detail | None = None
     manner: Manner = PLAIN
+    draft: tuple[int, ...] | None = None
 
 
 class Engine(Protocol):

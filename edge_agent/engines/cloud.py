@@ -7,6 +7,8 @@ from contextlib import aclosing
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Query
+from edge_agent.engines.draft_length import DraftLength, Seen
+from edge_agent.engines.drafting import Drafter, QueryDrafting
 from edge_agent.engines.upload import Coding, Upload
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
 from edge_agent.transport.messages import uuid7
@@ -19,15 +21,28 @@ class CloudEngine:
     """Answers through one CloudClient. A modality whose plan names a codec is sent with it, others as `coding` says;
     what a plan keeps on the device is not sent. The detail views of a picture follow where the cloud wants them.
 
+    With a `drafter` the device's own answer goes up as a draft, as `verify` says (drafting.MODES); the answer is the
+    cloud's own either way. `drafts` has the counts.
+
     Closing the engine closes the client.
     """
 
     name = "cloud"
 
-    def __init__(self, client: CloudClient, clock: Clock, coding: Coding | None = None) -> None:
+    def __init__(
+        self,
+        client: CloudClient,
+        clock: Clock,
+        coding: Coding | None = None,
+        drafter: Drafter | None = None,
+        verify: str = "auto",
+    ) -> None:
         self._client = client
         self._clock = clock
         self._coding = coding or Coding()
+        self._drafter = None if verify == "off" else drafter
+        self._verify = verify
+        self.drafts = DraftLength()
 
     async def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Tokens, then exactly one Generation with the bytes, money and times that were really spent.
@@ -35,20 +50,28 @@ class CloudEngine:
         Raises CloudError (see CloudClient.turn); leaving early cancels the turn in the cloud within one token.
         """
         upload = Upload(query, decision, self._coding, self._clock)
-        request = self._request(query, upload)
+        drafting = None
+        if self._drafter is not None:
+            drafting = QueryDrafting(self._drafter, query, self.drafts, self._verify, self._clock)
+        request = self._request(query, upload, drafting)
         events: list[TokenEvent] = []
-        async with aclosing(self._client.turn(request)) as items:
-            async for item in items:
-                if isinstance(item, TurnResult):
-                    yield _generation(events, item, upload)
-                else:
-                    events.append(item)
-                    yield item
+        try:
+            async with aclosing(self._client.turn(request)) as items:
+                async for item in items:
+                    if isinstance(item, TurnResult):
+                        self.drafts.answered(_seen(item))
+                        yield _generation(events, item, upload)
+                    else:
+                        events.append(item)
+                        yield item
+        finally:
+            if drafting is not None:
+                await drafting.close()
 
     async def close(self) -> None:
         await self._client.close()
 
-    def _request(self, query: Query, upload: Upload) -> TurnRequest:
+    def _request(self, query: Query, upload: Upload, drafting: QueryDrafting | None) -> TurnRequest:
         left_s = DEFAULT_DEADLINE_S
         if query.deadline_s is not None:
             left_s = query.deadline_s - self._clock.monotonic_s()
@@ -61,6 +84,7 @@ class CloudEngine:
             max_cost_usd=query.max_cost_usd,
             history=query.history,
             detail=upload.tensors,
+            drafting=drafting,
         )
 
 
@@ -81,4 +105,21 @@ def _generation(events: list[TokenEvent], result: TurnResult, upload: Upload) ->
         upload_ms=max(0.0, result.upload_ms - upload.encode_ms),
         first_token_ms=result.first_token_ms,
         decode_ms=result.decode_ms,
+        draft_tokens=result.drafted,
+        accepted_tokens=result.accepted,
+    )
+
+
+def _seen(result: TurnResult) -> Seen:
+    link = result.link
+    return Seen(
+        bytes_up=link.bytes_up,
+        upload_ms=link.upload_ms,
+        rtt_ms=link.rtt_ms,
+        held_ms=link.held_ms,
+        prefill_ms=link.prefill_ms,
+        decode_ms=link.decode_ms,
+        decoded=result.tokens - result.accepted - 1,
+        drafted=result.drafted,
+        accepted=result.accepted,
     )

@@ -36,6 +36,7 @@ class Model(Protocol):
 
     sizes: EmbeddingSizes
     grid: tuple[int, int] | None
+    tokenizer_id: str
 
     def look(self, frame: Frame) -> tuple[Embeddings, ...]: ...
 
@@ -63,6 +64,7 @@ class BundleModel:
         self._audio = AudioEncoder(bundle, threads=threads) if bundle.has_audio else None
         self._room = max(1, (bundle.context - bundle.layout.text_position) // 2)  # the other half is for the question
         self.sizes = embedding_sizes(bundle, coding)
+        self.tokenizer_id = bundle.tokenizer_id
         detail = bundle.layout.detail
         self.grid = None if detail is None else (detail.rows, detail.columns)
 
@@ -155,6 +157,15 @@ class LocalEngine:
             return tuple(made)
 
         return Detail(*self.model.grid, encode)
+
+    @property
+    def tokenizer_id(self) -> str:
+        """Names what its token ids mean."""
+        return self.model.tokenizer_id
+
+    def draft(self, query: Query) -> AsyncGenerator[TokenEvent, None]:
+        """The tokens of its own answer, for the cloud to check. Closing it ends the work within one token."""
+        return self._tokens(query)
 
     async def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Stream the answer's tokens, then its Generation with the timings of this engine's clock."""

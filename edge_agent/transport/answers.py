@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge_agent.transport.fields import int_of, number_of, object_of, text_of
 from edge_agent.transport.frames import Frame, FrameError, FrameType
@@ -52,7 +53,9 @@ def tokens_of(frame: Frame, expected_first: int, limits: Limits) -> list[TokenEv
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """USAGE: what the turn took. Times are the server's, in ms; `replayed` marks a stored result, billed before."""
+    """USAGE: what the turn took. Times are the server's, in ms; `replayed` marks a stored result, billed before. Of
+    `drafted` tokens that were checked, `accepted` are in the answer: they are paid for as prompt, see docs/protocol.md.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -61,10 +64,12 @@ class Usage:
     first_token_ms: float = 0.0
     decode_ms: float = 0.0
     replayed: bool = False
+    drafted: int = 0
+    accepted: int = 0
 
     def to_frame(self) -> Frame:
         timings = {"queue": self.queue_ms, "first_token": self.first_token_ms, "decode": self.decode_ms}
-        meta = {
+        meta: dict[str, Any] = {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "cached_tokens": 0,
@@ -72,6 +77,8 @@ class Usage:
             "timings_ms": {name: round(value, 3) for name, value in timings.items()},
             "replayed": self.replayed,
         }
+        if self.drafted:
+            meta |= {"drafted_tokens": self.drafted, "accepted_tokens": self.accepted}
         return Frame(FrameType.USAGE, meta)
 
     @classmethod
@@ -85,6 +92,8 @@ class Usage:
             first_token_ms=number_of(timings, "first_token", 0.0, 1e9, 0.0),
             decode_ms=number_of(timings, "decode", 0.0, 1e9, 0.0),
             replayed=meta.get("replayed") is True,
+            drafted=int_of(meta, "drafted_tokens", 0, 10**6, 0),
+            accepted=int_of(meta, "accepted_tokens", 0, 10**6, 0),
         )
 
 

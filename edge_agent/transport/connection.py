@@ -13,6 +13,7 @@ import aiohttp
 
 from edge_agent.errors import CloudError
 from edge_agent.transport.codecs import CODECS
+from edge_agent.transport.drafts import DRAFT_FEATURE
 from edge_agent.transport.frames import (
     HEADER_BYTES,
     MAX_META_BYTES,
@@ -31,6 +32,7 @@ from edge_agent.transport.resolver import DaemonResolver
 
 T = TypeVar("T")
 
+FEATURES = (DRAFT_FEATURE,)
 HEARTBEAT_S = 15.0
 CLOSE_S = 0.4
 _QUEUE_FRAMES = 32
@@ -61,6 +63,7 @@ class Connection:
         self._last_stream = 0
         self._going_away = False
         self.welcome: Welcome | None = None
+        self.rtt_ms = 0.0
         self.bytes_up = 0
         self.bytes_down = 0
 
@@ -77,8 +80,11 @@ class Connection:
         """HELLO, then WELCOME. Raises CloudError."""
         if self._socket.protocol != SUBPROTOCOL:
             raise CloudError(f"the server does not speak {SUBPROTOCOL}", code="protocol", retryable=False)
-        await self.send(Hello(codecs=tuple(sorted(CODECS)), device=device).to_frame(), 0, deadline_s)
+        hello = Hello(codecs=tuple(sorted(CODECS)), device=device, features=FEATURES)
+        started_s = asyncio.get_running_loop().time()
+        await self.send(hello.to_frame(), 0, deadline_s)
         frame = await self._next(deadline_s)
+        self.rtt_ms = (asyncio.get_running_loop().time() - started_s) * 1000
         if frame.type == FrameType.ERROR:
             raise error_of(frame)
         if frame.type != FrameType.WELCOME or frame.stream != 0 or frame.session == 0:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage, tokens_of
 from edge_agent.transport.codecs import EncodedTensor, check_declaration
 from edge_agent.transport.connection import Connection, bounded
+from edge_agent.transport.drafts import Draft, Drafting, Verdict
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import MICRO, TensorBegin, TurnOpening, Welcome, error_of
@@ -21,6 +23,7 @@ class TurnRequest:
     """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
     answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
     `detail` is asked for (more) tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
+    `drafting` makes a draft of the answer meanwhile, for the cloud to check.
     """
 
     question: str
@@ -31,6 +34,7 @@ class TurnRequest:
     max_cost_usd: float | None = None
     history: tuple[Turn, ...] = ()
     detail: Callable[[Welcome], Awaitable[tuple[EncodedTensor, ...]]] | None = None
+    drafting: Drafting | None = None
 
     def opening(self, deadline_ms: int) -> TurnOpening:
         """The TURN of this request, with what is left of its deadline."""
@@ -40,11 +44,27 @@ class TurnRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """What a turn has shown of the link and of the cloud, in ms: `upload_ms` from the first byte of `bytes_up` of
+    tensors until the cloud had them all, of which `held_ms` waiting for a draft; `rtt_ms` of the greeting; `prefill_ms`
+    and `decode_ms` in the cloud's own words.
+    """
+
+    bytes_up: int
+    upload_ms: float
+    held_ms: float
+    rtt_ms: float
+    prefill_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class TurnResult:
     """The end of a turn. Bytes are those of all EAP frames sent and received for it (a new connection's HELLO and
     WELCOME included; not TCP, TLS and WebSocket headers). `upload_ms`, `first_token_ms` and `decode_ms` are
     consecutive and add up to the whole turn: until the cloud had everything (connecting and both ways of the link
-    included), until its first token, until the end. `confidence` and `max_entropy` are the cloud's, 0..1.
+    included), until its first token, until the end. `confidence` and `max_entropy` are the cloud's, 0..1. Of `drafted`
+    tokens that it checked, `accepted` are in the answer.
     """
 
     finish_reason: str
@@ -59,6 +79,9 @@ class TurnResult:
     upload_ms: float
     first_token_ms: float
     decode_ms: float
+    link: LinkTimes
+    drafted: int = 0
+    accepted: int = 0
 
 
 def check_request(request: TurnRequest, limits: Limits, welcome: Welcome | None = None) -> None:
@@ -108,6 +131,10 @@ class Exchange:
         self._usage: Usage | None = None
         self._first_s: float | None = None
         self._sent_s = started_s
+        self._began_s = started_s
+        self._held_ms = 0.0
+        self._draft: Draft | None = None
+        self._verdict: Verdict | None = None
         self.stream = connection.next_stream()
         self.asked = False
         self.answered = False
@@ -131,6 +158,8 @@ class Exchange:
             if frame.type == FrameType.TOKENS:
                 for event in self._tokens(frame):
                     yield event
+            elif frame.type == FrameType.VERDICT:
+                self._judged(frame)
             elif frame.type == FrameType.USAGE:
                 self._usage = Usage.from_frame(frame)
             elif frame.type == FrameType.DONE:
@@ -147,25 +176,49 @@ class Exchange:
     async def _upload(self) -> None:
         left_ms = int((self._deadline_s - asyncio.get_running_loop().time()) * 1000)
         opening = self._request.opening(min(left_ms, self._limits.deadline_ms))
-        for frame in self._frames(opening):
-            # A cloud that speaks before it has everything reports an error, which the caller reads next.
-            if self._connection.waiting():
-                return
-            opens = frame.type == FrameType.TURN
-            self.asked = self.asked or opens  # even if the deadline passes while it is being sent
-            if not await self._connection.send(frame, self.stream, self._deadline_s):
-                self.asked = self.asked and not opens
-                return
+        self._began_s = asyncio.get_running_loop().time()
+        if self._request.drafting is not None:
+            self._request.drafting.begin(self._welcome, self._bytes)
+        async with aclosing(self._frames(opening)) as frames:
+            async for frame in frames:
+                # A cloud that speaks before it has everything reports an error, which the caller reads next.
+                if self._connection.waiting():
+                    return
+                opens = frame.type == FrameType.TURN
+                self.asked = self.asked or opens  # even if the deadline passes while it is being sent
+                if not await self._connection.send(frame, self.stream, self._deadline_s):
+                    self.asked = self.asked and not opens
+                    return
         self._sent_s = asyncio.get_running_loop().time()
 
-    def _frames(self, opening: TurnOpening) -> Iterator[Frame]:
+    @property
+    def _bytes(self) -> int:
+        return sum(len(tensor.payload) for tensor in self._request.tensors)
+
+    async def _frames(self, opening: TurnOpening) -> AsyncGenerator[Frame, None]:
+        """All of them; the draft goes before the end of the last tensor, which is what the cloud begins at."""
         yield opening.to_frame()
+        last = opening.tensors[-1:]
         for name, tensor in zip(opening.tensors, self._request.tensors, strict=True):
             yield TensorBegin.frame_of(tensor, name)
             for start in range(0, len(tensor.payload), self._limits.chunk_bytes):
                 chunk = tensor.payload[start : start + self._limits.chunk_bytes]
                 yield Frame(FrameType.TENSOR_CHUNK, payload=chunk)
+            if (name,) == last:
+                await self._drafted()
+                if self._draft is not None:
+                    yield self._draft.to_frame()
             yield Frame(FrameType.TENSOR_END)
+
+    async def _drafted(self) -> None:
+        if self._request.drafting is not None:
+            made = await bounded(self._request.drafting.draft(), self._deadline_s, "drafting")
+            self._draft, self._held_ms = made.draft, made.held_ms
+
+    def _judged(self, frame: Frame) -> None:
+        if self._draft is None or self._verdict is not None or self._count or self._usage is not None:
+            raise FrameError("VERDICT came without a draft, twice or too late")
+        self._verdict = Verdict.from_frame(frame, len(self._draft.ids))
 
     def _tokens(self, frame: Frame) -> list[TokenEvent]:
         events = tokens_of(frame, self._count, self._limits)
@@ -185,7 +238,18 @@ class Exchange:
         # What the cloud did not spend on its first token, the link did; its word counts only within what passed.
         server_s = (usage.queue_ms + usage.first_token_ms) / 1000
         uploaded_s = min(first_s, max(self._sent_s, first_s - server_s))
+        link = LinkTimes(
+            bytes_up=self._bytes,
+            upload_ms=(uploaded_s - self._began_s) * 1000,
+            held_ms=self._held_ms,
+            rtt_ms=self._connection.rtt_ms,
+            prefill_ms=usage.first_token_ms,
+            decode_ms=usage.decode_ms,
+        )
         return TurnResult(
+            link=link,
+            drafted=usage.drafted,
+            accepted=usage.accepted,
             finish_reason=done.finish_reason,
             confidence=done.confidence,
             max_entropy=done.max_entropy,

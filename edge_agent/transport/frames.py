@@ -46,8 +46,8 @@ class FrameType(IntEnum):
     TENSOR_CHUNK = 0x12
     TENSOR_END = 0x13
     HAVE = 0x14  # reserved
-    DRAFT = 0x18  # reserved
-    VERDICT = 0x19  # reserved
+    DRAFT = 0x18
+    VERDICT = 0x19
     TOKENS = 0x20
     USAGE = 0x21
     DONE = 0x22
@@ -58,9 +58,7 @@ class FrameType(IntEnum):
     BYE = 0x43
 
 
-RESERVED = frozenset(
-    {FrameType.RESUME, FrameType.RESUMED, FrameType.HAVE, FrameType.DRAFT, FrameType.VERDICT, FrameType.CREDIT}
-)
+RESERVED = frozenset({FrameType.RESUME, FrameType.RESUMED, FrameType.HAVE, FrameType.CREDIT})
 
 
 class Flag(IntFlag):

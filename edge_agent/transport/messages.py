@@ -33,27 +33,35 @@ def uuid7(unix_ms: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The client's first frame: what it speaks and which device it is (the name separates idempotency keys)."""
+    """The client's first frame: what it speaks and which device it is (the name separates idempotency keys).
+
+    `features`: what it knows beyond 0.1.0; only what both sides name is used.
+    """
 
     versions: tuple[int, ...] = (1,)
     codecs: tuple[str, ...] = ()
     device: str = ""
+    features: tuple[str, ...] = ()
 
     def to_frame(self) -> Frame:
-        meta = {"versions": list(self.versions), "codecs": list(self.codecs), "device": self.device, "schema": SCHEMA}
+        meta: dict[str, Any] = {"versions": list(self.versions), "codecs": list(self.codecs)}
+        meta |= {"device": self.device, "schema": SCHEMA}
+        if self.features:
+            meta["features"] = list(self.features)
         return Frame(FrameType.HELLO, meta)
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Hello:
         meta = frame.meta
         versions = tuple(value for value in list_of(meta, "versions", 16) if type(value) is int)
-        return cls(versions, names_of(meta, "codecs"), text_of(meta, "device", ""))
+        return cls(versions, names_of(meta, "codecs"), text_of(meta, "device", ""), names_of(meta, "features"))
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """The server's answer to HELLO. Prices are micro-dollars per 1,000 tokens; `hidden_size` that of the embeddings;
-    `detail_views` (rows, columns) of the tiles that it likes to have of each picture.
+    `detail_views` (rows, columns) of the tiles that it likes to have of each picture. `features` as in HELLO;
+    `tokenizer_id` names what its token ids mean, empty where it checks no drafts.
     """
 
     version: int
@@ -66,6 +74,8 @@ class Welcome:
     price_completion_microusd: int = 0
     heartbeat_s: int = 15
     detail_views: tuple[int, int] | None = None
+    features: tuple[str, ...] = ()
+    tokenizer_id: str = ""
 
     def to_frame(self) -> Frame:
         meta: dict[str, Any] = {
@@ -84,6 +94,10 @@ class Welcome:
         }
         if self.detail_views is not None:
             meta["detail_views"] = {"rows": self.detail_views[0], "columns": self.detail_views[1]}
+        if self.features:
+            meta["features"] = list(self.features)
+        if self.tokenizer_id:
+            meta["tokenizer_id"] = self.tokenizer_id
         return Frame(FrameType.WELCOME, meta)
 
     @classmethod
@@ -101,6 +115,8 @@ class Welcome:
             price_completion_microusd=int_of(prices, "completion_per_1k", 0, 10**12, 0),
             heartbeat_s=int_of(meta, "heartbeat_s", 1, 3600, 15),
             detail_views=(int_of(detail, "rows", 1, 8), int_of(detail, "columns", 1, 8)) if detail else None,
+            features=names_of(meta, "features"),
+            tokenizer_id=text_of(meta, "tokenizer_id", ""),
         )
 
 

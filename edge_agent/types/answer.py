@@ -52,6 +52,8 @@ class Generation:
     `prompt_tokens`: what the decoder read before it, 0 where that is not known.
     `views_up`: views of a picture that went up for it; `encode_ms`: time that making more of them took on the way.
     `expected_gain`, -1..1: by how many right answers a question the cloud is expected to do better; None: not known.
+    `token_ids` of an answer made here, its end token included. Of `draft_tokens` that the cloud checked,
+    `accepted_tokens` are in its answer: it has saved as many steps.
     """
 
     text: str
@@ -69,11 +71,15 @@ class Generation:
     first_token_ms: float = 0.0
     decode_ms: float = 0.0
     expected_gain: float | None = None
+    token_ids: tuple[int, ...] = ()
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the user gets. `timings_ms` are consecutive stages that add up to `timings_ms["total"]`.
+    """What the user gets. `timings_ms` are consecutive stages that add up to `timings_ms["total"]`. `draft_tokens` and
+    `accepted_tokens` are those of Generation.
 
     `expected_gain` is that of the device's own answer, where it made one and its model predicts it: see Generation.
     """
@@ -91,6 +97,8 @@ class Answer:
     tokens: int = 0
     prompt_tokens: int = 0
     finish_reason: str = "stop"
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,10 @@ class Bundle:
 
     @property
     def tokenizer_id(self) -> str:
-        """Names what token ids mean: sha256 of tokenizer.json. Bundles that share it can read each other's tokens."""
-        return hashlib.sha256((self.path / "tokenizer.json").read_bytes()).hexdigest()
+        """Names what token ids mean: 16 hex digits of the sha256 of tokenizer.json. Bundles that share it can read each
+        other's tokens.
+        """
+        return hashlib.sha256((self.path / "tokenizer.json").read_bytes()).hexdigest()[:16]
 
     @property
     def hidden_size(self) -> int:

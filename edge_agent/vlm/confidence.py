@@ -39,5 +39,6 @@ def summarise(events: Sequence[TokenEvent], calibration: Calibration, question: 
         max_entropy=max((event.entropy for event in events), default=1.0),
         tokens=len(events) - ended,
         finish_reason="stop" if ended else "length",
+        token_ids=tuple(event.token_id for event in events),
         expected_gain=gain.expected(question, events) if gain is not None and question is not None else None,
     )
