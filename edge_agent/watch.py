@@ -14,7 +14,15 @@ from edge_agent.config import TriggerSettings
 from edge_agent.errors import EdgeAgentError
 from edge_agent.parts import Extractor, Limits
 from edge_agent.triggers import Firing, Triggers
-from edge_agent.types import Answer, AudioWindow, Frame, Observation
+from edge_agent.types import (
+    Answer,
+    AudioWindow,
+    Frame,
+    ImageFeatures,
+    MotionFeatures,
+    Observation,
+    SoundFeatures,
+)
 
 LOOK_BACK_FRAMES = 4
 LOOK_BACK_SOUND_S = 2.0
@@ -29,6 +37,14 @@ class Asked:
     question: str
     answer: Answer | None
     error: str | None = None
+
+
+class Witness(Protocol):
+    """Who is told everything that is seen and heard, with its features."""
+
+    def saw(self, frame: Frame, image: ImageFeatures, motion: MotionFeatures) -> None: ...
+
+    def heard(self, window: AudioWindow, sound: SoundFeatures) -> None: ...
 
 
 class Asker(Protocol):
@@ -56,10 +72,14 @@ class LookBack:
         """The moment as an observation; None before the first frame."""
         if not self._frames:
             return None
-        same = [f for f in self._frames if f.pixels.shape == self._frames[-1].pixels.shape]
-        return Observation(question, tuple(same), self._window(), private=private, source=source)
+        return Observation(question, self.frames(), self.window(), private=private, source=source)
 
-    def _window(self) -> AudioWindow | None:
+    def frames(self) -> tuple[Frame, ...]:
+        """The last frames of one size."""
+        return tuple(f for f in self._frames if f.pixels.shape == self._frames[-1].pixels.shape)
+
+    def window(self) -> AudioWindow | None:
+        """The last seconds of sound of one rate; None without any."""
         rate_hz = self._sound[-1].rate_hz if self._sound else 0
         parts = [w for w in self._sound if w.rate_hz == rate_hz]
         if not parts:
@@ -87,6 +107,8 @@ class Watcher:
         source: str = "",
         progress: Callable[[], None] = lambda: None,
         patient: bool = False,
+        look_back: LookBack | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._agent = agent
         self._extractor = extractor
@@ -99,7 +121,8 @@ class Watcher:
         self._progress = progress
         self._patient = patient
         self._answered = asyncio.Event()
-        self._look_back = LookBack()
+        self._look_back = look_back or LookBack()
+        self._witness = witness
         self._asked: deque[tuple[Firing, Observation]] = deque()
         self._early: list[str] = []  # asked before the first frame
         self._automatic: tuple[Firing, Observation] | None = None
@@ -150,10 +173,14 @@ class Watcher:
             early, self._early = self._early, []
             for question in early:
                 self.ask(question)
-            _, motion = await asyncio.to_thread(self._extractor.vision, item.pixels)
+            image, motion = await asyncio.to_thread(self._extractor.vision, item.pixels)
+            if self._witness is not None:
+                self._witness.saw(item, image, motion)
             firing = self._triggers.frame(motion, item.timestamp_s)
         else:
             sound = await asyncio.to_thread(self._extractor.sound, item.samples, item.rate_hz)
+            if self._witness is not None:
+                self._witness.heard(item, sound)
             firing = self._triggers.sound(sound, item.start_s)
         if firing is None:
             return

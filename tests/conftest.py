@@ -19,6 +19,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (
         "EDGE_AGENT_CONFIG",
         "EDGE_AGENT_CLOUD_TOKEN",
+        "EDGE_AGENT_API_TOKEN",
         "EDGE_AGENT_MODELS",
         "STATE_DIRECTORY",
         "NOTIFY_SOCKET",

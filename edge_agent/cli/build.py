@@ -54,18 +54,28 @@ def state_dir(config: Config) -> Path:
 
 
 def cloud_token(config: Config) -> str | None:
-    """The bearer token from EDGE_AGENT_CLOUD_TOKEN or the token file; None if neither is set. Raises UsageError."""
-    if os.environ.get("EDGE_AGENT_CLOUD_TOKEN"):
-        return _checked_token(os.environ["EDGE_AGENT_CLOUD_TOKEN"], "EDGE_AGENT_CLOUD_TOKEN")
-    if not config.cloud.token_file:
+    """The bearer token for the cloud, see token_of."""
+    return token_of("EDGE_AGENT_CLOUD_TOKEN", "cloud.token_file", config.cloud.token_file)
+
+
+def api_token(config: Config) -> str | None:
+    """The bearer token that clients of the API must send, see token_of."""
+    return token_of("EDGE_AGENT_API_TOKEN", "api.token_file", config.api.token_file)
+
+
+def token_of(variable: str, setting: str, file: str) -> str | None:
+    """A token from an environment variable or from `file`; None if neither is set. Raises UsageError."""
+    if os.environ.get(variable):
+        return _checked_token(os.environ[variable], variable)
+    if not file:
         return None
-    path = user_path(config.cloud.token_file)
+    path = user_path(file)
     try:
         if not path.is_file() or path.stat().st_size > MAX_TOKEN_BYTES:
-            raise UsageError(f"cloud.token_file {path} is no small regular file", "name a file with the token alone")
-        return _checked_token(path.read_text(encoding="utf-8"), f"cloud.token_file {path}")
+            raise UsageError(f"{setting} {path} is no small regular file", "name a file with the token alone")
+        return _checked_token(path.read_text(encoding="utf-8"), f"{setting} {path}")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cloud.token_file {path} cannot be read: {error}", "name a readable text file") from error
+        raise UsageError(f"{setting} {path} cannot be read: {error}", "name a readable text file") from error
 
 
 def _checked_token(text: str, origin: str) -> str:

@@ -16,6 +16,7 @@ from edge_agent.errors import EdgeAgentError
 COMMANDS = {
     "ask": "answer one question about a photo, clip, camera or microphone",
     "run": "watch a clip or camera and answer on change, sound, interval, or when asked",
+    "serve": "the local API alone: OpenAI-compatible, health, metrics",
     "demo": "cloud, agent and a bundled clip, in one terminal",
     "features": "what the kernels see in a photo, clip or sound",
     "decide": "the offloading decision for a question, explained; nothing is run",

@@ -12,6 +12,7 @@ from edge_agent.config.loading import (
 )
 from edge_agent.config.settings import (
     POLICY_NAMES,
+    ApiSettings,
     CloudSettings,
     Config,
     FeatureSettings,
@@ -26,6 +27,7 @@ from edge_agent.config.settings import (
 __all__ = [
     "MAX_CONFIG_BYTES",
     "POLICY_NAMES",
+    "ApiSettings",
     "CloudSettings",
     "Config",
     "FeatureSettings",

@@ -201,6 +201,23 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """`[api]`: the local HTTP API and the page (docs/api.md)."""
+
+    enabled: bool = setting(False, "`edge-agent run` serves the API, too")
+    host: str = setting("127.0.0.1", "address to listen on; beyond this machine only with a token and TLS")
+    port: int = setting(8686, "port to listen on; 0: any free one", low=0, high=65_535)
+    hosts: str = setting(
+        "", "names that this device is called by beside localhost and bare addresses, with commas between"
+    )
+    token_file: str = setting("", "file that holds the token clients must send; EDGE_AGENT_API_TOKEN wins over it")
+    tls_cert: str = setting("", "certificate chain, PEM: serve https")
+    tls_key: str = setting("", "its private key, PEM")
+    max_body_mb: float = setting(16.0, "largest request", unit="MB", low=0.01, high=256)
+    waiting: int = setting(8, "questions that may wait for their turn; more are refused with 429", low=0, high=256)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole tree."""
 
@@ -211,3 +228,4 @@ class Config:
     features: FeatureSettings = dataclasses.field(default_factory=FeatureSettings)
     trigger: TriggerSettings = dataclasses.field(default_factory=TriggerSettings)
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
+    api: ApiSettings = dataclasses.field(default_factory=ApiSettings)

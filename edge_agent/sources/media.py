@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,21 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
         yield container
 
 
-def decoded(container: Any, path: Path, kind: str, *streams: Any) -> Iterator[Any]:
+@contextmanager
+def opened_bytes(data: bytes, format_name: str, name: object) -> Iterator[Any]:
+    """A PyAV container of bytes in memory, which can name no other file or address. Raises InputError."""
+    import av
+
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        container = av.open(io.BytesIO(data), format=format_name, options={"protocol_whitelist": ""})
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"{name} is no {format_name}: {_words(error)}", f"send a whole {format_name}") from error
+    with container:
+        yield container
+
+
+def decoded(container: Any, path: object, kind: str, *streams: Any) -> Iterator[Any]:
     """Decoded frames of the streams. Damaged packets are skipped; a damaged container ends the file there; both warn.
 
     Raises InputError if not one frame could be decoded.
@@ -71,7 +86,7 @@ def decoded(container: Any, path: Path, kind: str, *streams: Any) -> Iterator[An
         log.warning("%s is damaged: %d packets skipped after %d frames: %s", path, damaged, count, ended)
 
 
-def check_sound(path: Path, stream: Any) -> None:
+def check_sound(path: object, stream: Any) -> None:
     """Refuse a sound by its declared shape. Raises InputError."""
     rate_hz, channels = stream.codec_context.sample_rate or 0, stream.codec_context.channels or 0
     known = 0 < rate_hz <= MAX_RATE_HZ and 0 < channels <= MAX_CHANNELS

@@ -1,0 +1,68 @@
+"""What the device sees and hears at this moment, for questions that are about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edge_agent.api.refusals import Refusal
+from edge_agent.clock import Clock
+from edge_agent.types import AudioWindow, Frame, ImageFeatures, MotionFeatures, Observation, SoundFeatures
+from edge_agent.watch import LookBack
+
+STALE_S = 10.0  # what is older is not "now"
+
+
+@dataclass(slots=True)
+class Senses:
+    """Filled by the watcher. `image`, `motion` and `sound` are the features of what came last."""
+
+    clock: Clock
+    watching: bool = False
+    listening: bool = False
+    look_back: LookBack = field(default_factory=LookBack)
+    frame: Frame | None = None
+    image: ImageFeatures | None = None
+    motion: MotionFeatures | None = None
+    sound: SoundFeatures | None = None
+    frames: int = 0
+    seen_s: float | None = None
+    heard_s: float | None = None
+
+    def saw(self, frame: Frame, image: ImageFeatures, motion: MotionFeatures) -> None:
+        """A frame came, with its features."""
+        self.frame, self.image, self.motion = frame, image, motion
+        self.frames += 1
+        self.seen_s = self.clock.monotonic_s()
+
+    def heard(self, window: AudioWindow, sound: SoundFeatures) -> None:
+        """A chunk of sound came, with its features."""
+        self.sound = sound
+        self.heard_s = self.clock.monotonic_s()
+
+    @property
+    def frame_age_s(self) -> float | None:
+        """Seconds since the last frame; None before the first."""
+        return None if self.seen_s is None else self.clock.monotonic_s() - self.seen_s
+
+    def now(self, camera: bool, microphone: bool) -> tuple[tuple[Frame, ...], AudioWindow | None]:
+        """The last frames and seconds of sound, of what is asked for. Raises Refusal where there is none of now."""
+        if camera and not self.watching:
+            raise Refusal(400, "there is no camera here", "start the agent with --camera URI", code="no_camera")
+        if microphone and not self.listening:
+            raise Refusal(400, "there is no microphone here", "start the agent with --mic", code="no_microphone")
+        if camera:
+            self._fresh(self.seen_s, "camera gave no picture")
+        if microphone:
+            self._fresh(self.heard_s, "microphone gave no sound")
+        return self.look_back.frames() if camera else (), self.look_back.window() if microphone else None
+
+    def moment(self, question: str, private: bool, source: str) -> Observation | None:
+        """Everything of now; None where nothing is watched, or nothing came lately."""
+        age_s = self.frame_age_s
+        if not self.watching or age_s is None or age_s > STALE_S:
+            return None
+        return self.look_back.observe(question, private, source)
+
+    def _fresh(self, at_s: float | None, words: str) -> None:
+        if at_s is None or self.clock.monotonic_s() - at_s > STALE_S:
+            raise Refusal(503, f"the {words} for {STALE_S:g} s", "see /readyz", code="no_signal", retry_after_s=5)

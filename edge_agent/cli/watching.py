@@ -1,0 +1,192 @@
+"""What `run` and `serve` have in common: the agent, its sources, the API, and how they begin and end together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_agent.agent import check_question
+from edge_agent.cli.build import (
+    api_token,
+    extractor_factory,
+    open_agent,
+    open_model,
+    remembered_policy,
+    user_path,
+)
+from edge_agent.cli.options import limits_of
+from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.cli.questions import read_questions
+from edge_agent.cli.remembered import RememberedPolicy
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.config import Config, Loaded, RunSettings
+from edge_agent.errors import EdgeAgentError, UsageError
+from edge_agent.service.systemd import Notifier, Watchdog
+from edge_agent.sources.base import Source
+from edge_agent.sources.camera import CameraSource
+from edge_agent.sources.clip import ClipSource
+from edge_agent.sources.merge import merge
+from edge_agent.sources.microphone import MicrophoneSource
+from edge_agent.sources.supervisor import Supervisor
+from edge_agent.watch import Asked, Watcher
+
+if TYPE_CHECKING:  # loaded only where it is served
+    from edge_agent.agent import Agent
+    from edge_agent.api.app import Api
+
+SWITCH = "/policy "
+DRAIN_S = 5.0
+log = logging.getLogger(__name__)
+
+
+def make_sources(settings: RunSettings, fast: bool) -> list[Source]:
+    """The sources that the settings name, possibly none; devices are supervised. Raises UsageError."""
+    clock, rng = SystemClock(), random.Random()
+    if settings.clip and settings.camera:
+        raise UsageError("a clip and a camera are both named", "watch one of them: --clip F or --camera URI")
+    if settings.clip:
+        return [ClipSource(user_path(settings.clip), realtime=not fast)]
+    if not settings.camera:
+        return []
+    sources: list[Source] = [Supervisor(lambda: CameraSource(settings.camera, clock=clock), clock, rng)]
+    if settings.microphone:
+        sources.append(Supervisor(lambda: MicrophoneSource(settings.microphone, clock=clock), clock, rng))
+    return sources
+
+
+async def watch(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool) -> None:
+    """Open everything, watch the sources and serve the API as configured, until they end or a signal comes."""
+    config, clock, notifier = loaded.config, SystemClock(), Notifier()
+    async with AsyncExitStack() as stack:
+        api = await _serve(config, clock, stack, as_json) if config.api.enabled else None
+        with waiting("opening", as_json):
+            model = await asyncio.to_thread(open_model, config)
+        policy = remembered_policy(config)
+        agent = await stack.enter_async_context(open_agent(config, model, clock, remembered=policy))
+        for source in sources:
+            await source.open()
+            stack.push_async_callback(source.close)
+        watcher = _watcher(loaded, agent, api, clock, sources, Watchdog(notifier, clock), fast, as_json)
+        if api is not None:
+            _hand_over(api, agent, config, watcher.source, sources)
+        loop = asyncio.get_running_loop()
+        if sources:
+            read_questions(lambda line: loop.call_soon_threadsafe(_ask, watcher, policy, line))
+        work = watcher.run(merge(sources)) if sources else asyncio.Event().wait()
+        watching = asyncio.ensure_future(work)
+        told_to_stop = asyncio.Event()
+
+        def stop() -> None:
+            told_to_stop.set()
+            watching.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        notifier.notify("READY=1", f"STATUS=watching {watcher.source}")
+        try:
+            await watching
+        except asyncio.CancelledError:
+            if not told_to_stop.is_set():  # Ctrl-C
+                raise
+        finally:
+            notifier.notify("STOPPING=1")
+            if api is not None:
+                api.health.phase = "the agent is stopping"
+                await api.desk.drain(DRAIN_S)
+
+
+def _watcher(
+    loaded: Loaded,
+    agent: Agent,
+    api: Api | None,
+    clock: Clock,
+    sources: list[Source],
+    watchdog: Watchdog,
+    fast: bool,
+    as_json: bool,
+) -> Watcher:
+    config = loaded.config
+
+    def on_asked(asked: Asked) -> None:
+        if api is not None:
+            words = None if config.limits.private else asked.question
+            api.desk.record(asked.firing.trigger, words, asked.answer, asked.error)
+        _say(asked, clock.wall_s(), as_json)
+
+    return Watcher(
+        agent if api is None else api.desk,
+        extractor_factory(config)(),
+        config.trigger,
+        limits_of(loaded),
+        on_asked,
+        private=config.limits.private,
+        source=", ".join(source.describe() for source in sources) or "nothing",
+        progress=watchdog.progress,
+        patient=fast,
+        look_back=None if api is None else api.senses.look_back,
+        witness=None if api is None else api.senses,
+    )
+
+
+async def _serve(config: Config, clock: Clock, stack: AsyncExitStack, as_json: bool) -> Api:
+    """Listen before anything large is opened: a port that is taken is said at once."""
+    from edge_agent.api.app import Api
+    from edge_agent.api.server import listening
+
+    api = Api(config, clock)
+    url = await stack.enter_async_context(listening(api, api_token(config)))
+    if as_json:
+        emit({"event": "listening", "url": url})
+    else:
+        click.echo(f"the API is at {url}/v1, health at {url}/readyz", err=True)
+    return api
+
+
+def _hand_over(api: Api, agent: Agent, config: Config, source: str, sources: list[Source]) -> None:
+    """From now on, the API answers."""
+    from edge_agent.types import Observation
+    from edge_agent.vlm import open_bundle
+
+    bundle = open_bundle(config.model.edge, verify=False)
+    api.model, api.encoder_id, api.source = bundle.name, bundle.encoder_id, source
+    api.senses.watching = bool(sources)
+    api.senses.listening = bool(config.run.microphone or config.run.clip)
+    supervised = [one for one in sources if isinstance(one, Supervisor)]
+    api.health.sources = [(one.describe(), lambda one=one: one.health) for one in supervised]  # type: ignore[misc]
+    api.state = lambda: agent.state(Observation("?"), api.limits)
+    api.desk.open(agent)
+    api.health.phase = ""
+
+
+def _ask(watcher: Watcher, policy: RememberedPolicy, question: str) -> None:
+    """A question, or `/policy NAME`."""
+    try:
+        if question.startswith(SWITCH):
+            policy.switch(question.removeprefix(SWITCH).strip())
+            log.warning("from now on %s decides", policy.name)
+            return
+        check_question(question)
+    except EdgeAgentError as error:
+        log.warning("%s", error)
+        return
+    if not watcher.ask(question):
+        log.warning("too many questions wait: one is refused")
+
+
+def _say(asked: Asked, wall_s: float, as_json: bool) -> None:
+    firing = asked.firing
+    if as_json:
+        head = {"time_s": wall_s, "at_s": firing.at_s, "trigger": firing.trigger, "trigger_value": firing.value}
+        tail = {"error": asked.error} if asked.answer is None else answer_record(asked.answer)
+        emit({**head, "question": asked.question, **tail})
+        return
+    click.echo(f"[{firing.at_s:8.1f} s] {firing.trigger}: {asked.question}")
+    if asked.answer is None:
+        click.echo(f"  no answer: {asked.error}")
+    else:
+        say_answer(asked.answer)

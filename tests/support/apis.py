@@ -1,0 +1,124 @@
+"""The API around a scripted agent, in this process; and `edge-agent serve` as a child process."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from aiohttp.test_utils import TestClient, TestServer
+
+from edge_agent.api.access import Access
+from edge_agent.api.app import Api
+from edge_agent.clock import SystemClock
+from edge_agent.config import ApiSettings, Config
+
+
+def picture(size: tuple[int, int] = (48, 64), suffix: str = ".jpg") -> bytes:
+    """A busy picture, encoded."""
+    pixels = np.random.default_rng(1).integers(60, 200, (*size, 3), dtype=np.uint8)
+    return cv2.imencode(suffix, pixels)[1].tobytes()
+
+
+def sound(seconds: float = 1.0) -> bytes:
+    """Noise as a WAV file."""
+    samples = np.random.default_rng(1).integers(-8000, 8000, int(16000 * seconds), dtype=np.int16)
+    made = io.BytesIO()
+    with wave.open(made, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16000)
+        out.writeframes(samples.tobytes())
+    return made.getvalue()
+
+
+def image_part(data: bytes, kind: str = "jpeg") -> dict[str, Any]:
+    url = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def audio_part(data: bytes) -> dict[str, Any]:
+    return {"type": "input_audio", "input_audio": {"data": base64.b64encode(data).decode(), "format": "wav"}}
+
+
+def asking(*parts: dict[str, Any], text: str = "what is in the picture?", **more: Any) -> dict[str, Any]:
+    """A request's body."""
+    content = [{"type": "text", "text": text}, *parts]
+    return {"model": "edge-agent", "messages": [{"role": "user", "content": content}], **more}
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    agent: Any, settings: ApiSettings | None = None, access: Access | None = None
+) -> AsyncIterator[tuple[Api, TestClient[Any, Any]]]:
+    """The application on a free port of loopback, with an open desk."""
+    api = Api(Config(api=settings or ApiSettings()), SystemClock(), "scripted", "scripted-encoder")
+    if agent is not None:
+        api.desk.open(agent)
+        api.health.phase = ""
+    server = TestServer(api.app(access or Access(None)), handler_cancellation=True)
+    async with TestClient(server) as client:
+        yield api, client
+
+
+def events_of(stream: str) -> list[Any]:
+    """The data of a stream's events; `[DONE]` as it is."""
+    lines = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: ")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+class Process:
+    """`edge-agent serve` or `run` with the API: its `url`, its output, and its end."""
+
+    def __init__(self, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edge_agent", *arguments, "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, self._process.communicate()[1]
+        self.url = json.loads(line)["url"]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit code and what it said on stderr."""
+        self._process.send_signal(number)
+        _, said = self._process.communicate(timeout=60)
+        return self._process.returncode, said
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+@contextlib.contextmanager
+def process(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Iterator[Process]:
+    made = Process(*arguments, env=env, cwd=cwd)
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def command(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """One run of edge-agent: exit code and stderr."""
+    words: Sequence[str] = [sys.executable, "-m", "edge_agent", *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})})
+    return done.returncode, done.stderr.strip()
