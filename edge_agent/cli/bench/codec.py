@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edge_agent import features
+from edge_agent.cli.bench.codec_delta import DELTA, delta_rows, say_delta
 from edge_agent.cli.bench.codec_payload import PAYLOAD, PICTURES, ROUND_TRIP, payload_rows, say_payload
 from edge_agent.cli.bench.libraries import Library, absent, builders
 from edge_agent.cli.bench.measure import Contender, compare
@@ -19,7 +20,7 @@ from edge_agent.cli.output import emit
 from edge_agent.transport.tensors import choose
 
 KERNELS = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
-CASES = (*KERNELS, PAYLOAD, PICTURES, ROUND_TRIP)
+CASES = (*KERNELS, PAYLOAD, PICTURES, ROUND_TRIP, DELTA)
 SIZES = ("64x576", "50x192")
 LIBRARIES: Mapping[str, Library] = {
     "numpy": Library("numpy", "numpy", "numpy", "tensors_numpy"),
@@ -37,6 +38,7 @@ def command(asked: Asked, limit: int) -> None:
     Sizes are tokens x hidden. `payload` codes what the shipped encoder makes of pictures; where the folder has
     coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too, and (case `picture`)
     from the photos sent as JPEG and WebP. `round_trip`: encoding and decoding a whole picture in a learned basis.
+    `delta`: what sending only the change since an earlier frame of a clip would save.
     """
     wanted = asked.checked(CASES, SIZES, INPUTS, tuple(LIBRARIES))
     report = Report(wanted.as_json)
@@ -49,7 +51,7 @@ def command(asked: Asked, limit: int) -> None:
             if wanted.as_json:
                 emit(row | mark)
             else:
-                say_payload(row)
+                (say_delta if row["case"] == DELTA else say_payload)(row)
 
 
 def payloads(wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
@@ -59,6 +61,8 @@ def payloads(wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
         for row in payload_rows(wanted.data, limit, wanted.rounds, PICTURES in cases):
             if row["case"] in cases:
                 yield row
+    if DELTA in wanted.cases:
+        yield from delta_rows(wanted.data)
 
 
 def kernel_rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
