@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
-from edge_agent.policy import held_back
-from edge_agent.turn import TurnClock, decision_record, judge
+from edge_agent.policy import AWAY, held_back
+from edge_agent.turn import Attempt, TurnClock, decision_record, judge
 from edge_agent.types import (
     Action,
     Answer,
@@ -33,18 +33,6 @@ CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pip
 HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
 FORM_GUARD = "form: only the device's own decoder can be held to a schema"
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What came of asking the cloud: a generation, or why there is none; and what it cost either way."""
-
-    generation: Generation | None
-    failure: str
-    bytes_up: int = 0
-    bytes_down: int = 0
-    maybe_billed: bool = False
-    billed_usd: float = 0.0
 
 
 class Agent:
@@ -78,9 +66,11 @@ class Agent:
         if manner.schema is not None:
             decision = held_back(decision, (FORM_GUARD,), state)
         turn.stages.mark("decide")
+        turn.cloud_away = decision.guards == (AWAY,)
         try:
             answer, outcome = await self._answer(observation, decision, state, turn, on_token, manner)
         except EdgeAgentError as error:
+            error.cloud_away = turn.cloud_away
             await self._record(observation, features, state, decision, None, str(error))
             raise
         policy.observe(outcome)
@@ -91,6 +81,10 @@ class Agent:
         """The monitors' view with this question's limits and the purse."""
         parts = self._parts
         return question_state(parts.monitors, parts.cloud is not None, parts.purse, observation, limits)
+
+    def cloud_reachable(self) -> bool | None:
+        """What the traffic has shown; None: not known."""
+        return self._parts.monitors.state().cloud_reachable if self._parts.cloud is not None else False
 
     async def close(self) -> None:
         """Close both engines."""
@@ -194,12 +188,13 @@ class Agent:
         reservation = await asyncio.to_thread(purse.reserve, most_usd)
         if reservation is None:
             return Attempt(None, "the cloud was not asked (today's budget is spent)")
-        attempt = Attempt(None, "")
+        expected_usd = min(most_usd, state.cloud_cost_estimate_usd)
+        attempt = Attempt(None, "", billed_usd=expected_usd)  # stands if it is cancelled: then no bill comes back
         timed = replace(query, deadline_s=until_s, max_cost_usd=most_usd)
         try:
             attempt = await self._ask_cloud(cloud, timed, decision, turn, reserve_ms, on_token)
             if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
-                attempt = replace(attempt, billed_usd=min(most_usd, state.cloud_cost_estimate_usd))
+                attempt = replace(attempt, billed_usd=expected_usd)
         finally:
             await asyncio.shield(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
             turn.stages.mark("decode" if attempt.generation is not None else "first_token")
@@ -223,10 +218,12 @@ class Agent:
             if error.code not in HOLDING_OFF:
                 return Attempt(None, f"the cloud refused ({error})", error.bytes_up, error.bytes_down, error.asked)
             monitors.cloud_failed(error)
+            turn.cloud_away = True
             words = f"the cloud was not reached ({error})"
             return Attempt(None, words, error.bytes_up, error.bytes_down, error.asked)
         except NoAnswerError as error:
             monitors.cloud_failed(CloudError(error.message, code="timeout"))
+            turn.cloud_away = True
             return Attempt(None, f"the cloud was not reached ({error.message})", maybe_billed=True)
         monitors.cloud_answered(generation, (clock.monotonic_s() - started_s) * 1000)
         return Attempt(generation, "", billed_usd=generation.cost_usd)
@@ -271,6 +268,7 @@ class Agent:
             finish_reason=end.finish_reason,
             draft_tokens=end.draft_tokens,
             accepted_tokens=end.accepted_tokens,
+            cloud_away=turn.cloud_away,
         )
         outcome = Outcome(
             decision=decision,

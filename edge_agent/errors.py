@@ -7,9 +7,11 @@ class EdgeAgentError(Exception):
     """Base of every expected failure.
 
     `message` says what happened and to what; `hint` says what to type or change next. Both are shown on one line.
+    `cloud_away`: a question failed that would have gone to a cloud which was not reached; later it may be answered.
     """
 
     exit_code = 4
+    cloud_away = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

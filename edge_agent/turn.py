@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from edge_agent.clock import Clock
@@ -13,6 +14,18 @@ from edge_agent.types import Decision, Generation, ModalityFeatures, Observation
 T = TypeVar("T")
 MAX_LOGGED_SOUND = 400  # STFT frames, four seconds at the usual hop
 STAGES = ("features", "decide", "encode", "upload", "first_token", "decode")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of asking the cloud: a generation, or why there is none; and what it cost either way."""
+
+    generation: Generation | None
+    failure: str
+    bytes_up: int = 0
+    bytes_down: int = 0
+    maybe_billed: bool = False
+    billed_usd: float = 0.0
 
 
 class Stages:
@@ -47,13 +60,14 @@ class Stages:
 
 
 class TurnClock:
-    """The deadline of one question on the agent's clock, and its stages."""
+    """The deadline of one question on the agent's clock, and its stages. `cloud_away`: the cloud was not reached."""
 
     def __init__(self, clock: Clock, deadline_ms: float) -> None:
         self._clock = clock
         self._deadline_ms = deadline_ms
         self.deadline_s = clock.monotonic_s() + deadline_ms / 1000
         self.stages = Stages(clock)
+        self.cloud_away = False
 
     async def within(self, work: Coroutine[Any, Any, T], doing: str, reserve_ms: float = 0.0) -> T:
         """Await `work` until the deadline less `reserve_ms`. Raises NoAnswerError past it; the work is cancelled."""

@@ -31,12 +31,17 @@ MAX_ASKED = 8
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that came up while watching, and what became of it: an answer, or an error in one line."""
+    """A question that came up while watching, and what became of it: an answer, or an error in one line.
+
+    `kept`: it also waits for the cloud, under this number. `asked_s`: it waited, and was asked at this wall time.
+    """
 
     firing: Firing
     question: str
     answer: Answer | None
     error: str | None = None
+    kept: int | None = None
+    asked_s: float | None = None
 
 
 class Witness(Protocol):
@@ -51,6 +56,18 @@ class Asker(Protocol):
     """What answers: an edge_agent.agent.Agent, or something that asks several."""
 
     async def ask(self, observation: Observation, limits: Limits) -> Answer: ...
+
+
+class Keeper(Protocol):
+    """Where questions wait for a cloud that is away."""
+
+    async def keep(self, firing: Firing, observation: Observation) -> int | None:
+        """Keep a question, if it is one to be kept; its number once that is safe."""
+        ...
+
+    async def catch_up(self, say: Callable[[Asked], None]) -> None:
+        """Ask what waits, one after the other, until cancelled: somebody asks now."""
+        ...
 
 
 class LookBack:
@@ -120,6 +137,7 @@ class Watcher:
         self.source = source
         self._progress = progress
         self._patient = patient
+        self.keeper: Keeper | None = None
         self._answered = asyncio.Event()
         self._look_back = look_back or LookBack()
         self._witness = witness
@@ -207,12 +225,38 @@ class Watcher:
                 return
             if waiting is None:
                 self._wake.clear()
-                await self._wake.wait()
+                await self._idle()
                 continue
-            firing, observation = waiting
-            try:
-                answer = await self._agent.ask(observation, self._limits)
-                self._on_asked(Asked(firing, observation.question, answer))
-            except EdgeAgentError as error:
-                self._on_asked(Asked(firing, observation.question, None, str(error)))
+            await self._answer(*waiting)
             self._progress()
+
+    async def _answer(self, firing: Firing, observation: Observation) -> None:
+        question, answer, words = observation.question, None, None
+        try:
+            answer = await self._agent.ask(observation, self._limits)
+            away = answer.cloud_away
+        except EdgeAgentError as error:
+            words, away = str(error), error.cloud_away
+        kept = await self.keeper.keep(firing, observation) if away and self.keeper is not None else None
+        self._on_asked(Asked(firing, question, answer, words, kept))
+
+    async def _idle(self) -> None:
+        """Until somebody asks; meanwhile what waited for the cloud is asked again."""
+        if self.keeper is None:
+            await self._wake.wait()
+            return
+        catching_up = asyncio.create_task(self.keeper.catch_up(self._say_late))
+        woken = asyncio.create_task(self._wake.wait())
+        try:
+            await asyncio.wait({catching_up, woken}, return_when=asyncio.FIRST_COMPLETED)
+            if catching_up.done():
+                await catching_up
+                await woken
+        finally:
+            catching_up.cancel()
+            woken.cancel()
+            await asyncio.gather(catching_up, woken, return_exceptions=True)
+
+    def _say_late(self, asked: Asked) -> None:
+        self._on_asked(asked)
+        self._progress()

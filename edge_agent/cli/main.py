@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "what is wrong on this machine and what to type",
     "models": "list, verify and pull model bundles",
     "config": "explain every setting, or show what differs from the defaults",
+    "outbox": "questions that wait for the cloud: list them, or ask them now",
     "calibrate": "a threshold from this agent's own traffic, with what to expect of it",
     "eval": "measure accuracy, latency, bytes and cost on a data set",
     "simulate": "policies on simulated devices and links, ranked, with confidence intervals",

@@ -12,6 +12,7 @@ import click
 
 from edge_agent.types import Answer
 from edge_agent.values import plain
+from edge_agent.watch import Asked
 
 ROUTE_WORDS = {"local": "on the device", "cloud": "by the cloud"}
 
@@ -57,6 +58,33 @@ def say_how(answer: Answer) -> None:
         click.echo(f"  drafted: {answer.accepted_tokens} of {answer.draft_tokens} tokens stood")
     click.echo(f"  why: {answer.reason}")
     click.echo(f"  ms: {stages}")
+
+
+def asked_record(asked: Asked, wall_s: float) -> dict[str, Any]:
+    """What became of a question while watching: `kept` and `late_s` only where it waits or waited for the cloud."""
+    firing = asked.firing
+    head = {"time_s": wall_s, "at_s": firing.at_s, "trigger": firing.trigger, "trigger_value": firing.value}
+    if asked.asked_s is not None:
+        head |= {"late": True, "asked_s": asked.asked_s, "late_s": firing.value, "kept": asked.kept}
+    elif asked.kept is not None:
+        head |= {"kept": asked.kept}
+    tail = {"error": asked.error} if asked.answer is None else answer_record(asked.answer)
+    return {**head, "question": asked.question, **tail}
+
+
+def say_asked(asked: Asked, wall_s: float) -> None:
+    """The same for a person."""
+    firing = asked.firing
+    if asked.asked_s is None:
+        click.echo(f"[{firing.at_s:8.1f} s] {firing.trigger}: {asked.question}")
+    else:
+        click.echo(f"[late by {firing.value:.0f} s] {firing.trigger}: {asked.question}")
+    if asked.answer is None:
+        click.echo(f"  no answer: {asked.error}")
+    else:
+        say_answer(asked.answer)
+    if asked.kept is not None and asked.asked_s is None:
+        click.echo(f"  kept as {asked.kept}: it is asked again when the cloud is back")
 
 
 @contextmanager

@@ -20,8 +20,9 @@ from edge_agent.cli.build import (
     remembered_policy,
     user_path,
 )
+from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
-from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.cli.output import asked_record, emit, say_asked, waiting
 from edge_agent.cli.questions import read_questions
 from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.clock import Clock, SystemClock
@@ -73,6 +74,7 @@ async def watch(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool
             await source.open()
             stack.push_async_callback(source.close)
         watcher = _watcher(loaded, agent, api, clock, sources, Watchdog(notifier, clock), fast, as_json)
+        watcher.keeper = stack.enter_context(keeping(loaded, agent, None if api is None else api.desk, clock))
         if api is not None:
             _hand_over(api, agent, config, watcher.source, sources)
         loop = asyncio.get_running_loop()
@@ -179,14 +181,4 @@ def _ask(watcher: Watcher, policy: RememberedPolicy, question: str) -> None:
 
 
 def _say(asked: Asked, wall_s: float, as_json: bool) -> None:
-    firing = asked.firing
-    if as_json:
-        head = {"time_s": wall_s, "at_s": firing.at_s, "trigger": firing.trigger, "trigger_value": firing.value}
-        tail = {"error": asked.error} if asked.answer is None else answer_record(asked.answer)
-        emit({**head, "question": asked.question, **tail})
-        return
-    click.echo(f"[{firing.at_s:8.1f} s] {firing.trigger}: {asked.question}")
-    if asked.answer is None:
-        click.echo(f"  no answer: {asked.error}")
-    else:
-        say_answer(asked.answer)
+    emit(asked_record(asked, wall_s)) if as_json else say_asked(asked, wall_s)

@@ -218,6 +218,29 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxSettings:
+    """`[outbox]`: questions that wait for a cloud that is away, and are asked again when it is back."""
+
+    keep: str = setting(
+        "none",
+        "which questions are kept, when they would have gone to a cloud that is away: none; those that people asked; "
+        "or all, also those of triggers. With each goes its picture and sound",
+        choices=("none", "asked", "all"),
+    )
+    max_mb: float = setting(
+        50.0,
+        "most that is kept; then the oldest automatic question leaves, then the oldest of a person's",
+        unit="MB",
+        low=0.1,
+        high=100_000,
+    )
+    max_age_h: float = setting(24.0, "a question that waited longer leaves unanswered", unit="h", low=0.01, high=8760)
+    quiet_s: float = setting(
+        2.0, "so long nobody may have asked before one that waited is asked again", unit="s", low=0, high=3600
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole tree."""
 
@@ -229,3 +252,4 @@ class Config:
     trigger: TriggerSettings = dataclasses.field(default_factory=TriggerSettings)
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
     api: ApiSettings = dataclasses.field(default_factory=ApiSettings)
+    outbox: OutboxSettings = dataclasses.field(default_factory=OutboxSettings)

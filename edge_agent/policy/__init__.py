@@ -7,7 +7,7 @@ from collections.abc import Callable
 from edge_agent.config import POLICY_NAMES, CloudSettings, PolicySettings
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.policy.baselines import ConstantPolicy
-from edge_agent.policy.guards import GuardedPolicy, held_back
+from edge_agent.policy.guards import AWAY, GuardedPolicy, held_back
 from edge_agent.policy.hybrid import HybridPolicy
 from edge_agent.policy.moa_off import MoaOffPolicy
 from edge_agent.policy.msao import MsaoPolicy
@@ -21,6 +21,7 @@ from edge_agent.policy.ucb import UcbPolicy
 from edge_agent.types import Route
 
 __all__ = [
+    "AWAY",
     "POLICY_NAMES",
     "CascadePolicy",
     "ConstantPolicy",

@@ -18,6 +18,7 @@ from edge_agent.types import (
 )
 
 _LOCAL = Route.LOCAL
+AWAY = "offline: the cloud was not reached a moment ago"
 
 
 def private_guard(state: SystemState) -> str | None:
@@ -29,7 +30,7 @@ def offline_guard(state: SystemState) -> str | None:
     """Without a cloud, or with one that is known not to answer, there is nowhere to go."""
     if not state.cloud_configured:
         return "offline: no cloud is configured"
-    return "offline: the cloud was not reached a moment ago" if state.cloud_reachable is False else None
+    return AWAY if state.cloud_reachable is False else None
 
 
 def money_guard(state: SystemState) -> str | None:

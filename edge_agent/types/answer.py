@@ -82,6 +82,7 @@ class Answer:
     `accepted_tokens` are those of Generation.
 
     `expected_gain` is that of the device's own answer, where it made one and its model predicts it: see Generation.
+    `cloud_away`: it would have gone to the cloud, which was not reached; asked again later, the cloud may answer.
     """
 
     text: str
@@ -99,6 +100,7 @@ class Answer:
     finish_reason: str = "stop"
     draft_tokens: int = 0
     accepted_tokens: int = 0
+    cloud_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
