@@ -24,6 +24,7 @@ class Options:
     host: str
     port: int
     model: str
+    vision: str
     token: str | None = field(repr=False)
     threads: int
     prices: Prices
@@ -66,6 +67,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         host=given.host,
         port=given.port,
         model=given.model,
+        vision=given.vision,
         token=token,
         threads=given.threads,
         prices=Prices(_micro(given.price_per_1k_prompt_tokens), _micro(given.price_per_1k_tokens)),
@@ -83,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_within(0, 65535), default=8787, help="0: any free one (default: %(default)s)")
     parser.add_argument("--model", default="cloud-vqa", help="bundle: a name or a folder (default: %(default)s)")
+    parser.add_argument(
+        "--vision",
+        default="edge-vqa",
+        help="bundle that encodes pictures sent as such; '': none (default: %(default)s)",
+    )
     parser.add_argument("--backend", choices=("onnx",), default="onnx", help="what runs the model")
     parser.add_argument("--threads", type=_within(1, 64), default=1, help="threads of one inference")
     parser.add_argument("--token-file", type=Path, help=f"file with the bearer token; {TOKEN_VARIABLE} wins over it")

@@ -23,7 +23,8 @@ async def serve(options: Options) -> None:
     from edge_agent.vlm import find_bundle
 
     tls = options.tls()
-    backend = OnnxBackend(find_bundle(options.model), threads=options.threads)
+    vision = find_bundle(options.vision) if options.vision else None
+    backend = OnnxBackend(find_bundle(options.model), threads=options.threads, vision=vision)
     desk = TurnDesk(backend, prices=options.prices, max_in_flight=options.max_turns)
     cloud = CloudApp(desk, Access(options.token), max_sessions=options.max_sessions)
     stop = asyncio.Event()

@@ -14,7 +14,6 @@ from cloud_stub.turns import TurnDesk, TurnKey, TurnRecord
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import tokens_frame
 from edge_agent.transport.assembly import TensorAssembly
-from edge_agent.transport.codecs import CODECS
 from edge_agent.transport.drafts import DRAFT_FEATURE, Draft
 from edge_agent.transport.frames import (
     RESERVED,
@@ -119,7 +118,7 @@ class Session:
         welcome = Welcome(
             version=1,
             model=backend.model,
-            codecs=tuple(sorted(CODECS)),
+            codecs=backend.codecs,
             encoder_ids=backend.encoder_ids,
             hidden_size=backend.hidden_size,
             limits=self._desk.limits,
@@ -192,7 +191,8 @@ class Session:
         if len(self._turns) >= self._desk.limits.turns_in_flight or not self._desk.admit():
             raise CloudError("too many turns at once", code="overloaded")
         backend = self._desk.backend
-        assembly = TensorAssembly(opening.tensors, self._desk.limits, backend.encoder_ids, backend.hidden_size)
+        reads = (backend.encoder_ids, backend.hidden_size, backend.codecs)
+        assembly = TensorAssembly(opening.tensors, self._desk.limits, *reads)
         turn = self._turns[frame.stream] = _Turn(opening, assembly, asyncio.Event())
         if assembly.complete:
             turn.uploaded.set()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
-from cloud_stub.backends.base import Backend, Prompt
+from cloud_stub.backends.base import Backend, Prompt, opened
 from cloud_stub.prices import Prices
 from cloud_stub.record import TurnRecord
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage
-from edge_agent.transport.codecs import EncodedTensor, decode_views
+from edge_agent.transport.codecs import EncodedTensor
 from edge_agent.transport.drafts import Draft, Judge, Verdict
 from edge_agent.transport.limits import Limits
 from edge_agent.types import TokenEvent
@@ -66,15 +67,16 @@ class Work:
 
     def _prompt(self) -> tuple[Prompt, int]:
         opening = self._record.opening
-        embeddings = tuple(view for tensor in self._tensors for view in decode_views(tensor, self._limits))
-        prompt = Prompt(embeddings, opening.question, opening.history, opening.max_tokens)
+        embeddings, pictures = opened(self._tensors, self._limits)
+        asked = Prompt(embeddings, opening.question, opening.history, opening.max_tokens, pictures=pictures)
+        prompt = self._backend.read(asked)
         prompt_tokens = self._backend.prompt_tokens(prompt)
         most = self._prices.affordable(prompt_tokens, opening.max_cost_microusd, opening.max_tokens)
         if most < 1:
             text = f"{opening.max_cost_microusd} micro-dollars do not pay for {prompt_tokens} tokens and an answer"
             raise CloudError(text, code="over_budget", retryable=False)
         draft = self._checked(prompt_tokens, most)
-        return Prompt(embeddings, opening.question, opening.history, most, draft), prompt_tokens
+        return replace(prompt, max_new_tokens=most, draft=draft), prompt_tokens
 
     def _checked(self, prompt_tokens: int, most: int) -> tuple[int, ...]:
         """What of the draft will be checked. Paying for it must not make the answer shorter."""

@@ -101,7 +101,8 @@ class Agent:
         on_token: OnToken | None,
         manner: Manner,
     ) -> tuple[Answer, Outcome]:
-        embeddings = await self._encode(observation, decision, turn)
+        unseen = self._goes_as_picture(observation, decision)
+        embeddings = () if unseen else await self._encode(observation, decision, turn)
         query = Query(
             question=observation.question,
             embeddings=embeddings,
@@ -111,6 +112,7 @@ class Agent:
             max_cost_usd=state.max_cost_usd,
             detail=self._detail(observation, embeddings),
             manner=manner,
+            picture=observation.frames[observation.key_frame].pixels if observation.frames else None,
         )
         draft: Generation | None = None
         judged = ""
@@ -132,10 +134,21 @@ class Agent:
                 return self._finish(decision, Route.CLOUD, attempt.generation, why, turn, draft)
             turn.stages.rename(("first_token", "decode"), "cloud_failed")
             failed, why = attempt, f"{attempt.failure}: answered on the device; {why}"
+        if unseen:
+            query = replace(query, embeddings=await self._encode(observation, decision, turn))
         local = draft if draft is not None else await self._local(query, decision, turn, on_token)
         if failed is not None:  # what a failed attempt has cost is part of this answer
             local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
         return self._finish(decision, Route.LOCAL, local, why, turn, None)
+
+    def _goes_as_picture(self, observation: Observation, decision: Decision) -> bool:
+        """Whether nothing needs to be encoded here: the picture itself goes up, and nothing else than it."""
+        cloud = self._parts.cloud
+        if cloud is None or not cloud.sends_pictures or decision.route is not Route.CLOUD:
+            return False
+        plans = {plan.modality: plan.action for plan in decision.plans}
+        goes = plans.get(Modality.IMAGE, Action.UPLOAD) is Action.UPLOAD
+        return bool(observation.frames) and observation.audio is None and goes
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
         dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}

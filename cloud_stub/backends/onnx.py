@@ -1,30 +1,59 @@
-"""A bundle of our own ONNX runtime as backend: greedy, on the CPU, one question at a time."""
+"""A bundle of our own ONNX runtime as backend: greedy, on the CPU, one question at a time; it encodes pictures, too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cloud_stub.backends.base import Prompt
+from edge_agent.errors import CloudError, ModelError
+from edge_agent.transport.codecs import CODECS, PICTURE_CODECS, PIXELS
+from edge_agent.transport.pictures import decode_picture
 from edge_agent.transport.projected import register_bases
 from edge_agent.types import Generation, TokenEvent
-from edge_agent.vlm import Bundle, Generator, summarise
+from edge_agent.vlm import Bundle, Generator, VisionEncoder, summarise
 
 
 class OnnxBackend:
-    """Opens and verifies the bundle at `path`. Raises ModelError. `threads` are those of one inference."""
+    """Opens and verifies the bundle at `path`. Raises ModelError. `threads` are those of one inference.
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    Pictures are encoded by the bundle at `vision`, which must have the encoder that this decoder was trained with;
+    without one, none are taken.
+    """
+
+    def __init__(self, path: Path, threads: int = 1, vision: Path | None = None) -> None:
         self._bundle = Bundle.open(path)
         register_bases(self._bundle.bases)
         self._generator = Generator(self._bundle, threads=threads)
         self.model = self._bundle.name
         own = (self._bundle.encoder_id, self._bundle.audio_encoder_id, *self._bundle.manifest.also_reads)
-        self.encoder_ids = tuple(i for i in own if i)
+        self._vision = None if vision is None else self._encoder(vision, threads)
+        takes = (PIXELS,) if self._vision is not None else ()
+        self.encoder_ids = (*(i for i in own if i), *takes)
+        self.codecs = tuple(sorted((*CODECS, *(PICTURE_CODECS if takes else ()))))
         self.tokenizer_id: str | None = self._bundle.tokenizer_id
         self.hidden_size = self._bundle.hidden_size
         detail = self._bundle.layout.detail
         self.detail_views = None if detail is None else (detail.rows, detail.columns)
+
+    def read(self, prompt: Prompt) -> Prompt:
+        """With the views of each picture before the other embeddings. One picture, as the decoder was trained."""
+        if not prompt.pictures:
+            return prompt
+        if self._vision is None or len(prompt.pictures) > 1:
+            most = 0 if self._vision is None else 1
+            text = f"{len(prompt.pictures)} pictures; {self.model} reads {most}"
+            raise CloudError(text, code="bad_request", retryable=False)
+        views = self._vision.encode_views(decode_picture(prompt.pictures[0]))
+        return replace(prompt, embeddings=(*views, *prompt.embeddings), pictures=())
+
+    def _encoder(self, path: Path, threads: int) -> VisionEncoder:
+        bundle = Bundle.open(path)
+        if bundle.encoder_id != self._bundle.encoder_id:
+            text = f"{self.model} reads embeddings of {self._bundle.encoder_id!r}, {bundle.name} makes others"
+            raise ModelError(text, "name the edge bundle of the same pair with --vision")
+        return VisionEncoder(bundle, threads)
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         made = self._generator.prompt(prompt.embeddings, prompt.question, prompt.history, prompt.max_new_tokens)

@@ -28,6 +28,7 @@ from edge_agent.policy import GuardedPolicy, OffloadPolicy, make_policy, make_un
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.drafts import read_calibration
 from edge_agent.store.ledger import Ledger, MemoryLedger
+from edge_agent.transport.pictures import PictureCoding
 from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, Route, SystemState
 from edge_agent.vlm import open_bundle
 
@@ -129,7 +130,8 @@ def make_cloud(config: Config, clock: Clock, drafter: Drafter | None = None) -> 
 
 def coding_of(config: Config) -> Coding:
     """How embeddings are coded."""
-    return Coding(config.cloud.codec, config.cloud.level)
+    cloud = config.cloud
+    return Coding(cloud.codec, cloud.level, PictureCoding(cloud.picture_side, cloud.picture_quality))
 
 
 def calibrated(config: Config) -> PolicySettings:

@@ -60,8 +60,9 @@ class CloudSettings:
     connect_timeout_ms: float = setting(2000.0, "longest wait for a connection", unit="ms", low=1, high=60_000)
     codec: str = setting(
         "projected",
-        "codec of uploaded embeddings; projected becomes int8-zstd where device and cloud share no basis for them",
-        choices=("projected", "int8-zstd", "int4-zstd"),
+        "codec of uploaded embeddings; projected becomes int8-zstd where device and cloud share no basis for them; "
+        "jpeg and webp send the picture itself, which the cloud encodes",
+        choices=("projected", "int8-zstd", "int4-zstd", "jpeg", "webp"),
     )
     level: int = setting(
         1, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
@@ -72,6 +73,10 @@ class CloudSettings:
         "time, always, or never",
         choices=("auto", "on", "off"),
     )
+    picture_side: int = setting(
+        384, "longest side of a picture that is sent itself; it is never enlarged", unit="pixels", low=32, high=2048
+    )
+    picture_quality: int = setting(80, "its quality as JPEG or WebP", low=1, high=100)
     usd_per_question: float = setting(
         0.0,
         "expected price of one cloud answer: the money guard compares it, and a lost answer is booked with it",

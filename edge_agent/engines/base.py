@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edge_agent.types import Decision, Embeddings, Generation, TokenEvent, Turn
+from edge_agent.types import U8, Decision, Embeddings, Generation, TokenEvent, Turn
 from edge_agent.vlm.choice import GREEDY, Choice
 
 
@@ -40,7 +40,8 @@ class Query:
     """One question, ready for a decoder. `deadline_s` is in monotonic seconds of the agent's clock.
 
     `detail` makes the detail views of its picture, for an engine that reads them; None where there are none. `draft`:
-    the token ids of the device's own answer, where it was made before the cloud is asked.
+    the token ids of the device's own answer, where it was made before the cloud is asked. `picture` is [H, W, 3] uint8
+    BGR, for one that sends the picture itself.
     """
 
     question: str
@@ -52,12 +53,14 @@ class Query:
     detail: Detail | None = None
     manner: Manner = PLAIN
     draft: tuple[int, ...] | None = None
+    picture: U8 | None = None
 
 
 class Engine(Protocol):
-    """Something that answers."""
+    """Something that answers. `sends_pictures`: it wants the picture itself, and does not wait for its embeddings."""
 
     name: str
+    sends_pictures: bool
 
     def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Stream the tokens, then exactly one Generation. Closing the iterator cancels within one token.

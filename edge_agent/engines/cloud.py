@@ -11,6 +11,7 @@ from edge_agent.engines.draft_length import DraftLength, Seen
 from edge_agent.engines.drafting import Drafter, QueryDrafting
 from edge_agent.engines.upload import Coding, Upload
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
+from edge_agent.transport.codecs import PICTURE_CODECS
 from edge_agent.transport.messages import uuid7
 from edge_agent.types import Decision, Generation, TokenEvent
 
@@ -43,6 +44,7 @@ class CloudEngine:
         self._drafter = None if verify == "off" else drafter
         self._verify = verify
         self.drafts = DraftLength()
+        self.sends_pictures = self._coding.codec_id in PICTURE_CODECS
 
     async def generate(self, query: Query, decision: Decision) -> AsyncGenerator[TokenEvent | Generation, None]:
         """Tokens, then exactly one Generation with the bytes, money and times that were really spent.
@@ -51,7 +53,7 @@ class CloudEngine:
         """
         upload = Upload(query, decision, self._coding, self._clock)
         drafting = None
-        if self._drafter is not None:
+        if self._drafter is not None and (query.embeddings or query.picture is None):  # else the device has not looked
             drafting = QueryDrafting(self._drafter, query, self.drafts, self._verify, self._clock)
         request = self._request(query, upload, drafting)
         events: list[TokenEvent] = []

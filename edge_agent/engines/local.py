@@ -14,6 +14,7 @@ from edge_agent.clock import Clock
 from edge_agent.engines.base import Detail, Query
 from edge_agent.engines.upload import PROJECTED, Coding
 from edge_agent.errors import ModelError
+from edge_agent.transport.codecs import PICTURE_CODECS
 from edge_agent.transport.projected import projected_codecs, register_bases
 from edge_agent.types import (
     AudioWindow,
@@ -109,13 +110,15 @@ def embedding_sizes(bundle: Bundle, coding: Coding | None = None) -> EmbeddingSi
     sound = bundle.layout.sound if bundle.has_audio else None
     int4 = coding.codec_id == "int4-zstd"
     token_bytes = 4 + ((bundle.hidden_size + 1) // 2 if int4 else bundle.hidden_size)
-    view_bytes = bundle.tokens_per_image * token_bytes
+    view_bytes, views = bundle.tokens_per_image * token_bytes, bundle.layout.views_per_image
+    if coding.codec_id in PICTURE_CODECS:
+        view_bytes, views = coding.pictures.expected_bytes(coding.codec_id), 1
     if coding.codec_id == PROJECTED:
         sizes = [codec.at(coding.level).view_bytes for codec in projected_codecs(bundle.encoder_id)]
         view_bytes = min([view_bytes, *sizes])
     return EmbeddingSizes(
         view_bytes=view_bytes,
-        views=bundle.layout.views_per_image,
+        views=views,
         sound_bytes=None if sound is None else sound.tokens * token_bytes,
     )
 
@@ -124,6 +127,7 @@ class LocalEngine:
     """Encodes and answers on the device. One worker thread: a board has no cores to spare for two answers at once."""
 
     name = "local"
+    sends_pictures = False
 
     def __init__(self, model: Model, clock: Clock) -> None:
         self.model = model

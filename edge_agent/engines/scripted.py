@@ -39,6 +39,7 @@ class ScriptedEngine:
         self.encoded = 0
         self.cancelled = 0
         self.closed = False
+        self.sends_pictures = False
 
     async def encode(self, frame: Frame) -> tuple[Embeddings, ...]:
         """A 1x1 embedding that says how bright the picture is."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Query
 from edge_agent.errors import CloudError, UsageError
-from edge_agent.transport.codecs import DEFAULT_CODEC, Codec, EncodedTensor, find_codec, join_views
+from edge_agent.transport.codecs import (
+    DEFAULT_CODEC,
+    PICTURE_CODECS,
+    PIXELS,
+    Codec,
+    EncodedTensor,
+    find_codec,
+    join_views,
+)
 from edge_agent.transport.messages import Welcome
+from edge_agent.transport.pictures import PictureCoding, encode_picture
 from edge_agent.transport.projected import projected_codecs
 from edge_agent.types import Action, Decision, Embeddings, Modality
 
@@ -19,16 +29,18 @@ PROJECTED = "projected"
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How embeddings are coded where a plan does not say it: the codec's name, and the level of `projected`.
+    """How embeddings are coded where a plan does not say it: the codec's name, and the level of `projected`. One of
+    PICTURE_CODECS: the picture itself goes up, as `pictures` says; so it does to a cloud that reads nothing else.
 
     Raises UsageError for an unknown codec.
     """
 
     codec_id: str = PROJECTED
     level: int = 0
+    pictures: PictureCoding = field(default_factory=PictureCoding)
 
     def __post_init__(self) -> None:
-        if self.codec_id != PROJECTED:
+        if self.codec_id not in (PROJECTED, *PICTURE_CODECS):
             find_codec(self.codec_id)
 
 
@@ -42,6 +54,7 @@ class Upload:
         self._clock = clock
         self._whole = [one for one in query.embeddings if one.modality not in self._kept]
         self._source = None if Modality.IMAGE in self._kept else query.detail
+        self._picture = None if Modality.IMAGE in self._kept else query.picture
         self._tiles: tuple[Embeddings, ...] | None = None
         self.views = 0
         self.encode_ms = 0.0
@@ -52,6 +65,11 @@ class Upload:
         Raises CloudError `bad_tensor`.
         """
         started_s = self._clock.monotonic_s()
+        codec = self._picture_codec(welcome)
+        if codec is not None:
+            made = await asyncio.to_thread(self._pictured, codec, welcome)
+            self.encode_ms += (self._clock.monotonic_s() - started_s) * 1000
+            return made
         source = self._source
         wanted = source is not None and welcome.detail_views == (source.rows, source.columns)
         if source is not None and wanted and self._tiles is None:
@@ -59,6 +77,31 @@ class Upload:
         made = self._coded([*self._whole, *((self._tiles or ()) if wanted else ())], welcome)
         self.encode_ms += (self._clock.monotonic_s() - started_s) * 1000
         return made
+
+    def _picture_codec(self, welcome: Welcome) -> str | None:
+        """As what the picture itself goes up; None where its embeddings do."""
+        if self._picture is None:
+            return None
+        wanted = self._codecs.get(Modality.IMAGE) or self._coding.codec_id
+        seen = {one.encoder_id for one in self._whole if one.modality is Modality.IMAGE}
+        if wanted not in PICTURE_CODECS and seen <= set(welcome.encoder_ids):
+            return None
+        takes = [one for one in PICTURE_CODECS if one in welcome.codecs and PIXELS in welcome.encoder_ids]
+        if not takes and not seen:  # nothing was encoded, since the picture was to go
+            text = f"the cloud's model {welcome.model!r} takes no pictures"
+            raise CloudError(text, "set cloud.codec to projected", code="unknown_codec", retryable=False)
+        return wanted if wanted in takes else next(iter(takes), None)
+
+    def _pictured(self, codec: str, welcome: Welcome) -> tuple[EncodedTensor, ...]:
+        """The picture itself, and the sound behind it."""
+        assert self._picture is not None
+        try:
+            picture = encode_picture(self._picture, codec, self._coding.pictures)
+        except UsageError as error:
+            raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
+        sound = self._coded([one for one in self._whole if one.modality is not Modality.IMAGE], welcome)
+        self.views = 1
+        return (picture, *sound)
 
     def _coded(self, embeddings: Sequence[Embeddings], welcome: Welcome) -> tuple[EncodedTensor, ...]:
         """The views of the picture before the sound, as one tensor where their codec can."""
@@ -83,7 +126,7 @@ class Upload:
 
     def _codec(self, embeddings: Embeddings, welcome: Welcome) -> Codec:
         name = self._codecs.get(embeddings.modality) or self._coding.codec_id
-        if name != PROJECTED:
+        if name not in (PROJECTED, *PICTURE_CODECS):
             return find_codec(name)
         for codec in projected_codecs(embeddings.encoder_id):
             if codec.codec_id in welcome.codecs and codec.fits(embeddings):

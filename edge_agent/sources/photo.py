@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_agent.errors import InputError
+from edge_agent.picture_header import picture_size
 from edge_agent.sources.base import check_size, regular_file
-from edge_agent.sources.header import picture_size
 from edge_agent.types import U8, Frame
 
 MAX_PHOTO_BYTES = 256 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from edge_agent.transport.codecs import EncodedTensor, check_declaration
+from edge_agent.transport.codecs import PICTURE_CODECS, PIXELS, EncodedTensor, check_declaration
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import TensorBegin
@@ -17,12 +17,18 @@ class TensorAssembly:
     """
 
     def __init__(
-        self, tensor_ids: tuple[str, ...], limits: Limits, encoder_ids: Collection[str], hidden_size: int
+        self,
+        tensor_ids: tuple[str, ...],
+        limits: Limits,
+        encoder_ids: Collection[str],
+        hidden_size: int,
+        codecs: Collection[str],
     ) -> None:
         self._ids = tensor_ids
         self._limits = limits
         self._encoder_ids = encoder_ids
         self._hidden = hidden_size
+        self._codecs = codecs
         self._done: dict[str, EncodedTensor] = {}
         self._begin: TensorBegin | None = None
         self._body = bytearray()
@@ -53,9 +59,13 @@ class TensorAssembly:
             raise FrameError("TENSOR_BEGIN names a tensor that TURN did not, or that is already here")
         if begin.encoder_id not in self._encoder_ids:
             raise FrameError(f"no decoder here reads embeddings of {begin.encoder_id!r}", code="unknown_encoder")
+        picture = begin.codec in PICTURE_CODECS
+        if begin.codec not in self._codecs or picture != (begin.encoder_id == PIXELS):
+            text = f"codec {begin.codec!r} for {begin.encoder_id!r} is not known here"
+            raise FrameError(text, code="unknown_codec")
         self._decoded += check_declaration(begin.codec, begin.shape, self._limits)
         self._compressed += begin.size_bytes
-        if begin.shape[1] != self._hidden:
+        if not picture and begin.shape[1] != self._hidden:
             raise FrameError(f"embeddings are {begin.shape[1]} wide, not {self._hidden}", code="bad_tensor")
         if self._decoded > self._limits.decoded_bytes_per_turn:
             raise FrameError("the tensors of a turn decode to more than its limit", code="too_large")

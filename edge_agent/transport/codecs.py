@@ -19,6 +19,10 @@ from edge_agent.transport.tensors import choose
 from edge_agent.types import F32, U8, Embeddings, Modality
 
 DEFAULT_CODEC = "int8-zstd"
+PICTURE_CODECS = ("jpeg", "webp")
+"""Those of pictures that the cloud encodes, see transport.pictures: `shape` is [height, width] then."""
+PIXELS = "pixels"
+"""The encoder id of a picture that nobody has encoded: who lists it takes pictures."""
 _MAX_WINDOW_BYTES = 8 * 1024 * 1024
 
 
@@ -203,6 +207,8 @@ def decode_tensor(tensor: EncodedTensor, limits: Limits) -> Embeddings:
     `too_large`).
     """
     check_declaration(tensor.codec, tensor.shape, limits)
+    if tensor.codec in PICTURE_CODECS:
+        raise bad_tensor("a picture holds no embeddings")
     return CODECS[tensor.codec].decode(tensor)
 
 
@@ -219,12 +225,16 @@ def decode_views(tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...
 
 
 def check_declaration(codec: str, shape: tuple[int, int], limits: Limits) -> int:
-    """Bytes that a tensor of `shape` takes once decoded (float32). Raises FrameError before any memory is taken."""
-    if codec not in CODECS:
+    """Bytes that a tensor of `shape` takes once decoded (float32). Raises FrameError before any memory is taken.
+
+    A pixel of a picture counts 4 bytes, too; neither side has more than `limits.tokens_per_tensor` of them.
+    """
+    if codec not in CODECS and codec not in PICTURE_CODECS:
         raise FrameError(f"codec {codec!r} is not known here", code="unknown_codec")
     tokens, hidden = shape
-    if not (1 <= tokens <= limits.tokens_per_tensor and 1 <= hidden <= limits.hidden_size):
-        most = f"{limits.tokens_per_tensor} x {limits.hidden_size}"
+    widest = limits.tokens_per_tensor if codec in PICTURE_CODECS else limits.hidden_size
+    if not (1 <= tokens <= limits.tokens_per_tensor and 1 <= hidden <= widest):
+        most = f"{limits.tokens_per_tensor} x {widest}"
         raise FrameError(f"a tensor of {tokens} x {hidden} is outside 1 x 1 to {most}", code="too_large")
     decoded = tokens * hidden * 4
     if decoded > limits.decoded_bytes_per_turn:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage, tokens_of
-from edge_agent.transport.codecs import EncodedTensor, check_declaration
+from edge_agent.transport.codecs import PICTURE_CODECS, EncodedTensor, check_declaration
 from edge_agent.transport.connection import Connection, bounded
 from edge_agent.transport.drafts import Draft, Drafting, Verdict
 from edge_agent.transport.frames import Frame, FrameError, FrameType
@@ -109,7 +109,7 @@ def check_request(request: TurnRequest, limits: Limits, welcome: Welcome | None 
             raise CloudError(text, "use bundles made as a pair", code="unknown_encoder", retryable=False)
         if tensor.codec not in welcome.codecs:
             raise CloudError(f"the cloud does not know codec {tensor.codec!r}", code="unknown_codec", retryable=False)
-        if tensor.shape[1] != welcome.hidden_size:
+        if tensor.codec not in PICTURE_CODECS and tensor.shape[1] != welcome.hidden_size:
             text = f"embeddings are {tensor.shape[1]} wide; the cloud reads {welcome.hidden_size}"
             raise CloudError(text, code="bad_tensor", retryable=False)
 

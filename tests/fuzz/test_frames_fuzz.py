@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage, tokens_of
 from edge_agent.transport.assembly import TensorAssembly
-from edge_agent.transport.codecs import EncodedTensor, decode_tensor, find_codec
+from edge_agent.transport.codecs import CODECS, EncodedTensor, decode_tensor, find_codec
 from edge_agent.transport.frames import (
     Frame,
     FrameError,
@@ -119,7 +119,7 @@ def test_any_frame_survives_and_any_reader_ends_in_a_value_or_a_frame_error(fram
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([17, 18, 19]), st.binary(max_size=60), st.integers(0, 70)), max_size=8))
 def test_any_order_of_tensor_frames_is_assembled_or_refused(steps):
-    assembly = TensorAssembly(("a" * 64,), SMALL, ("e",), 8)
+    assembly = TensorAssembly(("a" * 64,), SMALL, ("e",), 8, CODECS)
     begin = {"codec": "raw-f32", "dtype": "float32", "encoder_id": "e", "modality": "image", "tensor_id": "a" * 64}
     with contextlib.suppress(FrameError):
         for kind, payload, size in steps:

@@ -18,7 +18,7 @@ from cloud_stub.turns import Prices, TurnDesk
 from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
-from edge_agent.transport.codecs import EncodedTensor, find_codec
+from edge_agent.transport.codecs import CODECS, PICTURE_CODECS, PIXELS, EncodedTensor, find_codec
 from edge_agent.transport.frames import ENDPOINT, SUBPROTOCOL, Frame, FrameType, decode_frame, encode_frame
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, uuid7
@@ -35,7 +35,7 @@ class FakeBackend:
     """
 
     model = "fake"
-    encoder_ids = (ENCODER,)
+    encoder_ids: tuple[str, ...] = (ENCODER,)
     hidden_size = HIDDEN
     detail_views: tuple[int, int] | None = None
     tokenizer_id: str | None = None
@@ -48,6 +48,13 @@ class FakeBackend:
         self.stopped = threading.Event()
         self.made = 0
         self.prompts: list[Prompt] = []
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        return tuple(sorted((*CODECS, *(PICTURE_CODECS if PIXELS in self.encoder_ids else ()))))
+
+    def read(self, prompt: Prompt) -> Prompt:
+        return prompt
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         if prompt.question == "too long":
@@ -71,7 +78,7 @@ class FakeBackend:
 
     def summarise(self, events: Sequence[TokenEvent]) -> Generation:
         text = "".join(event.text for event in events).strip()
-        return Generation(text, 0.75, 0.25, len(events), "length")
+        return Generation(text, 0.75, 0.25, len(events), finish_reason="length")
 
 
 class Cloud:

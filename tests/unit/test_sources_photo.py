@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import InputError
-from edge_agent.sources.header import picture_size
+from edge_agent.picture_header import picture_size
 from edge_agent.sources.photo import load_photo
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)

@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.transport.answers import Done, Usage, tokens_frame, tokens_of
 from edge_agent.transport.assembly import TensorAssembly
-from edge_agent.transport.codecs import EncodedTensor, find_codec
+from edge_agent.transport.codecs import CODECS, EncodedTensor, find_codec
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_frame, error_of, uuid7
@@ -24,7 +24,7 @@ def tensor(seed: int = 0, tokens: int = 4) -> EncodedTensor:
 
 
 def assembly(*tensors: EncodedTensor, **limits: int) -> TensorAssembly:
-    return TensorAssembly(tuple(one.tensor_id() for one in tensors), Limits(**limits), ("e",), 8)
+    return TensorAssembly(tuple(one.tensor_id() for one in tensors), Limits(**limits), ("e",), 8, CODECS)
 
 
 def frames(one: EncodedTensor, chunk: int = 50) -> list[Frame]:

@@ -31,7 +31,10 @@ class Route:
 
 ROUTES: Mapping[str, Route] = {
     "local": Route("local", {}),
-    "cloud": Route("cloud", {}),
+    "cloud": Route("cloud", {"verify": "off"}),
+    "jpeg": Route("cloud", {"codec": "jpeg"}),
+    "webp": Route("cloud", {"codec": "webp"}),
+    "verified": Route("cloud", {"verify": "auto"}),
     "auto": Route("auto", {}),
 }
 
