@@ -11,7 +11,7 @@ from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
 from edge_agent.policy import AWAY, held_back
-from edge_agent.turn import Attempt, TurnClock, decision_record, judge
+from edge_agent.turn import Attempt, TurnClock, decision_record, judge, picture_alone
 from edge_agent.types import (
     Action,
     Answer,
@@ -101,7 +101,9 @@ class Agent:
         on_token: OnToken | None,
         manner: Manner,
     ) -> tuple[Answer, Outcome]:
-        unseen = self._goes_as_picture(observation, decision)
+        unseen = (
+            self._parts.cloud is not None and self._parts.cloud.sends_pictures and picture_alone(observation, decision)
+        )
         embeddings = () if unseen else await self._encode(observation, decision, turn)
         query = Query(
             question=observation.question,
@@ -140,15 +142,6 @@ class Agent:
         if failed is not None:  # what a failed attempt has cost is part of this answer
             local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
         return self._finish(decision, Route.LOCAL, local, why, turn, None)
-
-    def _goes_as_picture(self, observation: Observation, decision: Decision) -> bool:
-        """Whether nothing needs to be encoded here: the picture itself goes up, and nothing else than it."""
-        cloud = self._parts.cloud
-        if cloud is None or not cloud.sends_pictures or decision.route is not Route.CLOUD:
-            return False
-        plans = {plan.modality: plan.action for plan in decision.plans}
-        goes = plans.get(Modality.IMAGE, Action.UPLOAD) is Action.UPLOAD
-        return bool(observation.frames) and observation.audio is None and goes
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
         dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}

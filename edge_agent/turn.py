@@ -9,11 +9,28 @@ from typing import Any, TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.errors import NoAnswerError
-from edge_agent.types import Decision, Generation, ModalityFeatures, Observation, Outcome, SoundFeatures, SystemState
+from edge_agent.types import (
+    Action,
+    Decision,
+    Generation,
+    Modality,
+    ModalityFeatures,
+    Observation,
+    Outcome,
+    Route,
+    SoundFeatures,
+    SystemState,
+)
 
 T = TypeVar("T")
 MAX_LOGGED_SOUND = 400  # STFT frames, four seconds at the usual hop
 STAGES = ("features", "decide", "encode", "upload", "first_token", "decode")
+
+
+def picture_alone(observation: Observation, decision: Decision) -> bool:
+    """Whether the cloud is to answer, and nothing but the picture goes up: the device then has nothing to encode."""
+    stays = any(one.modality is Modality.IMAGE and one.action is not Action.UPLOAD for one in decision.plans)
+    return decision.route is Route.CLOUD and bool(observation.frames) and observation.audio is None and not stays
 
 
 @dataclass(frozen=True, slots=True)
