@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
-from edge_agent.parts import Limits, Monitors, OnToken, Parts, Purse
+from edge_agent.parts import Limits, OnToken, Parts, question_state
 from edge_agent.policy import AWAY, held_back
 from edge_agent.turn import Attempt, TurnClock, decision_record, judge, picture_alone
 from edge_agent.types import (
@@ -299,16 +299,18 @@ class Agent:
         outcome: Outcome | None,
         error: str | None,
     ) -> None:
-        """One line in the decision log. A full disk must not stop answers: said once, then quiet."""
-        if self._parts.journal is None or self._journal_broken:
+        """One line in the decision log. A full disk must not stop answers: said once, until it works again."""
+        if self._parts.journal is None:
             return
         try:
             now_s = self._parts.clock.wall_s()
             record = decision_record(now_s, observation, features, state, decision, outcome, error)
             await asyncio.to_thread(self._parts.journal.append, record)
+            self._journal_broken = False
         except OSError as failure:
+            if not self._journal_broken:
+                log.warning("the decision log misses lines: %s", failure)
             self._journal_broken = True
-            log.warning("the decision log is off: %s", failure)
 
 
 def check_question(question: str) -> None:
@@ -319,17 +321,3 @@ def check_question(question: str) -> None:
         raise UsageError("the question is empty", 'type it in quotes, e.g. "what is on the table?"')
     if len(question) > MAX_QUESTION_CHARS:
         raise UsageError(f"the question has {len(question)} characters", f"at most {MAX_QUESTION_CHARS} are read")
-
-
-def question_state(
-    monitors: Monitors, cloud_configured: bool, purse: Purse, observation: Observation, limits: Limits
-) -> SystemState:
-    """What a policy may know of the device for one question: the monitors' view, its limits, the purse."""
-    return replace(
-        monitors.state(),
-        cloud_configured=cloud_configured,
-        private=observation.private,
-        deadline_ms=limits.deadline_ms,
-        max_cost_usd=limits.max_cost_usd,
-        budget_left_usd=purse.left_usd(),
-    )

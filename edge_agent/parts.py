@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from edge_agent.clock import Clock
@@ -110,3 +110,17 @@ class Parts:
     clock: Clock
     max_new_tokens: int = 16
     forced: Mapping[Route, OffloadPolicy] = field(default_factory=constant_policies)
+
+
+def question_state(
+    monitors: Monitors, cloud_configured: bool, purse: Purse, observation: Observation, limits: Limits
+) -> SystemState:
+    """What a policy may know of the device for one question: the monitors' view, its limits, the purse."""
+    return replace(
+        monitors.state(),
+        cloud_configured=cloud_configured,
+        private=observation.private,
+        deadline_ms=limits.deadline_ms,
+        max_cost_usd=limits.max_cost_usd,
+        budget_left_usd=purse.left_usd(),
+    )

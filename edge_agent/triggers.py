@@ -31,6 +31,10 @@ class Triggers:
         self._interval_from_s: float | None = None
         self._flux: deque[float] = deque(maxlen=MEDIAN_CHUNKS)
 
+    def change(self, settings: TriggerSettings) -> None:
+        """Other rules from now on; what is usual here stays known."""
+        self._settings = settings
+
     def frame(self, motion: MotionFeatures, at_s: float) -> Firing | None:
         """Look at a frame's motion: fires on the first frame, on change, and when the interval is over."""
         first = self._interval_from_s is None

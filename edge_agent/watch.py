@@ -167,6 +167,11 @@ class Watcher:
             watching.cancel()
             await asyncio.gather(answering, watching, return_exceptions=True)
 
+    def change(self, settings: TriggerSettings, limits: Limits) -> None:
+        """Other triggers and limits from now on."""
+        self._settings, self._limits = settings, limits
+        self._triggers.change(settings)
+
     async def _watch(self, items: AsyncIterable[Frame | AudioWindow]) -> None:
         async for item in items:
             await self._take(item)

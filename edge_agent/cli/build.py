@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from edge_agent.agent import Agent, question_state
+from edge_agent.agent import Agent
+from edge_agent.cli.paths import state_dir
 from edge_agent.cli.remembered import RememberedPolicy
+from edge_agent.cli.secrets import cloud_secret
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, PolicySettings
 from edge_agent.engines.base import Engine
@@ -23,7 +24,7 @@ from edge_agent.engines.upload import Coding
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.features import FeatureExtractor
 from edge_agent.monitors.device import DeviceMonitors
-from edge_agent.parts import Limits, Parts
+from edge_agent.parts import Limits, Parts, question_state
 from edge_agent.policy import GuardedPolicy, OffloadPolicy, make_policy, make_unguarded, shipped_responses
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.drafts import read_calibration
@@ -32,58 +33,8 @@ from edge_agent.transport.pictures import PictureCoding
 from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, Route, SystemState
 from edge_agent.vlm import open_bundle
 
-MAX_TOKEN_BYTES = 4096
 BY_GAIN = ("hybrid", "cascade")  # the policies that `edge-agent calibrate` is for
 log = logging.getLogger(__name__)
-
-
-def user_path(text: str) -> Path:
-    """A path as people write it, with `~`. Raises UsageError for the home of somebody unknown."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{text[:200]}: {error}", "write the path without ~") from error
-
-
-def state_dir(config: Config) -> Path:
-    """Where decision log and ledger live: the setting, systemd's STATE_DIRECTORY, or the user's state folder."""
-    if config.run.state_dir:
-        return user_path(config.run.state_dir)
-    if os.environ.get("STATE_DIRECTORY"):
-        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-agent"
-
-
-def cloud_token(config: Config) -> str | None:
-    """The bearer token for the cloud, see token_of."""
-    return token_of("EDGE_AGENT_CLOUD_TOKEN", "cloud.token_file", config.cloud.token_file)
-
-
-def api_token(config: Config) -> str | None:
-    """The bearer token that clients of the API must send, see token_of."""
-    return token_of("EDGE_AGENT_API_TOKEN", "api.token_file", config.api.token_file)
-
-
-def token_of(variable: str, setting: str, file: str) -> str | None:
-    """A token from an environment variable or from `file`; None if neither is set. Raises UsageError."""
-    if os.environ.get(variable):
-        return _checked_token(os.environ[variable], variable)
-    if not file:
-        return None
-    path = user_path(file)
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_TOKEN_BYTES:
-            raise UsageError(f"{setting} {path} is no small regular file", "name a file with the token alone")
-        return _checked_token(path.read_text(encoding="utf-8"), f"{setting} {path}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{setting} {path} cannot be read: {error}", "name a readable text file") from error
-
-
-def _checked_token(text: str, origin: str) -> str:
-    token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(f"{origin} holds no token", "a token is one line of printable characters without spaces")
-    return token
 
 
 def extractor_factory(config: Config) -> Callable[[], FeatureExtractor]:
@@ -123,7 +74,7 @@ def make_cloud(config: Config, clock: Clock, drafter: Drafter | None = None) -> 
     from edge_agent.transport.client import CloudClient
 
     client = CloudClient(
-        config.cloud.url, cloud_token(config), connect_timeout_s=config.cloud.connect_timeout_ms / 1000
+        config.cloud.url, cloud_secret(config).value(), connect_timeout_s=config.cloud.connect_timeout_ms / 1000
     )
     return CloudEngine(client, clock, coding_of(config), drafter, config.cloud.verify)
 
@@ -212,7 +163,7 @@ def open_journal(config: Config) -> DecisionLog:
         model = model_identity(config)
     except ModelError:
         model = ""
-    return DecisionLog(path, int(config.run.log_max_mb * 1e6), model)
+    return DecisionLog(path, int(config.run.log_max_mb * 1e6), model, config.run.log_max_days * 86_400)
 
 
 def remembered_policy(config: Config) -> RememberedPolicy:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
-from edge_agent.cli.build import state_dir
 from edge_agent.cli.options import limits_of
+from edge_agent.cli.paths import state_dir
 from edge_agent.clock import Clock
 from edge_agent.config import Loaded
 from edge_agent.service.late import LateQuestions, opened_outbox

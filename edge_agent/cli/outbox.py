@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.build import open_agent, open_model, state_dir
+from edge_agent.cli.build import open_agent, open_model
 from edge_agent.cli.keeping import late_questions
 from edge_agent.cli.options import config_option, deciding_options, json_option, settle
 from edge_agent.cli.output import asked_record, emit, say_asked, waiting
+from edge_agent.cli.paths import state_dir
 from edge_agent.cli.running import run
 from edge_agent.clock import SystemClock
 from edge_agent.config import Loaded, load

@@ -11,6 +11,7 @@ from edge_agent.agent import check_question
 from edge_agent.cli.options import FILE, deciding_options, json_option, settle
 from edge_agent.cli.running import run
 from edge_agent.cli.watching import make_sources, watch
+from edge_agent.config import Loaded
 from edge_agent.errors import UsageError
 
 
@@ -38,7 +39,6 @@ def command(
     A line on stdin is a question about this moment; `/policy NAME` has another policy decide from now on. Ends with
     the clip, or at Ctrl-C.
     """
-    loaded = settle(**deciding)
     if clip is not None and camera is not None:
         raise UsageError("--clip and --camera together", "watch one of them")
     flags = (
@@ -48,16 +48,19 @@ def command(
         ("trigger.question", question, "--question"),
         ("api.enabled", api or None, "--api"),
     )
-    for key, value, flag in flags:
-        if value is not None:
-            loaded = loaded.override(key, value, flag)
-    if clip is not None or camera is not None:  # the flag's picture source stands instead of the file's
-        other = "run.clip" if clip is None else "run.camera"
-        loaded = loaded.override(other, "", "--camera" if clip is None else "--clip")
+
+    def read() -> Loaded:
+        loaded = settle(**deciding).override_all(flags)
+        if clip is not None or camera is not None:  # the flag's picture source stands instead of the file's
+            other = "run.clip" if clip is None else "run.camera"
+            loaded = loaded.override(other, "", "--camera" if clip is None else "--clip")
+        return loaded
+
+    loaded = read()
     check_question(loaded.config.trigger.question)
     sources = make_sources(loaded.config.run, fast)
     if not sources:
         raise UsageError(
             "there is nothing to watch", "add --clip F or --camera URI, or set run.camera in the configuration"
         )
-    run(watch(loaded, sources, fast, as_json))
+    run(watch(loaded, sources, fast, as_json, read))

@@ -9,6 +9,7 @@ import click
 from edge_agent.cli.options import deciding_options, json_option, settle
 from edge_agent.cli.running import run
 from edge_agent.cli.watching import make_sources, watch
+from edge_agent.config import Loaded
 from edge_agent.errors import UsageError
 
 
@@ -26,7 +27,6 @@ def command(host: str | None, port: int | None, camera: str | None, mic: bool, a
     edge-agent serve --camera 0
     curl http://127.0.0.1:8686/readyz
     """
-    loaded = settle(**deciding)
     flags = (
         ("api.enabled", True, "serve"),
         ("api.host", host, "--host"),
@@ -38,9 +38,11 @@ def command(host: str | None, port: int | None, camera: str | None, mic: bool, a
         ("trigger.on_sound", False, "serve"),
         ("trigger.interval_s", 0.0, "serve"),
     )
-    for key, value, flag in flags:
-        if value is not None:
-            loaded = loaded.override(key, value, flag)
+
+    def read() -> Loaded:
+        return settle(**deciding).override_all(flags)
+
+    loaded = read()
     if loaded.config.run.microphone and not loaded.config.run.camera:
         raise UsageError("a microphone without a camera", "add --camera URI; sounds may be sent with the question")
-    run(watch(loaded, make_sources(loaded.config.run, fast=False), fast=False, as_json=as_json))
+    run(watch(loaded, make_sources(loaded.config.run, fast=False), fast=False, as_json=as_json, read_again=read))

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from edge_agent.agent import check_question
-from edge_agent.cli.build import (
-    api_token,
-    extractor_factory,
-    open_agent,
-    open_model,
-    remembered_policy,
-    user_path,
-)
+from edge_agent.cli.build import extractor_factory, open_agent, open_model, remembered_policy
 from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
 from edge_agent.cli.output import asked_record, emit, say_asked, waiting
+from edge_agent.cli.paths import user_path
 from edge_agent.cli.questions import read_questions
+from edge_agent.cli.reloading import Reloader
 from edge_agent.cli.remembered import RememberedPolicy
+from edge_agent.cli.secrets import api_secret
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, Loaded, RunSettings
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -61,8 +59,12 @@ def make_sources(settings: RunSettings, fast: bool) -> list[Source]:
     return sources
 
 
-async def watch(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool) -> None:
-    """Open everything, watch the sources and serve the API as configured, until they end or a signal comes."""
+async def watch(
+    loaded: Loaded, sources: list[Source], fast: bool, as_json: bool, read_again: Callable[[], Loaded]
+) -> None:
+    """Open everything, watch the sources and serve the API as configured, until they end or a signal comes. At SIGHUP
+    the configuration that `read_again` gives is applied as far as it can be.
+    """
     config, clock, notifier = loaded.config, SystemClock(), Notifier()
     async with AsyncExitStack() as stack:
         api = await _serve(config, clock, stack, as_json) if config.api.enabled else None
@@ -89,6 +91,10 @@ async def watch(loaded: Loaded, sources: list[Source], fast: bool, as_json: bool
             watching.cancel()
 
         loop.add_signal_handler(signal.SIGTERM, stop)
+        reloader = Reloader(loaded, read_again, watcher, policy)
+        if api is not None:
+            reloader.on_applied = functools.partial(setattr, api, "config")
+        loop.add_signal_handler(signal.SIGHUP, reloader)
         notifier.notify("READY=1", f"STATUS=watching {watcher.source}")
         try:
             await watching
@@ -141,7 +147,7 @@ async def _serve(config: Config, clock: Clock, stack: AsyncExitStack, as_json: b
     from edge_agent.api.server import listening
 
     api = Api(config, clock)
-    url = await stack.enter_async_context(listening(api, api_token(config)))
+    url = await stack.enter_async_context(listening(api, api_secret(config).value()))
     if as_json:
         emit({"event": "listening", "url": url})
     else:

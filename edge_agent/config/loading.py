@@ -7,7 +7,7 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One leaf as `config explain` shows it. `origin` is `default`, the file's path, or the flag that set it."""
+    """One leaf as `config explain` shows it. `origin` is `default`, the file's path, or the flag that set it. `live`:
+    SIGHUP applies a change; others need a restart.
+    """
 
     key: str
     value: Any
@@ -35,6 +37,7 @@ class Setting:
     high: float | None
     choices: tuple[str, ...]
     sentence: str
+    live: bool = False
     origin: str = "default"
 
 
@@ -52,6 +55,14 @@ class Loaded:
         branch = dataclasses.replace(getattr(self.config, section), **{name: checked})
         return Loaded(dataclasses.replace(self.config, **{section: branch}), {**self.origins, key: origin})
 
+    def override_all(self, flags: Iterable[tuple[str, Any, str]]) -> Loaded:
+        """The same with each `(key, value, origin)` laid over it whose value is not None. Raises UsageError."""
+        loaded = self
+        for key, value, origin in flags:
+            if value is not None:
+                loaded = loaded.override(key, value, origin)
+        return loaded
+
     def settings(self) -> list[Setting]:
         """All leaves in order, each with its origin."""
         return [dataclasses.replace(leaf, origin=self.origins.get(leaf.key, "default")) for leaf in leaves(self.config)]
@@ -68,6 +79,11 @@ def leaves(config: Config) -> Iterator[Setting]:
                 default=leaf.default,
                 **leaf.metadata,
             )
+
+
+def live_keys(config: Config) -> frozenset[str]:
+    """The settings that a running agent can change."""
+    return frozenset(leaf.key for leaf in leaves(config) if leaf.live)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

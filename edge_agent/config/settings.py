@@ -18,9 +18,10 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[str] = (),
+    live: bool = False,
 ) -> Any:
-    """One leaf of the tree: its default and what `config explain` says about it."""
-    meta = {"sentence": sentence, "unit": unit, "low": low, "high": high, "choices": tuple(choices)}
+    """One leaf of the tree: its default, what `config explain` says about it, and whether a running agent takes it."""
+    meta = {"sentence": sentence, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "live": live}
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -56,7 +57,11 @@ class CloudSettings:
     url: str = setting(
         "http://127.0.0.1:8787", "endpoint of the cloud (the default is `python -m cloud_stub`); empty: none"
     )
-    token_file: str = setting("", "file that holds the bearer token; EDGE_AGENT_CLOUD_TOKEN wins over it")
+    token_file: str = setting(
+        "",
+        "file that holds the bearer token; EDGE_AGENT_CLOUD_TOKEN wins over it; "
+        "empty: systemd's credential cloud-token, if there is one",
+    )
     connect_timeout_ms: float = setting(2000.0, "longest wait for a connection", unit="ms", low=1, high=60_000)
     codec: str = setting(
         "projected",
@@ -91,9 +96,9 @@ class LimitSettings:
     """`[limits]`: the guards, which win over every policy."""
 
     deadline_ms: float = setting(
-        10_000.0, "a question is answered or refused within this time", unit="ms", low=1, high=3_600_000
+        10_000.0, "a question is answered or refused within this time", unit="ms", low=1, high=3_600_000, live=True
     )
-    max_cost_usd: float = setting(0.01, "most that one question may cost", unit="USD", low=0, high=100)
+    max_cost_usd: float = setting(0.01, "most that one question may cost", unit="USD", low=0, high=100, live=True)
     budget_usd_per_day: float = setting(0.10, "most that one day (UTC) may cost", unit="USD", low=0, high=10_000)
     private: bool = setting(False, "nothing of picture, sound or question ever leaves the device")
 
@@ -102,7 +107,7 @@ class LimitSettings:
 class PolicySettings:
     """`[policy]`: which rule decides, and its thresholds (docs/methods.md)."""
 
-    name: str = setting("msao", "the offloading policy", choices=POLICY_NAMES)
+    name: str = setting("msao", "the offloading policy", choices=POLICY_NAMES, live=True)
     tile_entropy_bits: float = setting(
         3.0, "a tile below this spatial entropy counts as empty (tau_s)", unit="bits", low=0, high=8
     )
@@ -181,14 +186,14 @@ class FeatureSettings:
 class TriggerSettings:
     """`[trigger]`: when `edge-agent run` asks by itself, and how often at most."""
 
-    question: str = setting("what is in the picture?", "the question that triggers ask")
-    on_change: bool = setting(True, "ask when the picture changes")
-    changed_share: float = setting(0.30, "share of changed pixels that fires", low=0, high=1)
-    on_sound: bool = setting(True, "ask at the onset of a sound")
-    onset_ratio: float = setting(6.0, "spectral flux over its running median that fires", low=1, high=1000)
-    interval_s: float = setting(0.0, "ask every so often; 0: never", unit="s", low=0, high=86_400)
+    question: str = setting("what is in the picture?", "the question that triggers ask", live=True)
+    on_change: bool = setting(True, "ask when the picture changes", live=True)
+    changed_share: float = setting(0.30, "share of changed pixels that fires", low=0, high=1, live=True)
+    on_sound: bool = setting(True, "ask at the onset of a sound", live=True)
+    onset_ratio: float = setting(6.0, "spectral flux over its running median that fires", low=1, high=1000, live=True)
+    interval_s: float = setting(0.0, "ask every so often; 0: never", unit="s", low=0, high=86_400, live=True)
     min_gap_s: float = setting(
-        1.0, "rate cap: least time between two automatic questions", unit="s", low=0, high=86_400
+        1.0, "rate cap: least time between two automatic questions", unit="s", low=0, high=86_400, live=True
     )
 
 
@@ -203,6 +208,9 @@ class RunSettings:
     log_max_mb: float = setting(
         10.0, "the decision log is rotated at this size; one older file is kept", unit="MB", low=0.01, high=10_000
     )
+    log_max_days: float = setting(
+        30.0, "it is rotated at this age, too, and the older file deleted", unit="days", low=0.01, high=3650
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +223,11 @@ class ApiSettings:
     hosts: str = setting(
         "", "names that this device is called by beside localhost and bare addresses, with commas between"
     )
-    token_file: str = setting("", "file that holds the token clients must send; EDGE_AGENT_API_TOKEN wins over it")
+    token_file: str = setting(
+        "",
+        "file that holds the token clients must send; EDGE_AGENT_API_TOKEN wins over it; "
+        "empty: systemd's credential api-token, if there is one",
+    )
     tls_cert: str = setting("", "certificate chain, PEM: serve https")
     tls_key: str = setting("", "its private key, PEM")
     max_body_mb: float = setting(16.0, "largest request", unit="MB", low=0.01, high=256)
@@ -238,10 +250,18 @@ class OutboxSettings:
         unit="MB",
         low=0.1,
         high=100_000,
+        live=True,
     )
-    max_age_h: float = setting(24.0, "a question that waited longer leaves unanswered", unit="h", low=0.01, high=8760)
+    max_age_h: float = setting(
+        24.0, "a question that waited longer leaves unanswered", unit="h", low=0.01, high=8760, live=True
+    )
     quiet_s: float = setting(
-        2.0, "so long nobody may have asked before one that waited is asked again", unit="s", low=0, high=3600
+        2.0,
+        "so long nobody may have asked before one that waited is asked again",
+        unit="s",
+        low=0,
+        high=3600,
+        live=True,
     )
 
 

@@ -58,6 +58,11 @@ class LateQuestions:
         self._inside = inside
         self._longer = 1.0
 
+    def change(self, settings: OutboxSettings, limits: Limits) -> None:
+        """Other limits from now on; what is kept stays as it was configured at the start."""
+        self.limits, self.quiet_s = limits, settings.quiet_s
+        self._outbox.max_bytes, self._outbox.max_age_s = int(settings.max_mb * 1e6), settings.max_age_h * 3600
+
     async def keep(self, firing: Firing, observation: Observation) -> int | None:
         """The number under which a question waits, once that is on the disk; None for one that is not kept."""
         if observation.private or (firing.trigger != ASKED and not self.automatic):

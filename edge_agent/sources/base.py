@@ -40,13 +40,14 @@ class Source(Protocol):
         ...
 
 
-def redacted(uri: str) -> str:
-    """An address without the user name and password in it, for logs and records."""
+def redacted(uri: str, instead: str = "") -> str:
+    """An address with `instead` in place of the user name and password in it, for logs and records."""
     scheme, mark, rest = uri.partition("://")
     if not mark:
         return uri
     host, slash, path = rest.partition("/")
-    return scheme + mark + host.rpartition("@")[2] + slash + path
+    named, at, bare = host.rpartition("@")
+    return scheme + mark + (instead + at if named and instead else "") + bare + slash + path
 
 
 def clean_samples(samples: F32) -> F32:

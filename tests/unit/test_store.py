@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -115,6 +116,41 @@ def test_the_decision_log_rotates_and_keeps_whole_lines(tmp_path: Path) -> None:
     assert rows[-1]["schema"] == 1
     assert rows[-1]["decision"]["route"] == "local"
     assert (tmp_path / "state" / "decisions.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_the_decision_log_rotates_by_age_and_lets_the_old_go(tmp_path: Path) -> None:
+    path, day = tmp_path / "decisions.jsonl", 86_400.0
+    log = DecisionLog(path, max_age_s=7 * day)
+    for number in range(10):
+        log.append({"time_s": 1.7e9 + number * day, "number": number})
+    older = path.with_name("decisions.jsonl.1")
+    assert [json.loads(line)["number"] for line in older.read_text().splitlines()] == list(range(8))
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [8, 9]
+    os.utime(older, (1.7e9, 1.7e9))
+    DecisionLog(path, max_age_s=7 * day).append({"time_s": 1.7e9 + 10 * day, "number": 10})
+    assert not older.exists()
+    assert path.read_text().count("\n") == 3
+
+
+def test_a_clock_that_is_set_back_does_not_rotate_the_log(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "decisions.jsonl", max_age_s=60.0)
+    for time_s in (1.7e9, 0.0, 1.7e9 + 30):
+        log.append({"time_s": time_s})
+    assert [f.name for f in tmp_path.glob("decisions*")] == ["decisions.jsonl"]
+
+
+def test_a_line_that_a_full_disk_cuts_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "decisions.jsonl"
+    log = DecisionLog(path)
+    log.append({"number": 1})
+    whole, real = path.read_bytes(), os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:5]))
+    with pytest.raises(OSError, match="No space left"):
+        log.append({"number": 2})
+    monkeypatch.undo()
+    assert path.read_bytes() == whole
+    log.append({"number": 3})
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [1, 3]
 
 
 def test_plain_values() -> None:

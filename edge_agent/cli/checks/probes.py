@@ -74,7 +74,7 @@ def answer(edge: str, threads: int) -> dict[str, Any]:
 
 def state_folder(state_dir: str) -> dict[str, Any]:
     """Where decision log and ledger of a configuration with this run.state_dir lie."""
-    from edge_agent.cli.build import state_dir as resolve
+    from edge_agent.cli.paths import state_dir as resolve
     from edge_agent.config import Config, Loaded
 
     loaded = Loaded(Config(), {}).override("run.state_dir", state_dir, "doctor")

@@ -1,0 +1,26 @@
+"""Paths that people and systemd name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge_agent.config import Config
+from edge_agent.errors import UsageError
+
+
+def user_path(text: str) -> Path:
+    """A path as people write it, with `~`. Raises UsageError for the home of somebody unknown."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text[:200]}: {error}", "write the path without ~") from error
+
+
+def state_dir(config: Config) -> Path:
+    """Where decision log and ledger live: the setting, systemd's STATE_DIRECTORY, or the user's state folder."""
+    if config.run.state_dir:
+        return user_path(config.run.state_dir)
+    if os.environ.get("STATE_DIRECTORY"):
+        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-agent"
