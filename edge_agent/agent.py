@@ -11,7 +11,7 @@ from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.parts import Limits, OnToken, Parts, question_state
 from edge_agent.policy import AWAY, held_back
-from edge_agent.turn import Attempt, TurnClock, decision_record, judge, picture_alone
+from edge_agent.turn import Attempt, TurnClock, decision_record, judge, picture_alone, rests_error
 from edge_agent.types import (
     Action,
     Answer,
@@ -101,6 +101,8 @@ class Agent:
         on_token: OnToken | None,
         manner: Manner,
     ) -> tuple[Answer, Outcome]:
+        if decision.rests and decision.route is Route.LOCAL:
+            raise rests_error(decision.rests)
         unseen = (
             self._parts.cloud is not None and self._parts.cloud.sends_pictures and picture_alone(observation, decision)
         )
@@ -135,6 +137,8 @@ class Agent:
                     why += f"; {judged}: the cloud answers"
                 return self._finish(decision, Route.CLOUD, attempt.generation, why, turn, draft)
             turn.stages.rename(("first_token", "decode"), "cloud_failed")
+            if decision.rests:
+                raise rests_error(f"{decision.rests}; {attempt.failure}")
             failed, why = attempt, f"{attempt.failure}: answered on the device; {why}"
         if unseen:
             query = replace(query, embeddings=await self._encode(observation, decision, turn))

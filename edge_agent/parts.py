@@ -83,10 +83,14 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one question: milliseconds until answered or refused, and the most that it may cost."""
+    """The limits of one question: milliseconds until answered or refused, the most that it may cost, and the heat and
+    memory at which the device's decoder rests (0: no limit).
+    """
 
     deadline_ms: float = 10_000.0
     max_cost_usd: float = 0.01
+    max_celsius: float = 0.0
+    min_memory_mb: float = 0.0
 
 
 def constant_policies() -> dict[Route, OffloadPolicy]:
@@ -122,5 +126,7 @@ def question_state(
         private=observation.private,
         deadline_ms=limits.deadline_ms,
         max_cost_usd=limits.max_cost_usd,
+        max_celsius=limits.max_celsius or None,
+        min_memory_mb=limits.min_memory_mb or None,
         budget_left_usd=purse.left_usd(),
     )

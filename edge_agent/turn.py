@@ -160,3 +160,9 @@ def _without_decision(outcome: Outcome | None) -> dict[str, Any] | None:
         "draft_accepted": outcome.draft_accepted,
         "expected_gain": outcome.expected_gain,
     }
+
+
+def rests_error(why: str) -> NoAnswerError:
+    """Why nobody answers: the device may not, and the cloud may not or did not."""
+    hint = "ask again later, or see limits.max_celsius and limits.min_memory_mb"
+    return NoAnswerError(f"the device rests ({why})", hint)

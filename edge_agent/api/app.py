@@ -48,7 +48,8 @@ class Api:
     @property
     def limits(self) -> Limits:
         """Those of a question that names none."""
-        return Limits(self.config.limits.deadline_ms, self.config.limits.max_cost_usd)
+        limits = self.config.limits
+        return Limits(limits.deadline_ms, limits.max_cost_usd, limits.max_celsius, limits.min_memory_mb)
 
     @property
     def most_bytes(self) -> int:
@@ -59,14 +60,18 @@ class Api:
         """The moment in numbers."""
         ready, _ = self.health.ready()
         state: SystemState = self.state() if self.state is not None else SystemState()
-        reachable = None if state.cloud_reachable is None else float(state.cloud_reachable)
         return {
             "ready": ("1 where /readyz says ready", float(ready)),
             "questions_inside": ("Questions being answered or waiting", float(self.desk.inside)),
             "frames_seen": ("Frames that were looked at", float(self.senses.frames)),
             "frame_age_seconds": ("Since the last frame", self.senses.frame_age_s),
-            "cloud_reachable": ("1 where the cloud answered lately, 0 where it did not", reachable),
+            "cloud_reachable": ("1 where the cloud answered lately, 0 where it did not", _flag(state.cloud_reachable)),
             "uplink_mbps": ("Measured on the agent's own traffic", state.uplink_mbps),
+            "rtt_ms": ("Of the agent's own packets to the cloud", state.rtt_ms),
+            "loss_share": ("Of those packets, the share sent again, 0 to 1", state.loss_share),
+            "slowed": ("1 where the board is slowed by heat or power", _flag(state.slowed)),
+            "undervoltage": ("1 where the supply is too weak", _flag(state.undervoltage)),
+            "power_watts": ("What the board draws", state.power_watts),
             "load_share": ("Load of the processor, 0 to 1", state.edge_load),
             "temperature_celsius": ("The hottest sensor", state.temperature_celsius),
             "memory_available_mb": ("What the system could still give", state.memory_available_mb),
@@ -126,3 +131,7 @@ class Api:
     def _described(self, name: str) -> dict[str, Any]:
         created = int(self.clock.wall_s() - (self.clock.monotonic_s() - self.health.started_s))
         return {"id": name, "object": "model", "created": created, "owned_by": MODEL, "edge": {"bundle": self.model}}
+
+
+def _flag(value: bool | None) -> float | None:
+    return None if value is None else float(value)

@@ -78,4 +78,5 @@ def settle(
 
 def limits_of(loaded: Loaded) -> Limits:
     """The limits that the configuration gives every question."""
-    return Limits(loaded.config.limits.deadline_ms, loaded.config.limits.max_cost_usd)
+    limits = loaded.config.limits
+    return Limits(limits.deadline_ms, limits.max_cost_usd, limits.max_celsius, limits.min_memory_mb)

@@ -100,6 +100,17 @@ class LimitSettings:
     )
     max_cost_usd: float = setting(0.01, "most that one question may cost", unit="USD", low=0, high=100, live=True)
     budget_usd_per_day: float = setting(0.10, "most that one day (UTC) may cost", unit="USD", low=0, high=10_000)
+    max_celsius: float = setting(
+        100.0,
+        "from this heat on the device's decoder rests: the cloud answers, or the question is refused; 0: no limit",
+        unit="degrees Celsius",
+        low=0,
+        high=150,
+        live=True,
+    )
+    min_memory_mb: float = setting(
+        32.0, "with less memory left it rests, too; 0: no limit", unit="MB", low=0, high=1e6, live=True
+    )
     private: bool = setting(False, "nothing of picture, sound or question ever leaves the device")
 
 

@@ -53,7 +53,8 @@ class CloudEngine:
         """
         upload = Upload(query, decision, self._coding, self._clock)
         drafting = None
-        if self._drafter is not None and (query.embeddings or query.picture is None):  # else the device has not looked
+        looked = bool(query.embeddings) or query.picture is None
+        if self._drafter is not None and looked and not decision.rests:
             drafting = QueryDrafting(self._drafter, query, self.drafts, self._verify, self._clock)
         request = self._request(query, upload, drafting)
         events: list[TokenEvent] = []
@@ -107,6 +108,8 @@ def _generation(events: list[TokenEvent], result: TurnResult, upload: Upload) ->
         upload_ms=max(0.0, result.upload_ms - upload.encode_ms),
         first_token_ms=result.first_token_ms,
         decode_ms=result.decode_ms,
+        rtt_ms=result.link.wire_rtt_ms,
+        loss_share=result.link.loss_share,
         draft_tokens=result.drafted,
         accepted_tokens=result.accepted,
     )

@@ -31,14 +31,27 @@ class Link:
         self._answered = False
         self._latency = Average()
         self._uplink = Average()
+        self._rtt = Average()
+        self._loss = Average()
 
-    def answered(self, total_ms: float, bytes_up: int, upload_ms: float) -> None:
-        """A turn went well: `total_ms` in all, `bytes_up` sent in `upload_ms`."""
+    def answered(
+        self,
+        total_ms: float,
+        bytes_up: int,
+        upload_ms: float,
+        rtt_ms: float | None = None,
+        loss_share: float | None = None,
+    ) -> None:
+        """A turn went well: `total_ms` in all, `bytes_up` sent in `upload_ms`; what the kernel saw of its packets."""
         self._failures = 0
         self._answered = True
         self._latency.add(total_ms)
         if upload_ms > 0 and bytes_up > 0:
             self._uplink.add(bytes_up * 8 / 1000 / upload_ms)  # kbit/ms = Mbit/s
+        if rtt_ms is not None:
+            self._rtt.add(rtt_ms)
+        if loss_share is not None:
+            self._loss.add(loss_share)
 
     def failed(self) -> None:
         """A turn failed: hold off for a while, longer after each failure in a row."""
@@ -62,3 +75,13 @@ class Link:
     def uplink_mbps(self) -> float | None:
         """Megabits a second that uploads have reached; socket buffers make it an upper bound for small ones."""
         return self._uplink.value
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """Milliseconds there and back, as the kernel measured them on the turns' own packets."""
+        return self._rtt.value
+
+    @property
+    def loss_share(self) -> float | None:
+        """Share 0..1 of the turns' packets that had to be sent again."""
+        return self._loss.value

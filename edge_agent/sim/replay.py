@@ -140,7 +140,7 @@ def _outcome(raw: Mapping[str, Any] | None, decision: Decision) -> Outcome | Non
 def _alike(recorded: Any, now: Any) -> bool:
     """The same but for rounding, and for the reason in words, which is made of the same numbers."""
     if isinstance(recorded, Mapping) and isinstance(now, Mapping):
-        keys = (recorded.keys() | now.keys()) - {"reason", "guards"}
+        keys = (recorded.keys() | now.keys()) - {"reason", "guards", "rests"}
         guards = len(recorded.get("guards") or ()) == len(now.get("guards") or ())
         return guards and all(_alike(recorded.get(key), now.get(key)) for key in keys)
     if isinstance(recorded, list) and isinstance(now, list):

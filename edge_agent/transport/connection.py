@@ -29,6 +29,7 @@ from edge_agent.transport.frames import (
 from edge_agent.transport.messages import Hello, Welcome, error_of
 from edge_agent.transport.numbering import Numbering
 from edge_agent.transport.resolver import DaemonResolver
+from edge_agent.transport.wire import Wire, wire_of
 
 T = TypeVar("T")
 
@@ -125,6 +126,10 @@ class Connection:
                 raise CloudError("the cloud ended the session before the answer was complete", code="closed")
             else:
                 raise FrameError(f"{frame.name} came on the session's stream")
+
+    def wire(self) -> Wire:
+        """What the kernel saw of this connection's packets so far."""
+        return wire_of(self._wire)
 
     def waiting(self) -> bool:
         """Whether a frame (or the end) has already arrived."""

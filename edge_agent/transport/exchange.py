@@ -47,7 +47,7 @@ class TurnRequest:
 class LinkTimes:
     """What a turn has shown of the link and of the cloud, in ms: `upload_ms` from the first byte of `bytes_up` of
     tensors until the cloud had them all, of which `held_ms` waiting for a draft; `rtt_ms` of the greeting; `prefill_ms`
-    and `decode_ms` in the cloud's own words.
+    and `decode_ms` in the cloud's own words; `wire_rtt_ms` and `loss_share` as transport.wire has them.
     """
 
     bytes_up: int
@@ -56,6 +56,8 @@ class LinkTimes:
     rtt_ms: float
     prefill_ms: float
     decode_ms: float
+    wire_rtt_ms: float | None = None
+    loss_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,10 @@ class Exchange:
         # What the cloud did not spend on its first token, the link did; its word counts only within what passed.
         server_s = (usage.queue_ms + usage.first_token_ms) / 1000
         uploaded_s = min(first_s, max(self._sent_s, first_s - server_s))
+        wire = self._connection.wire()
         link = LinkTimes(
+            wire_rtt_ms=wire.rtt_ms,
+            loss_share=wire.loss_share,
             bytes_up=self._bytes,
             upload_ms=(uploaded_s - self._began_s) * 1000,
             held_ms=self._held_ms,

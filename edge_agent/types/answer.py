@@ -54,6 +54,7 @@ class Generation:
     `expected_gain`, -1..1: by how many right answers a question the cloud is expected to do better; None: not known.
     `token_ids` of an answer made here, its end token included. Of `draft_tokens` that the cloud checked,
     `accepted_tokens` are in its answer: it has saved as many steps.
+    `rtt_ms` of the link, and the `loss_share` 0..1 of packets sent again, as the kernel saw them; None: not known.
     """
 
     text: str
@@ -74,6 +75,8 @@ class Generation:
     token_ids: tuple[int, ...] = ()
     draft_tokens: int = 0
     accepted_tokens: int = 0
+    rtt_ms: float | None = None
+    loss_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

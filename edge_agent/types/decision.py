@@ -30,7 +30,8 @@ class SystemState:
     """The device, its link and its purse at the moment of a decision. None means: not known.
 
     `upload_views`: as how many views a picture is expected to go up; `embedding_bytes_estimate`: bytes of all of them;
-    `sound_bytes_estimate`: of a sound.
+    `sound_bytes_estimate`: of a sound. `loss_share` 0..1 of packets; `slowed`: the board runs slower than it could, for
+    heat or power. From `max_celsius` on, and below `min_memory_mb`, the device's decoder may not run.
     """
 
     cloud_configured: bool = False
@@ -51,6 +52,12 @@ class SystemState:
     cloud_cost_estimate_usd: float = 0.0
     cloud_latency_estimate_ms: float | None = None
     local_latency_estimate_ms: float | None = None
+    loss_share: float | None = None
+    slowed: bool | None = None
+    undervoltage: bool | None = None
+    power_watts: float | None = None
+    max_celsius: float | None = None
+    min_memory_mb: float | None = None
 
 
 @value
@@ -70,7 +77,8 @@ class Decision:
     """What a policy (and then the guards) decided. `accept_entropy` is the CASCADE's threshold on the draft's
     normalised token entropy, 0..1: a draft at or below it is the answer. `min_gain`, -1..1, is another threshold of the
     CASCADE: the draft goes up if the cloud is expected to gain at least that much. It wins where both are given and the
-    model predicts the gain; `accept_entropy` decides where it does not.
+    model predicts the gain; `accept_entropy` decides where it does not. `rests`: why the device's decoder may not run
+    now (heat, memory); then the cloud answers, or nobody. Empty: it may.
     """
 
     route: Route
@@ -84,3 +92,4 @@ class Decision:
     predicted_bytes: int | None = None
     predicted_cost_usd: float | None = None
     guards: tuple[str, ...] = ()
+    rests: str = ""

@@ -240,6 +240,9 @@ def test_a_full_disk_does_not_stop_answers() -> None:
     bench.journal.full = True
     assert ask(bench).text == "cup"
     assert ask(bench).text == "cup"
+    bench.journal.full = False
+    ask(bench)
+    assert len(bench.journal.records) == 1, "with room again, lines are written again"
 
 
 def test_tokens_are_shown_as_they_come_but_drafts_are_not() -> None:
