@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from cloud_stub.session import Session
+from cloud_stub.link import WebSocketLink
+from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
 from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, SUBPROTOCOL
 
@@ -47,8 +47,7 @@ class CloudApp:
     def __init__(self, desk: TurnDesk, access: Access, *, max_sessions: int = MAX_SESSIONS) -> None:
         self._desk = desk
         self._access = access
-        self._max_sessions = max_sessions
-        self._sessions: set[Session] = set()
+        self._reception = Reception(desk, HEARTBEAT_S, max_sessions)
         self._started_s = time.monotonic()
         self.draining = False
         self.app = web.Application()
@@ -59,16 +58,17 @@ class CloudApp:
     async def drain(self, drain_s: float) -> None:
         """Take nothing new, let running turns end for at most `drain_s`, close every session."""
         self.draining = True
-        await asyncio.gather(*(session.drain(drain_s) for session in list(self._sessions)))
+        await self._reception.drain(drain_s)
 
     async def close(self) -> None:
+        await self._reception.close()
         await self._desk.close()
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         refusal = self._access.refusal(request)
         if refusal is not None:
             return refusal
-        if self.draining or len(self._sessions) >= self._max_sessions:
+        if self.draining or self._reception.full:
             return _refuse(503, "no more sessions now", retry_after_s=1)
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
@@ -77,12 +77,7 @@ class CloudApp:
             protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_FRAME_BYTES
         )
         await socket.prepare(request)
-        session = Session(socket, self._desk, self._access.principal(), HEARTBEAT_S)
-        self._sessions.add(session)
-        try:
-            await session.serve()
-        finally:
-            self._sessions.discard(session)
+        await self._reception.receive(WebSocketLink(socket), self._access.principal())
         return socket
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -92,7 +87,7 @@ class CloudApp:
             "model": desk.backend.model,
             "encoder_ids": list(desk.backend.encoder_ids),
             "uptime_s": round(time.monotonic() - self._started_s, 3),
-            "sessions": len(self._sessions),
+            "sessions": self._reception.count,
             "turns_in_flight": desk.in_flight,
             "turns": desk.computed,
             "billed_microusd": desk.billed_microusd,

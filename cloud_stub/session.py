@@ -1,20 +1,21 @@
-"""One client's WebSocket on the server side: frames in, turns out, limits enforced, turns cancelled when it leaves."""
+"""One client's session on the server side: frames in, turns out, limits enforced, over one connection after another."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from aiohttp import WSMsgType, web
-
+from cloud_stub.link import Link
+from cloud_stub.memory import SessionMemory
+from cloud_stub.streams import OpenTurn, Sent
 from cloud_stub.turns import TurnDesk, TurnKey, TurnRecord
 from edge_agent.errors import CloudError
-from edge_agent.transport.answers import tokens_frame
+from edge_agent.transport import features
+from edge_agent.transport.answers import said, tokens_frame
 from edge_agent.transport.assembly import TensorAssembly
-from edge_agent.transport.drafts import DRAFT_FEATURE, Draft
+from edge_agent.transport.drafts import Draft
 from edge_agent.transport.frames import (
     RESERVED,
     Flag,
@@ -25,126 +26,114 @@ from edge_agent.transport.frames import (
     encode_frame,
     is_known,
 )
-from edge_agent.transport.messages import Hello, TurnOpening, Welcome, error_frame
+from edge_agent.transport.messages import TurnOpening, error_frame
 from edge_agent.transport.numbering import Numbering
+from edge_agent.transport.resume import Resume, Resumed
+from edge_agent.types import Turn
 
 log = logging.getLogger("cloud_stub")
 
-HELLO_S = 10.0
-SEND_S = 30.0
 OVERLOADED_RETRY_MS = 1000
 _FATAL = frozenset({"protocol", "too_large"})
 _TENSOR_TYPES = frozenset({FrameType.TENSOR_BEGIN, FrameType.TENSOR_CHUNK, FrameType.TENSOR_END})
 _TOKENS_PER_FRAME = 256
 
 
-@dataclass(slots=True)
-class _Turn:
-    """A turn of this session: its tensors as they come, and the task that answers it. `over`: its last frame is out."""
-
-    opening: TurnOpening
-    assembly: TensorAssembly
-    uploaded: asyncio.Event
-    draft: Draft | None = None
-    task: asyncio.Task[None] | None = None
-    over: bool = False
-
-
 class Session:
-    """Serves one WebSocket until it closes. `principal` names who asks, for the idempotency keys."""
+    """Serves one client that was greeted. `principal` names who asks, for the idempotency keys; `spoken` are the
+    features of both sides. With RESUME among them its turns go on while no connection is there.
+    """
 
-    def __init__(self, socket: web.WebSocketResponse, desk: TurnDesk, principal: str, heartbeat_s: int) -> None:
-        self._socket = socket
+    def __init__(self, desk: TurnDesk, principal: str, number: int, spoken: frozenset[str]) -> None:
+        self.principal = principal
+        self.ended = False
+        self.resumable = features.RESUME in spoken
         self._desk = desk
-        self._principal = principal
-        self._heartbeat_s = heartbeat_s
-        self._numbering = Numbering()
+        self._spoken = spoken
+        self._link: Link | None = None
+        self._numbering = Numbering(number)
         self._sending = asyncio.Lock()
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, OpenTurn] = {}
+        self._sent = Sent()
+        self._memory = SessionMemory()
         self._last_stream = 0
         self._draining = False
-        self._close_code = 1000
-        self._greeted = False
-        self._features: frozenset[str] = frozenset()
 
-    async def serve(self) -> None:
-        """Returns when the connection is closed; all its turns are over by then."""
+    @property
+    def number(self) -> int:
+        return self._numbering.session
+
+    @property
+    def connected(self) -> bool:
+        return self._link is not None
+
+    async def begin(self, link: Link, welcome: Frame) -> None:
+        """The first connection: HELLO was read, `welcome` answers it."""
+        self._numbering.skip(0, seen=1)
+        self._link = link
+        await self._send(welcome, 0)
+
+    async def resume(self, link: Link, resume: Resume) -> None:
+        """Another connection takes over: what the client has not seen is sent again, then what comes."""
+        async with self._sending:
+            old, self._link = self._link, None
+            if old is not None:
+                await old.close(1001, b"resumed elsewhere")
+            self._numbering.forget(0)
+            self._numbering.skip(0, seen=1)
+            known = {stream: count for stream, _ in resume.streams if (count := self._received(stream)) is not None}
+            answer = Resumed(tuple(known.items())).to_frame()
+            await link.send(encode_frame(self._numbering.stamp(answer, 0)))
+            for stream, seen in resume.streams:
+                for data in self._sent.missing(stream, seen):
+                    await link.send(data)
+            self._link = link
+
+    async def serve(self, link: Link) -> None:
+        """Returns when this connection is closed. All turns are over by then, unless the session may be resumed."""
+        gone = False
         try:
-            await self._greet()
-            while await self._step():
+            while await self._step(link):
                 pass
+            gone = not self.ended
         except FrameError as error:
-            await self._fail(error)
+            await self._fail(link, error)
         except (ConnectionError, asyncio.TimeoutError):
             log.info("a client went away")
+            gone = True
         finally:
-            tasks = [turn.task for turn in self._turns.values() if turn.task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._socket.close(code=self._close_code)
+            if self._link is link:
+                self._link = None
+                if not (gone and self.resumable and not self._draining):
+                    await self.end()
+            await link.close(1001 if self._draining else 1000)
+
+    async def end(self) -> None:
+        """Cancel every turn. May be called twice."""
+        self.ended = True
+        tasks = [turn.task for turn in self._turns.values() if turn.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def drain(self, drain_s: float) -> None:
         """Say GOAWAY, take no new turn, end when the running ones did or `drain_s` passed."""
         self._draining = True
-        if self._greeted:
-            try:
-                await self._send(Frame(FrameType.GOAWAY, {"code": "draining", "drain_s": drain_s}), 0)
-            except (ConnectionError, asyncio.TimeoutError):
-                log.info("a client went away")
+        link = self._link
+        if link is not None:
+            await self._try_send(Frame(FrameType.GOAWAY, {"code": "draining", "drain_s": drain_s}), 0)
         tasks = [turn.task for turn in self._turns.values() if turn.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=drain_s)
-        self._close_code = 1001  # whichever of this and `serve` closes first
-        await self._socket.close(code=1001, message=b"draining")
+        if self._link is not None:
+            await self._link.close(1001, b"draining")
+        else:
+            await self.end()
 
-    async def _greet(self) -> None:
-        data = await asyncio.wait_for(self._receive(), HELLO_S)
-        if data is None:
-            raise ConnectionResetError
-        frame = decode_frame(data)
-        self._numbering.accept(frame)
-        if frame.type != FrameType.HELLO or frame.stream != 0:
-            raise FrameError(f"{frame.name} came where HELLO was expected")
-        hello = Hello.from_frame(frame)
-        if 1 not in hello.versions:
-            raise FrameError("no version in common; this is EAP/1", code="version")
-        self._principal = f"{self._principal}/{hello.device}"
-        backend, prices = self._desk.backend, self._desk.prices
-        offered = (DRAFT_FEATURE,) if backend.tokenizer_id else ()
-        self._features = frozenset(offered).intersection(hello.features)
-        self._numbering = Numbering(secrets.randbits(64) | 1)
-        self._numbering.skip(0, seen=1)
-        welcome = Welcome(
-            version=1,
-            model=backend.model,
-            codecs=backend.codecs,
-            encoder_ids=backend.encoder_ids,
-            hidden_size=backend.hidden_size,
-            limits=self._desk.limits,
-            price_prompt_microusd=prices.prompt,
-            price_completion_microusd=prices.completion,
-            heartbeat_s=self._heartbeat_s,
-            detail_views=backend.detail_views,
-            features=offered if hello.features else (),
-            tokenizer_id=backend.tokenizer_id or "" if hello.features else "",
-        )
-        await self._send(welcome.to_frame(), 0)
-        self._greeted = True
-
-    async def _receive(self) -> bytes | None:
-        """The next binary message; None when the connection is closed."""
-        message = await self._socket.receive()
-        if message.type == WSMsgType.BINARY:
-            return bytes(message.data)
-        if message.type == WSMsgType.TEXT:
-            raise FrameError("text messages are not part of EAP/1", close_code=1003)
-        return None
-
-    async def _step(self) -> bool:
-        """Deal with one message; False when the session is over."""
-        data = await self._receive()
-        if data is None:
+    async def _step(self, link: Link) -> bool:
+        """Deal with one message; False when the connection is over."""
+        data = await link.receive()
+        if data is None or self._link is not link:
             return False
         frame = decode_frame(data)
         if 0 < frame.stream <= self._last_stream and frame.stream not in self._turns:
@@ -157,6 +146,7 @@ class Session:
         if frame.type in RESERVED:
             raise FrameError(f"{frame.name} is not part of this release")
         if frame.type == FrameType.BYE and frame.stream == 0:
+            self.ended = True
             return False
         await self._dispatch(frame)
         return True
@@ -165,14 +155,13 @@ class Session:
         turn = self._turns.get(frame.stream)
         try:
             if frame.type == FrameType.TURN and frame.stream > self._last_stream:
-                self._open(frame)
+                await self._open(frame)
             elif turn is not None and frame.type == FrameType.CANCEL:
                 await self._refuse(frame.stream, CloudError("cancelled as asked", code="cancelled", retryable=False))
             elif turn is not None and frame.type in _TENSOR_TYPES:
                 turn.assembly.accept(frame)
-                if turn.assembly.complete:
-                    turn.uploaded.set()
-            elif turn is not None and frame.type == FrameType.DRAFT and DRAFT_FEATURE in self._features:
+                turn.check()
+            elif turn is not None and frame.type == FrameType.DRAFT and features.DRAFT in self._spoken:
                 self._drafted(turn, frame)
             else:
                 raise FrameError(f"{frame.name} is out of place on stream {frame.stream}")
@@ -183,29 +172,40 @@ class Session:
         except CloudError as error:
             await self._refuse(frame.stream, error)
 
-    def _open(self, frame: Frame) -> None:
+    async def _open(self, frame: Frame) -> None:
         self._last_stream = frame.stream
         opening = TurnOpening.from_frame(frame, self._desk.limits)
         if self._draining:
             raise CloudError("this server is about to stop", code="draining")
+        opening = self._memory.whole(opening, self._spoken, self._desk.limits)
         if len(self._turns) >= self._desk.limits.turns_in_flight or not self._desk.admit():
             raise CloudError("too many turns at once", code="overloaded")
-        backend = self._desk.backend
-        reads = (backend.encoder_ids, backend.hidden_size, backend.codecs)
-        assembly = TensorAssembly(opening.tensors, self._desk.limits, *reads)
-        turn = self._turns[frame.stream] = _Turn(opening, assembly, asyncio.Event())
-        if assembly.complete:
-            turn.uploaded.set()
+        try:
+            backend = self._desk.backend
+            reads = (backend.encoder_ids, backend.hidden_size, backend.codecs)
+            assembly = TensorAssembly(opening.tensors, self._desk.limits, *reads)
+            self._memory.fill(assembly, opening, self._spoken)
+            waits = opening.drafts and features.DRAFT in self._spoken
+            turn = self._turns[frame.stream] = OpenTurn(opening, assembly, waits)
+        except BaseException:
+            self._desk.leave()
+            raise
+        turn.check()
+        known = [name for name in opening.tensors if assembly.has(name)]
         turn.task = asyncio.get_running_loop().create_task(self._run(frame.stream, turn))
         turn.task.add_done_callback(lambda _: self._desk.leave())  # also runs for a task cancelled before it began
+        if set(known) - set(opening.held):
+            await self._try_send(Frame(FrameType.HAVE, {"tensor_ids": known}), frame.stream)
 
-    def _drafted(self, turn: _Turn, frame: Frame) -> None:
+    def _drafted(self, turn: OpenTurn, frame: Frame) -> None:
         """Take the draft of a turn; one that comes after everything else is too late to be of use."""
         if turn.draft is not None:
             raise FrameError("a turn has two drafts")
         turn.draft = Draft.from_frame(frame, self._desk.limits)
+        turn.waits_for_draft = False
+        turn.check()
 
-    async def _run(self, stream: int, turn: _Turn) -> None:
+    async def _run(self, stream: int, turn: OpenTurn) -> None:
         """Answer one turn within its deadline, or say why not."""
         try:
             await asyncio.wait_for(self._answer(stream, turn), turn.opening.deadline_ms / 1000)
@@ -219,13 +219,15 @@ class Session:
             if self._turns.get(stream) is turn:  # else `_refuse` has taken it over, and still counts its frames
                 self._end(stream)
 
-    async def _answer(self, stream: int, turn: _Turn) -> None:
-        key: TurnKey = (self._principal, turn.opening.turn_id)
+    async def _answer(self, stream: int, turn: OpenTurn) -> None:
+        key: TurnKey = (self.principal, turn.opening.turn_id)
         record = self._desk.stored(key, turn.opening)
         replayed = record is not None and record.ending is not None
         if record is None:
-            await turn.uploaded.wait()
-            record = self._desk.start(key, turn.opening, turn.assembly.tensors(), turn.draft)
+            await turn.ready.wait()
+            tensors = turn.assembly.tensors()
+            self._memory.keep_tensors(tensors)
+            record = self._desk.start(key, turn.opening, tensors, turn.draft)
         first = 0
         async with aclosing(record.follow()) as batches:
             async for batch in batches:
@@ -237,7 +239,7 @@ class Session:
                     first += len(part)
         await self._finish(stream, turn, record, replayed)
 
-    async def _finish(self, stream: int, turn: _Turn, record: TurnRecord, replayed: bool) -> None:
+    async def _finish(self, stream: int, turn: OpenTurn, record: TurnRecord, replayed: bool) -> None:
         if record.ending is None:
             raise record.error or CloudError("the turn ended without a result", code="internal")
         usage, done = record.ending
@@ -245,15 +247,18 @@ class Session:
             await self._tell_verdict(record, stream)
         if replayed:
             usage = replace(usage, queue_ms=0.0, first_token_ms=0.0, decode_ms=0.0, replayed=True)
+        opening = record.opening
+        told = (*opening.history, Turn(opening.question, said(record.events)))
+        self._memory.keep_history(opening.turn_id, told)
         await self._send(usage.to_frame(), stream)
         turn.over = True
         await self._send(done.to_frame(), stream)
 
     async def _tell_verdict(self, record: TurnRecord, stream: int) -> None:
-        if record.verdict is not None and DRAFT_FEATURE in self._features:
+        if record.verdict is not None and features.DRAFT in self._spoken:
             await self._send(record.verdict.to_frame(), stream)
 
-    async def _give_up(self, stream: int, turn: _Turn, error: Frame) -> None:
+    async def _give_up(self, stream: int, turn: OpenTurn, error: Frame) -> None:
         if not turn.over:
             turn.over = True
             await self._try_send(error, stream)
@@ -269,15 +274,23 @@ class Session:
             await self._try_send(_error_frame(error), stream)
         self._end(stream)
 
-    async def _fail(self, error: FrameError) -> None:
+    async def _fail(self, link: Link, error: FrameError) -> None:
         """Tell why, then close: the other side broke the protocol."""
         log.info("closing a session: %s", error.message)
         await self._try_send(_error_frame(error), 0)
-        await self._socket.close(code=error.close_code, message=error.code.encode())
+        await link.close(error.close_code, error.code.encode())
+
+    def _received(self, stream: int) -> int | None:
+        """How many frames of the client came on a stream; None for a turn that is forgotten."""
+        if stream in self._turns or stream > self._last_stream:
+            return self._numbering.seen(stream)
+        return self._sent.received(stream)
 
     def _end(self, stream: int) -> None:
         """Forget a turn, once its last frame went out: its frames are numbered to the end."""
         self._turns.pop(stream, None)
+        if self.resumable:
+            self._sent.end(stream, self._numbering.seen(stream))
         self._numbering.forget(stream)
 
     async def _try_send(self, frame: Frame, stream: int) -> None:
@@ -287,9 +300,18 @@ class Session:
             log.info("a client went away")
 
     async def _send(self, frame: Frame, stream: int) -> None:
+        """Send on the connection there is. Of a session that may be resumed nothing is lost without one."""
         async with self._sending:
             data = encode_frame(self._numbering.stamp(frame, stream))
-            await asyncio.wait_for(self._socket.send_bytes(data), SEND_S)
+            if self.resumable and stream:
+                self._sent.add(stream, data)
+            if self._link is None:
+                return
+            try:
+                await self._link.send(data)
+            except (ConnectionError, asyncio.TimeoutError):
+                if not (self.resumable and stream):
+                    raise
 
 
 def _error_frame(error: CloudError) -> Frame:

@@ -10,7 +10,8 @@ from typing import Protocol
 from edge_agent.clock import Monotonic
 from edge_agent.engines.base import Query
 from edge_agent.engines.draft_length import DraftLength
-from edge_agent.transport.drafts import DRAFT_FEATURE, Draft, Drafted
+from edge_agent.transport import features
+from edge_agent.transport.drafts import Draft, Drafted
 from edge_agent.transport.messages import Welcome
 from edge_agent.types import TokenEvent
 
@@ -44,7 +45,7 @@ class QueryDrafting:
 
     def begin(self, welcome: Welcome, bytes_up: int) -> None:
         """Decide how long the draft shall be, and begin it."""
-        if DRAFT_FEATURE not in welcome.features or welcome.tokenizer_id != self._drafter.tokenizer_id:
+        if features.DRAFT not in welcome.features or welcome.tokenizer_id != self._drafter.tokenizer_id:
             return
         made, most = self._query.draft, self._query.max_new_tokens
         count = most if self._waits else self._length.count(bytes_up, most, None if made is None else len(made))

@@ -51,6 +51,11 @@ def tokens_of(frame: Frame, expected_first: int, limits: Limits) -> list[TokenEv
     return events
 
 
+def said(events: Sequence[TokenEvent]) -> str:
+    """The words of an answer, as both sides keep them for the turns that follow."""
+    return "".join(event.text for event in events).translate(_CONTROLS).strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """USAGE: what the turn took. Times are the server's, in ms; `replayed` marks a stored result, billed before. Of

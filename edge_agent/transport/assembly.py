@@ -34,19 +34,38 @@ class TensorAssembly:
         self._body = bytearray()
         self._compressed = 0
         self._decoded = 0
+        self._provided: set[str] = set()
+        self._skipping = False
 
     @property
     def complete(self) -> bool:
         return len(self._done) == len(self._ids)
 
+    def has(self, name: str) -> bool:
+        """Whether the tensor of that name is here."""
+        return name in self._done
+
     def tensors(self) -> tuple[EncodedTensor, ...]:
         """All tensors, once `complete`."""
         return tuple(self._done[name] for name in self._ids)
 
+    def provide(self, tensor: EncodedTensor) -> None:
+        """One of them is known already; frames that still bring it are skipped. Counts towards the limits as well."""
+        name = tensor.tensor_id()
+        if name in self._ids and name not in self._done:
+            self._count(check_declaration(tensor.codec, tensor.shape, self._limits), len(tensor.payload))
+            self._done[name] = tensor
+            self._provided.add(name)
+
     def accept(self, frame: Frame) -> None:
         """Take one TENSOR frame. Raises FrameError (`protocol`, `bad_tensor`, `too_large`, `unknown_encoder`, ...)."""
         if frame.type == FrameType.TENSOR_BEGIN:
-            self._open(TensorBegin.from_frame(frame, self._limits))
+            begin = TensorBegin.from_frame(frame, self._limits)
+            self._skipping = self._begin is None and begin.tensor_id in self._provided
+            if not self._skipping:
+                self._open(begin)
+        elif self._skipping:
+            self._skipping = frame.type != FrameType.TENSOR_END
         elif frame.type == FrameType.TENSOR_CHUNK:
             self._append(frame.payload)
         else:
@@ -63,15 +82,19 @@ class TensorAssembly:
         if begin.codec not in self._codecs or picture != (begin.encoder_id == PIXELS):
             text = f"codec {begin.codec!r} for {begin.encoder_id!r} is not known here"
             raise FrameError(text, code="unknown_codec")
-        self._decoded += check_declaration(begin.codec, begin.shape, self._limits)
-        self._compressed += begin.size_bytes
+        decoded = check_declaration(begin.codec, begin.shape, self._limits)
         if not picture and begin.shape[1] != self._hidden:
             raise FrameError(f"embeddings are {begin.shape[1]} wide, not {self._hidden}", code="bad_tensor")
+        self._count(decoded, begin.size_bytes)
+        self._begin = begin
+
+    def _count(self, decoded: int, compressed: int) -> None:
+        self._decoded += decoded
+        self._compressed += compressed
         if self._decoded > self._limits.decoded_bytes_per_turn:
             raise FrameError("the tensors of a turn decode to more than its limit", code="too_large")
         if self._compressed > self._limits.compressed_bytes_per_turn:
             raise FrameError("the tensors of a turn are larger than its limit", code="too_large")
-        self._begin = begin
 
     def _append(self, chunk: bytes) -> None:
         if self._begin is None:

@@ -12,23 +12,22 @@ import aiohttp
 
 from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.connection import (
-    CLOSE_S,
     Connection,
-    SessionFactory,
     bounded,
-    connect,
-    open_session,
-    trouble_of,
 )
-from edge_agent.transport.exchange import Exchange, TurnRequest, TurnResult, check_request
+from edge_agent.transport.dialing import CLOSE_S, SessionFactory, dial, open_session, trouble_of
+from edge_agent.transport.exchange import Exchange
 from edge_agent.transport.frames import ENDPOINT, Frame, FrameError, FrameType
 from edge_agent.transport.hosts import is_loopback
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
+from edge_agent.transport.request import TurnRequest, TurnResult, check_request
 from edge_agent.types import TokenEvent
 
 __all__ = ["CloudClient", "CloudHealth", "TurnRequest", "TurnResult"]
 
+REVIVE_AFTER_S = (0.0, 0.1, 0.4, 1.0)
+"""Waits before each try to go on over another connection."""
 _MAX_HEALTH_BYTES = 16 * 1024
 
 
@@ -162,7 +161,8 @@ class CloudClient:
                         yield item
                 return
             except CloudError as error:
-                if exchange.answered or error.code != "closed":
+                forgotten = error.code == "forgotten"
+                if not forgotten and (exchange.answered or error.code != "closed"):
                     raise
         connection = await self._connect(started_s, request, tally)
         exchange = Exchange(connection, _welcome_of(connection), request, started_s)
@@ -175,6 +175,12 @@ class CloudClient:
     ) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         up, down = connection.bytes_up, connection.bytes_down
         complete = False
+        deadline_s = asyncio.get_running_loop().time() + request.deadline_ms / 1000
+
+        async def revive(stream: int, error: CloudError) -> None:
+            await self._revive(connection, stream, error, deadline_s)
+
+        exchange.revive = revive
         try:
             await exchange.prepare()
             async with aclosing(exchange.run(up - tally.up, down - tally.down)) as items:
@@ -194,7 +200,8 @@ class CloudClient:
     async def _connect(self, started_s: float, request: TurnRequest, tally: _Tally) -> Connection:
         deadline_s = started_s + request.deadline_ms / 1000
         self.connects += 1
-        connection = await connect(self._opened(), self.url, self._token, self._connect_timeout_s, deadline_s)
+        socket = await dial(self._opened(), self.url, self._token, self._connect_timeout_s, deadline_s)
+        connection = Connection(socket)
         try:
             greeting_s = min(deadline_s, asyncio.get_running_loop().time() + self._connect_timeout_s)
             await connection.greet(self._device, greeting_s)
@@ -205,6 +212,23 @@ class CloudClient:
             tally.up += connection.bytes_up
             tally.down += connection.bytes_down
         return connection
+
+    async def _revive(self, connection: Connection, stream: int, error: CloudError, deadline_s: float) -> None:
+        """Go on with a session whose connection broke. Raises `error` where that cannot be done soon enough."""
+        if not connection.resumable:
+            raise error
+        for wait_s in REVIVE_AFTER_S:
+            await bounded(asyncio.sleep(wait_s), deadline_s, "waiting to connect again")
+            self.connects += 1
+            try:
+                socket = await dial(self._opened(), self.url, self._token, self._connect_timeout_s, deadline_s)
+                await connection.resume(socket, stream, deadline_s)
+            except CloudError as failure:
+                if failure.code not in ("unreachable", "closed", "overloaded"):
+                    raise error from failure
+            else:
+                return
+        raise error
 
     def _keep(self, connection: Connection) -> None:
         if self._idle is None and connection.reusable:

@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import socket as sockets
 from asyncio.trsock import TransportSocket
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import aiohttp
 
 from edge_agent.errors import CloudError
+from edge_agent.transport import features
 from edge_agent.transport.codecs import CODECS
-from edge_agent.transport.drafts import DRAFT_FEATURE
+from edge_agent.transport.dialing import CLOSE_S, MAX_DOWN_FRAME, Socket
 from edge_agent.transport.frames import (
-    HEADER_BYTES,
-    MAX_META_BYTES,
     SUBPROTOCOL,
     Flag,
     Frame,
@@ -28,17 +27,13 @@ from edge_agent.transport.frames import (
 )
 from edge_agent.transport.messages import Hello, Welcome, error_of
 from edge_agent.transport.numbering import Numbering
-from edge_agent.transport.resolver import DaemonResolver
+from edge_agent.transport.recall import Recall
+from edge_agent.transport.resume import Resume, Resumed
 from edge_agent.transport.wire import Wire, wire_of
 
 T = TypeVar("T")
 
-FEATURES = (DRAFT_FEATURE,)
-HEARTBEAT_S = 15.0
-CLOSE_S = 0.4
 _QUEUE_FRAMES = 32
-_MAX_DOWN_PAYLOAD = 64 * 1024
-_MAX_DOWN_FRAME = HEADER_BYTES + MAX_META_BYTES + _MAX_DOWN_PAYLOAD
 
 
 async def bounded(wait: Awaitable[T], deadline_s: float, what: str) -> T:
@@ -55,11 +50,10 @@ class Connection:
     (full: the socket waits, so TCP slows the cloud down) and answers pings in between.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        self._socket = socket
-        self._wire: TransportSocket | None = socket.get_extra_info("socket")
-        self._incoming: asyncio.Queue[bytes | CloudError] = asyncio.Queue(_QUEUE_FRAMES)
-        self._reader = asyncio.get_running_loop().create_task(self._read())
+    def __init__(self, socket: Socket) -> None:
+        self._take(socket)
+        self._sent: list[bytes] = []  # of the open turn, where it may be resumed
+        self.recall = Recall()
         self._numbering = Numbering()
         self._last_stream = 0
         self._going_away = False
@@ -67,6 +61,46 @@ class Connection:
         self.rtt_ms = 0.0
         self.bytes_up = 0
         self.bytes_down = 0
+
+    def _take(self, socket: Socket) -> None:
+        self._socket = socket
+        self._wire: TransportSocket | None = socket.get_extra_info("socket")
+        self._incoming: asyncio.Queue[bytes | CloudError] = asyncio.Queue(_QUEUE_FRAMES)
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    def speaks(self, feature: str) -> bool:
+        """Whether both sides know `feature`, see transport.features."""
+        return self.welcome is not None and feature in self.welcome.features and feature in features.CLIENT
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the session may go on over another connection."""
+        return self.speaks(features.RESUME) and bool(self.welcome and self.welcome.resume_token)
+
+    async def resume(self, socket: Socket, stream: int, deadline_s: float) -> None:
+        """Go on over `socket`: what the cloud has not got of `stream` is sent again, then what it has sent meanwhile
+        comes. Raises CloudError, `forgotten` where the cloud does not know the session any more.
+        """
+        await self.close()
+        self._take(socket)
+        if self._socket.protocol != SUBPROTOCOL or self.welcome is None:
+            raise CloudError(f"the server does not speak {SUBPROTOCOL}", code="protocol", retryable=False)
+        self._numbering.forget(0)
+        seen = ((stream, self._numbering.seen(stream)),)
+        await self._write(Resume(self.welcome.resume_token, seen).to_frame(), 0)
+        frame = await self._next(deadline_s)
+        if frame.type == FrameType.ERROR:
+            raise error_of(frame)
+        if frame.type != FrameType.RESUMED or frame.stream != 0:
+            raise FrameError(f"{frame.name} came where RESUMED was expected")
+        self._numbering.accept(frame)
+        received = dict(Resumed.from_frame(frame).streams).get(stream)
+        if received is None:
+            raise CloudError("the cloud does not know this turn any more", code="forgotten")
+        for data in self._sent[received:]:
+            self.bytes_up += len(data)
+            with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # the reader says why
+                await bounded(self._socket.send_bytes(data), deadline_s, "sending to the cloud")
 
     @property
     def reusable(self) -> bool:
@@ -81,7 +115,7 @@ class Connection:
         """HELLO, then WELCOME. Raises CloudError."""
         if self._socket.protocol != SUBPROTOCOL:
             raise CloudError(f"the server does not speak {SUBPROTOCOL}", code="protocol", retryable=False)
-        hello = Hello(codecs=tuple(sorted(CODECS)), device=device, features=FEATURES)
+        hello = Hello(codecs=tuple(sorted(CODECS)), device=device, features=features.CLIENT)
         started_s = asyncio.get_running_loop().time()
         await self.send(hello.to_frame(), 0, deadline_s)
         frame = await self._next(deadline_s)
@@ -136,6 +170,7 @@ class Connection:
         return not self._incoming.empty()
 
     def end_stream(self, stream: int) -> None:
+        self._sent.clear()
         self._numbering.forget(stream)
 
     async def close(self, *farewell: tuple[Frame, int]) -> None:
@@ -156,6 +191,8 @@ class Connection:
 
     async def _write(self, frame: Frame, stream: int) -> bool:
         data = encode_frame(self._numbering.stamp(frame, stream))
+        if stream and self.resumable:
+            self._sent.append(data)
         self.bytes_up += len(data)  # at once: a deadline may cut short the wait for the other side, not what was sent
         try:
             await self._socket.send_bytes(data)
@@ -195,88 +232,13 @@ class Connection:
             return await self._incoming.put(_ending(message.type, message.data, self._socket.close_code))
 
 
-async def connect(
-    session: aiohttp.ClientSession, url: str, token: str | None, timeout_s: float, deadline_s: float
-) -> Connection:
-    """Open the WebSocket at `url` (ws, wss). Raises CloudError: unreachable, auth, overloaded, protocol or timeout."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    loop = asyncio.get_running_loop()
-    opening = session.ws_connect(
-        url,
-        protocols=(SUBPROTOCOL,),
-        headers=headers,
-        max_msg_size=_MAX_DOWN_FRAME,
-        heartbeat=HEARTBEAT_S,
-        compress=0,
-        timeout=_close_timeout(),
-    )
-    limit_s = min(deadline_s, loop.time() + timeout_s)
-    try:
-        socket = await asyncio.wait_for(opening, max(0.0, limit_s - loop.time()))
-    except asyncio.TimeoutError as error:
-        code = "timeout" if limit_s == deadline_s else "unreachable"
-        raise CloudError(f"no connection to {url} in time", _START, code=code) from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise trouble_of(url, error) from error
-    return Connection(socket)
-
-
-def trouble_of(url: str, error: Exception) -> CloudError:
-    """What an error of aiohttp or of the sockets below means to who asked `url`."""
-    if isinstance(error, aiohttp.WSServerHandshakeError):
-        return _refusal(url, error.status)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return CloudError(f"the certificate of {url} is not trusted", _TRUST, code="auth", retryable=False)
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return CloudError(f"{url} does not speak TLS", _TRUST, code="protocol", retryable=False)
-    if isinstance(error, (aiohttp.ClientConnectionError, OSError)):
-        return CloudError(f"no connection to {url}", _START, code="unreachable")
-    text = f"{url} does not answer as an EAP/1 cloud ({type(error).__name__})"
-    return CloudError(text, code="protocol", retryable=False)
-
-
-def open_session() -> aiohttp.ClientSession:
-    """A client session that follows no redirect, keeps no cookie and takes no proxy from the environment."""
-    trace = aiohttp.TraceConfig()
-    trace.on_request_redirect.append(_refuse_redirect)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=DaemonResolver()),
-        trace_configs=[trace],
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    )
-
-
-SessionFactory = Callable[[], aiohttp.ClientSession]
-_TRUST = "docs/cloud.md has the commands for a certificate of one's own"
-_START = "is it running? start one with: python -m cloud_stub"
-
-
-def _close_timeout() -> Any:
-    """How long a close waits for the other side, as this aiohttp (3.11 and later, or before) wants it."""
-    return aiohttp.ClientWSTimeout(ws_close=CLOSE_S) if hasattr(aiohttp, "ClientWSTimeout") else CLOSE_S
-
-
-async def _refuse_redirect(*_: Any) -> None:
-    raise CloudError("the cloud redirects elsewhere; redirects are not followed", code="protocol", retryable=False)
-
-
-def _refusal(url: str, status: int) -> CloudError:
-    if status in (401, 403):
-        text = f"{url} refused the token (HTTP {status})"
-        return CloudError(text, "set EDGE_AGENT_CLOUD_TOKEN", code="auth", retryable=False)
-    if status in (429, 503):
-        return CloudError(f"{url} takes no more sessions now (HTTP {status})", code="overloaded")
-    return CloudError(f"{url} does not answer as an EAP/1 cloud (HTTP {status})", code="protocol", retryable=False)
-
-
 def _ending(kind: aiohttp.WSMsgType, data: object, close_code: int | None) -> CloudError:
     if kind == aiohttp.WSMsgType.TEXT:
         return FrameError("the cloud sent a text message", close_code=1003)
     if isinstance(data, aiohttp.WebSocketError):
         close_code = data.code
     if close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-        text = f"the cloud sent a message of more than {_MAX_DOWN_FRAME} bytes"
+        text = f"the cloud sent a message of more than {MAX_DOWN_FRAME} bytes"
         return FrameError(text, code="too_large", close_code=1009)
     if isinstance(data, aiohttp.WebSocketError):
         return FrameError(f"the cloud broke the WebSocket protocol ({data})")

@@ -13,9 +13,6 @@ from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
 
-DRAFT_FEATURE = "draft"
-"""In `features` of HELLO and WELCOME: this side sends or reads DRAFT, and reads or sends VERDICT."""
-
 REASONS = ("all", "differs", "ended", "tokenizer", "budget")
 
 

@@ -5,121 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edge_agent.errors import CloudError
-from edge_agent.transport.answers import Done, Usage, tokens_of
-from edge_agent.transport.codecs import PICTURE_CODECS, EncodedTensor, check_declaration
+from edge_agent.transport import features
+from edge_agent.transport.answers import Done, Usage, said, tokens_of
 from edge_agent.transport.connection import Connection, bounded
-from edge_agent.transport.drafts import Draft, Drafting, Verdict
+from edge_agent.transport.drafts import Draft, Verdict
+from edge_agent.transport.fields import names_of
 from edge_agent.transport.frames import Frame, FrameError, FrameType
-from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import MICRO, TensorBegin, TurnOpening, Welcome, error_of
+from edge_agent.transport.request import LinkTimes, TurnRequest, TurnResult, check_request
 from edge_agent.types import TokenEvent, Turn
 
-
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
-    answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
-    `detail` is asked for (more) tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
-    `drafting` makes a draft of the answer meanwhile, for the cloud to check.
-    """
-
-    question: str
-    tensors: tuple[EncodedTensor, ...]
-    turn_id: str
-    deadline_ms: int
-    max_tokens: int = 16
-    max_cost_usd: float | None = None
-    history: tuple[Turn, ...] = ()
-    detail: Callable[[Welcome], Awaitable[tuple[EncodedTensor, ...]]] | None = None
-    drafting: Drafting | None = None
-
-    def opening(self, deadline_ms: int) -> TurnOpening:
-        """The TURN of this request, with what is left of its deadline."""
-        cost = None if self.max_cost_usd is None else int(self.max_cost_usd * MICRO)
-        names = tuple(tensor.tensor_id() for tensor in self.tensors)
-        return TurnOpening(self.turn_id, self.question, names, max(1, deadline_ms), self.max_tokens, cost, self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkTimes:
-    """What a turn has shown of the link and of the cloud, in ms: `upload_ms` from the first byte of `bytes_up` of
-    tensors until the cloud had them all, of which `held_ms` waiting for a draft; `rtt_ms` of the greeting; `prefill_ms`
-    and `decode_ms` in the cloud's own words; `wire_rtt_ms` and `loss_share` as transport.wire has them.
-    """
-
-    bytes_up: int
-    upload_ms: float
-    held_ms: float
-    rtt_ms: float
-    prefill_ms: float
-    decode_ms: float
-    wire_rtt_ms: float | None = None
-    loss_share: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnResult:
-    """The end of a turn. Bytes are those of all EAP frames sent and received for it (a new connection's HELLO and
-    WELCOME included; not TCP, TLS and WebSocket headers). `upload_ms`, `first_token_ms` and `decode_ms` are
-    consecutive and add up to the whole turn: until the cloud had everything (connecting and both ways of the link
-    included), until its first token, until the end. `confidence` and `max_entropy` are the cloud's, 0..1. Of `drafted`
-    tokens that it checked, `accepted` are in the answer.
-    """
-
-    finish_reason: str
-    confidence: float
-    max_entropy: float
-    tokens: int
-    prompt_tokens: int
-    cost_usd: float
-    replayed: bool
-    bytes_up: int
-    bytes_down: int
-    upload_ms: float
-    first_token_ms: float
-    decode_ms: float
-    link: LinkTimes
-    drafted: int = 0
-    accepted: int = 0
-
-
-def check_request(request: TurnRequest, limits: Limits, welcome: Welcome | None = None) -> None:
-    """Refuse what the other side would refuse, before a byte is sent. Raises CloudError (`too_large`,
-    `unknown_encoder`, `unknown_codec`, `bad_tensor`).
-    """
-    opening = request.opening(request.deadline_ms).to_frame()
-    decoded = sum(check_declaration(tensor.codec, tensor.shape, limits) for tensor in request.tensors)
-    sizes = (
-        ("text", len(opening.payload), limits.text_bytes_per_turn),
-        ("earlier turns", len(request.history), limits.history_turns),
-        ("tensors", len(request.tensors), limits.tensors_per_turn),
-        ("bytes of tensors", sum(len(tensor.payload) for tensor in request.tensors), limits.compressed_bytes_per_turn),
-        ("decoded bytes of tensors", decoded, limits.decoded_bytes_per_turn),
-        ("new tokens", request.max_tokens, limits.new_tokens_per_turn),
-    )
-    for what, size, most in sizes:
-        if size > most:
-            raise CloudError(f"{what}: {size}; the cloud takes {most}", code="too_large", retryable=False)
-    if welcome is None:
-        return
-    for tensor in request.tensors:
-        if tensor.encoder_id not in welcome.encoder_ids:
-            text = f"the cloud's model {welcome.model!r} does not read embeddings of encoder {tensor.encoder_id!r}"
-            raise CloudError(text, "use bundles made as a pair", code="unknown_encoder", retryable=False)
-        if tensor.codec not in welcome.codecs:
-            raise CloudError(f"the cloud does not know codec {tensor.codec!r}", code="unknown_codec", retryable=False)
-        if tensor.codec not in PICTURE_CODECS and tensor.shape[1] != welcome.hidden_size:
-            text = f"embeddings are {tensor.shape[1]} wide; the cloud reads {welcome.hidden_size}"
-            raise CloudError(text, code="bad_tensor", retryable=False)
+_OF_TENSORS = frozenset({FrameType.TENSOR_BEGIN, FrameType.TENSOR_CHUNK, FrameType.TENSOR_END})
 
 
 class Exchange:
     """One turn on one connection. `started_s`: the event loop's time when the turn, connecting included, began.
 
-    `asked`: TURN went out. `answered`: a frame of the answer came back.
+    `asked`: TURN went out. `answered`: a frame of the answer came back. `revive` is called where the connection breaks
+    under a session that can be resumed: it returns once the stream goes on, or raises the error that it was given.
     """
 
     def __init__(self, connection: Connection, welcome: Welcome, request: TurnRequest, started_s: float) -> None:
@@ -137,7 +43,13 @@ class Exchange:
         self._held_ms = 0.0
         self._draft: Draft | None = None
         self._verdict: Verdict | None = None
+        self._early: Frame | None = None
+        self._most_down = 0
+        self._sending = ""
+        self._known: set[str] = set()
+        self._said: list[TokenEvent] = []
         self.stream = connection.next_stream()
+        self.revive: Callable[[int, CloudError], Awaitable[None]] | None = None
         self.asked = False
         self.answered = False
 
@@ -152,10 +64,12 @@ class Exchange:
 
     async def run(self, bytes_up_before: int, bytes_down_before: int) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         """Tokens, then one TurnResult. Raises CloudError."""
+        self._most_down = self._connection.bytes_down + self._limits.down_bytes_per_turn
         await self._upload()
-        most_down = self._connection.bytes_down + self._limits.down_bytes_per_turn
         while True:
-            frame = await self._connection.receive(self.stream, self._deadline_s, most_down)
+            frame = await self._next()
+            if frame.type == FrameType.HAVE:
+                continue  # too late to spare anything
             self.answered = True
             if frame.type == FrameType.TOKENS:
                 for event in self._tokens(frame):
@@ -166,6 +80,7 @@ class Exchange:
                 self._usage = Usage.from_frame(frame)
             elif frame.type == FrameType.DONE:
                 done = Done.from_frame(frame)
+                self._learn()
                 self._connection.end_stream(self.stream)
                 up = self._connection.bytes_up - bytes_up_before
                 yield self._result(done, up, self._connection.bytes_down - bytes_down_before)
@@ -179,16 +94,20 @@ class Exchange:
         left_ms = int((self._deadline_s - asyncio.get_running_loop().time()) * 1000)
         opening = self._request.opening(min(left_ms, self._limits.deadline_ms))
         self._began_s = asyncio.get_running_loop().time()
+        opening = self._remembered(opening)
         if self._request.drafting is not None:
             self._request.drafting.begin(self._welcome, self._bytes)
         async with aclosing(self._frames(opening)) as frames:
             async for frame in frames:
-                # A cloud that speaks before it has everything reports an error, which the caller reads next.
-                if self._connection.waiting():
+                if await self._interrupted():
                     return
+                if frame.type in _OF_TENSORS and self._sending in self._known:
+                    continue
                 opens = frame.type == FrameType.TURN
                 self.asked = self.asked or opens  # even if the deadline passes while it is being sent
                 if not await self._connection.send(frame, self.stream, self._deadline_s):
+                    if self._connection.resumable and self.revive is not None:
+                        break  # it is sent again once the session goes on
                     self.asked = self.asked and not opens
                     return
         self._sent_s = asyncio.get_running_loop().time()
@@ -198,10 +117,22 @@ class Exchange:
         return sum(len(tensor.payload) for tensor in self._request.tensors)
 
     async def _frames(self, opening: TurnOpening) -> AsyncGenerator[Frame, None]:
-        """All of them; the draft goes before the end of the last tensor, which is what the cloud begins at."""
+        """All of them; the draft goes before the end of the last tensor, which is what the cloud begins at. Where no
+        tensor is sent, it follows TURN, which says so.
+        """
+        unsent = [name for name in opening.tensors if name not in opening.held]
+        if not unsent:
+            await self._drafted()
+            yield replace(opening, drafts=self._draft is not None).to_frame()
+            if self._draft is not None:
+                yield self._draft.to_frame()
+            return
         yield opening.to_frame()
-        last = opening.tensors[-1:]
+        last = tuple(unsent[-1:])
         for name, tensor in zip(opening.tensors, self._request.tensors, strict=True):
+            if name in opening.held:
+                continue
+            self._sending = name
             yield TensorBegin.frame_of(tensor, name)
             for start in range(0, len(tensor.payload), self._limits.chunk_bytes):
                 chunk = tensor.payload[start : start + self._limits.chunk_bytes]
@@ -211,6 +142,52 @@ class Exchange:
                 if self._draft is not None:
                     yield self._draft.to_frame()
             yield Frame(FrameType.TENSOR_END)
+
+    def _remembered(self, opening: TurnOpening) -> TurnOpening:
+        """The TURN without what the session knows already."""
+        connection, recall = self._connection, self._connection.recall
+        if connection.speaks(features.HAVE):
+            opening = replace(opening, held=recall.held(opening.tensors))
+        if connection.speaks(features.BASE):
+            base, since = recall.base(opening.history)
+            opening = replace(opening, base_turn=base, history=since)
+        return opening
+
+    async def _interrupted(self) -> bool:
+        """Whether the cloud said something that ends the upload: an error, read later. HAVE only shortens it."""
+        while self._early is None and self._connection.waiting():
+            try:
+                frame = await self._connection.receive(self.stream, self._deadline_s, self._most_down)
+            except CloudError as error:
+                if error.code != "closed" or self.revive is None:
+                    raise
+                await self.revive(self.stream, error)
+                return True
+            if frame.type != FrameType.HAVE:
+                self._early = frame
+            elif self._connection.speaks(features.HAVE):
+                self._known.update(names_of(frame.meta, "tensor_ids"))
+        return self._early is not None
+
+    async def _next(self) -> Frame:
+        """The next frame of the answer, over another connection if this one breaks."""
+        early, self._early = self._early, None
+        if early is not None:
+            return early
+        try:
+            return await self._connection.receive(self.stream, self._deadline_s, self._most_down)
+        except CloudError as error:
+            if error.code != "closed" or self.revive is None or not self._connection.resumable:
+                raise
+            await self.revive(self.stream, error)
+        return await self._next()
+
+    def _learn(self) -> None:
+        """What the session knows from now on."""
+        request = self._request
+        told = (*request.history, Turn(request.question, said(self._said)))
+        names = tuple(tensor.tensor_id() for tensor in request.tensors)
+        self._connection.recall.learn(request.turn_id, names, told)
 
     async def _drafted(self) -> None:
         if self._request.drafting is not None:
@@ -229,6 +206,7 @@ class Exchange:
         if self._first_s is None:
             self._first_s = asyncio.get_running_loop().time()
         self._count += len(events)
+        self._said += events
         return events
 
     def _result(self, done: Done, bytes_up: int, bytes_down: int) -> TurnResult:

@@ -39,13 +39,13 @@ class FrameType(IntEnum):
 
     HELLO = 0x01
     WELCOME = 0x02
-    RESUME = 0x03  # reserved
-    RESUMED = 0x04  # reserved
+    RESUME = 0x03
+    RESUMED = 0x04
     TURN = 0x10
     TENSOR_BEGIN = 0x11
     TENSOR_CHUNK = 0x12
     TENSOR_END = 0x13
-    HAVE = 0x14  # reserved
+    HAVE = 0x14
     DRAFT = 0x18
     VERDICT = 0x19
     TOKENS = 0x20
@@ -58,7 +58,7 @@ class FrameType(IntEnum):
     BYE = 0x43
 
 
-RESERVED = frozenset({FrameType.RESUME, FrameType.RESUMED, FrameType.HAVE, FrameType.CREDIT})
+RESERVED = frozenset({FrameType.CREDIT})
 
 
 class Flag(IntFlag):

@@ -21,7 +21,7 @@ _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 MICRO = 1_000_000
 
 # Codes of ERROR that a later try of the same turn may heal.
-RETRYABLE = frozenset({"overloaded", "timeout", "closed", "draining", "unreachable", "internal"})
+RETRYABLE = frozenset({"overloaded", "timeout", "closed", "draining", "unreachable", "internal", "forgotten"})
 
 
 def uuid7(unix_ms: int) -> str:
@@ -61,7 +61,8 @@ class Hello:
 class Welcome:
     """The server's answer to HELLO. Prices are micro-dollars per 1,000 tokens; `hidden_size` that of the embeddings;
     `detail_views` (rows, columns) of the tiles that it likes to have of each picture. `features` as in HELLO;
-    `tokenizer_id` names what its token ids mean, empty where it checks no drafts.
+    `tokenizer_id` names what its token ids mean, empty where it checks no drafts; `resume_token` is what RESUME names
+    the session by.
     """
 
     version: int
@@ -76,6 +77,7 @@ class Welcome:
     detail_views: tuple[int, int] | None = None
     features: tuple[str, ...] = ()
     tokenizer_id: str = ""
+    resume_token: str = ""
 
     def to_frame(self) -> Frame:
         meta: dict[str, Any] = {
@@ -98,6 +100,8 @@ class Welcome:
             meta["features"] = list(self.features)
         if self.tokenizer_id:
             meta["tokenizer_id"] = self.tokenizer_id
+        if self.resume_token:
+            meta["resume_token"] = self.resume_token
         return Frame(FrameType.WELCOME, meta)
 
     @classmethod
@@ -117,12 +121,17 @@ class Welcome:
             detail_views=(int_of(detail, "rows", 1, 8), int_of(detail, "columns", 1, 8)) if detail else None,
             features=names_of(meta, "features"),
             tokenizer_id=text_of(meta, "tokenizer_id", ""),
+            resume_token=text_of(meta, "resume_token", ""),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TurnOpening:
-    """TURN: one question. The text travels in the payload, the rest in meta. `turn_id` is the idempotency key."""
+    """TURN: one question. The text travels in the payload, the rest in meta. `turn_id` is the idempotency key.
+
+    `held` are those of the tensors that do not follow, as the session knows them. With a `base_turn` the `history` is
+    only what was said since that turn. `drafts`: a DRAFT follows that is worth waiting for.
+    """
 
     turn_id: str
     question: str
@@ -131,6 +140,9 @@ class TurnOpening:
     max_tokens: int
     max_cost_microusd: int | None = None
     history: tuple[Turn, ...] = ()
+    held: tuple[str, ...] = ()
+    base_turn: str = ""
+    drafts: bool = False
 
     def to_frame(self) -> Frame:
         budget: dict[str, int] = {"deadline_ms": self.deadline_ms, "max_tokens": self.max_tokens}
@@ -140,7 +152,9 @@ class TurnOpening:
         for turn in self.history:
             messages += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
         messages.append({"role": "user", "content": self.question})
-        meta = {"turn_id": self.turn_id, "tensors": list(self.tensors), "budget": budget}
+        meta: dict[str, Any] = {"turn_id": self.turn_id, "tensors": list(self.tensors), "budget": budget}
+        extra = {"held": list(self.held), "base_turn": self.base_turn, "drafts": self.drafts}
+        meta |= {name: value for name, value in extra.items() if value}
         return Frame(FrameType.TURN, meta, canonical_json(messages))
 
     @classmethod
@@ -161,8 +175,25 @@ class TurnOpening:
             deadline_ms=int_of(budget, "deadline_ms", 1, limits.deadline_ms),
             max_tokens=int_of(budget, "max_tokens", 1, limits.new_tokens_per_turn),
             max_cost_microusd=cost,
+            held=_held(meta, tensors),
+            base_turn=_base(meta),
+            drafts=meta.get("drafts") is True,
             history=history,
         )
+
+
+def _held(meta: Mapping[str, Any], tensors: tuple[str, ...]) -> tuple[str, ...]:
+    held = tuple(str(name) for name in list_of(meta, "held", len(tensors)))
+    if not set(held) <= set(tensors):
+        raise FrameError("a turn holds tensors that it does not name")
+    return held
+
+
+def _base(meta: Mapping[str, Any]) -> str:
+    base = text_of(meta, "base_turn", "")
+    if base and not _UUID7.fullmatch(base):
+        raise FrameError("a base_turn is not a lower-case UUIDv7")
+    return base
 
 
 @dataclass(frozen=True, slots=True)

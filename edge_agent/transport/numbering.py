@@ -38,6 +38,10 @@ class Numbering:
         self._sent.pop(stream, None)
         self._seen.pop(stream, None)
 
+    def seen(self, stream: int) -> int:
+        """How many frames of `stream` were received."""
+        return self._seen.get(stream, 0)
+
     def skip(self, stream: int, *, seen: int) -> None:
         """Begin with `seen` frames of `stream` already received (HELLO, before the session had its number)."""
         self._seen[stream] = seen

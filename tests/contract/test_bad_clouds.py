@@ -16,7 +16,7 @@ from clouds import ENCODER, HIDDEN, WELCOME, asked, raw_server, request, running
 from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.client import CloudClient
-from edge_agent.transport.connection import CLOSE_S
+from edge_agent.transport.dialing import CLOSE_S
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
 from edge_agent.transport.messages import Welcome, error_frame
 from edge_agent.types import TokenEvent

@@ -139,7 +139,7 @@ async def upload(client, *drafts: Frame, stream: int = 1) -> None:
 def test_the_verdict_comes_once_and_before_the_tokens():
     async def main():
         async with running_cloud(Reading()) as cloud, drafting_client(cloud.url) as client:
-            assert client.welcome.features == ("draft",)
+            assert "draft" in client.welcome.features
             assert client.welcome.tokenizer_id == TOKENIZER
             await upload(client, Draft(TOKENIZER, (0, 8)).to_frame())
             return await client.until_end()

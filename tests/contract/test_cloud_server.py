@@ -9,7 +9,8 @@ import hashlib
 import aiohttp
 import pytest
 
-from cloud_stub.session import Session
+from cloud_stub.link import WebSocketLink
+from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
 from clouds import ENCODER, HIDDEN, FakeBackend, asked, opening, raw_client, request, running_cloud, tensor, until
 from edge_agent.transport.client import CloudClient
@@ -377,7 +378,7 @@ def test_cancel_that_comes_while_done_is_sent_does_not_end_the_turn_twice():
     async def main():
         wire, desk = SlowWire(Numbering()), TurnDesk(FakeBackend())
         wire.write(Hello().to_frame(), 0)
-        await Session(wire, desk, "nobody", 15).serve()
+        await Reception(desk, 15, 8).receive(WebSocketLink(wire), "nobody")
         await desk.close()
         return [(frame.name, frame.stream) for frame in wire.sent]
 
@@ -476,7 +477,7 @@ def test_more_sessions_than_allowed_get_503():
         async with running_cloud(max_sessions=1) as cloud:
             async with raw_client(cloud.url):
                 refused = await upgrade(cloud.url)
-            await until(lambda: not cloud.app._sessions)
+            await until(lambda: not cloud.app._reception.count)
             return refused, await upgrade(cloud.url)
 
     assert asyncio.run(main()) == (503, 101)

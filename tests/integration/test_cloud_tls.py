@@ -24,7 +24,7 @@ from cloud_stub.options import parse
 from clouds import asked, request, running_cloud, scripted_cloud
 from edge_agent.errors import CloudError, ModelError
 from edge_agent.transport.client import CloudClient
-from edge_agent.transport.connection import CLOSE_S
+from edge_agent.transport.dialing import CLOSE_S
 from edge_agent.vlm import find_bundle
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "cloud.md"
