@@ -213,7 +213,9 @@ class RunSettings:
     """`[run]`: what the service watches and where it keeps its records."""
 
     clip: str = setting("", "a video file to watch instead of a camera")
-    camera: str = setting("", "camera index, device path or URL; empty: none")
+    camera: str = setting(
+        "", "camera: index, device path, URL, rpicam:N, csi:N or gst:PIPELINE (docs/service.md); empty: none"
+    )
     microphone: str = setting("", "`default`, or part of a device's name; empty: none")
     state_dir: str = setting("", "folder of decision log and ledger; empty: STATE_DIRECTORY or the user's state folder")
     log_max_mb: float = setting(

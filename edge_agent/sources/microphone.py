@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from edge_agent.types import F32, AudioWindow
 CHUNK_S = 0.1
 QUEUE_CHUNKS = 50  # five seconds; older sound is dropped and counted
 CHUNK_TIMEOUT_S = 5.0
+CLOSE_S = 2.0
 
 
 def sounddevice() -> Any:
@@ -55,6 +57,7 @@ class MicrophoneSource:
                 loop.call_soon_threadsafe(self._put, AudioWindow(samples, SOUND_RATE_HZ, began_s))
 
         def start() -> Any:
+            _look_again(module)
             stream = module.InputStream(
                 samplerate=SOUND_RATE_HZ,
                 blocksize=int(SOUND_RATE_HZ * CHUNK_S),
@@ -74,8 +77,12 @@ class MicrophoneSource:
 
     async def close(self) -> None:
         stream, self._stream = self._stream, None
-        if stream is not None:
-            await asyncio.to_thread(stream.close)
+        if stream is None:
+            return
+        # A driver whose microphone was pulled out may hang here: then its thread is left behind, nobody waits.
+        closing = threading.Thread(target=stream.close, name="microphone", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, CLOSE_S)
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Chunks until closed; a microphone that falls silent on the wire raises InputError."""
@@ -91,6 +98,14 @@ class MicrophoneSource:
             self._chunks.get_nowait()
             self.dropped += 1
         self._chunks.put_nowait(chunk)
+
+
+def _look_again(module: Any) -> None:
+    """PortAudio lists the devices once: one that was plugged in again, by its old name, is found only by a new list."""
+    end, begin = getattr(module, "_terminate", None), getattr(module, "_initialize", None)
+    if end is not None and begin is not None:
+        end()
+        begin()
 
 
 async def record(seconds: float, device: str = "default", module: Any = None) -> AudioWindow:

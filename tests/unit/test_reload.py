@@ -23,7 +23,6 @@ from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.cli.secrets import api_secret, cloud_secret
 from edge_agent.config import Config, load
 from edge_agent.errors import UsageError
-from edge_agent.parts import Limits
 from edge_agent.types import Route
 from edge_agent.watch import Watcher
 
@@ -46,7 +45,7 @@ def test_what_can_be_applied_is_and_the_rest_is_named(tmp_path: Path, caplog: py
         '[policy]\nname = "ucb"\n[run]\ncamera = "3"\n'
     )
     reload()
-    assert watcher._limits == Limits(500.0, 0.01)
+    assert watcher._limits.deadline_ms == 500.0
     assert watcher._settings.changed_share == watcher._triggers._settings.changed_share == 0.5
     assert policy.name == "ucb"
     assert "applied: limits.deadline_ms, policy.name, trigger.changed_share" in caplog.text

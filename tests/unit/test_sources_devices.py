@@ -14,85 +14,13 @@ import pytest
 from agents import frame, tone
 from edge_agent.clock import ManualClock
 from edge_agent.errors import InputError
-from edge_agent.sources import camera as camera_module
-from edge_agent.sources.base import Item, Source, clean_samples, redacted
-from edge_agent.sources.camera import CameraSource, take_frame
+from edge_agent.sources import microphone as microphone_module
+from edge_agent.sources.base import Item, Source, clean_samples
 from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource, record
 from edge_agent.sources.replay import ReplaySource
 from edge_agent.sources.supervisor import MOST_DELAY_S, Supervisor
 from edge_agent.types import AudioWindow, Frame
-
-
-class FakeCapture:
-    """A cv2.VideoCapture that gives `frames` pictures and then fails, or hangs until released."""
-
-    def __init__(self, frames: int, *, opened: bool = True, hang: bool = False) -> None:
-        self._left = frames
-        self._opened = opened
-        self._hang = hang
-        self.unblock = threading.Event()
-        self.released = threading.Event()
-
-    def isOpened(self) -> bool:
-        return self._opened
-
-    def read(self) -> tuple[bool, Any]:
-        if self._left == 0:
-            if self._hang:
-                self.unblock.wait(30)
-            return False, None
-        self._left -= 1
-        self.unblock.wait(0.001)  # a camera has its own pace
-        return True, np.full((8, 8, 3), self._left % 256, np.uint8)
-
-    def release(self) -> None:
-        self.released.set()
-
-
-def test_a_camera_gives_frames_until_it_is_lost() -> None:
-    async def watch() -> int:
-        camera = CameraSource("0", opener=lambda uri: FakeCapture(5))
-        await camera.open()
-        seen = 0
-        try:
-            async for item in camera:
-                seen += isinstance(item, Frame)
-        except InputError as error:
-            assert "was lost" in str(error)  # noqa: PT017 - frames are counted up to it
-            return seen + camera.dropped
-        raise AssertionError("the camera never ended")
-
-    assert 1 <= asyncio.run(watch()) <= 5
-
-
-def test_a_camera_that_is_not_there_says_what_to_type() -> None:
-    camera = CameraSource("7", opener=lambda uri: FakeCapture(0, opened=False))
-    with pytest.raises(InputError, match="camera 7 cannot be opened: run `edge-agent doctor`"):
-        asyncio.run(camera.open())
-
-
-def test_a_read_that_hangs_does_not_block_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_module, "FRAME_TIMEOUT_S", 0.05)
-    capture = FakeCapture(1, hang=True)
-
-    async def watch() -> None:
-        camera = CameraSource("0", opener=lambda uri: capture)
-        await camera.open()
-        items = camera.__aiter__()
-        await items.__anext__()
-        with pytest.raises(InputError, match="gave no frame for"):
-            await items.__anext__()
-        await camera.close()
-
-    asyncio.run(watch())
-    capture.unblock.set()
-    assert capture.released.wait(5), "the abandoned thread lets go as soon as the driver returns"
-
-
-def test_one_frame_is_taken_after_the_warm_up() -> None:
-    assert asyncio.run(take_frame("0", opener=lambda uri: FakeCapture(10**6))).index >= 4
-    assert asyncio.run(take_frame("0", opener=lambda uri: FakeCapture(1))).index == 0
 
 
 class FakeSounddevice:
@@ -149,6 +77,40 @@ def test_sound_that_nobody_takes_is_dropped_and_counted() -> None:
 def test_a_microphone_that_is_not_there_is_an_input_error() -> None:
     with pytest.raises(InputError, match="no such device"):
         asyncio.run(record(0.5, module=FakeSounddevice(0, refuse=True)))
+
+
+def test_a_microphone_that_was_plugged_in_again_is_looked_for_again() -> None:
+    calls: list[str] = []
+
+    class Replugged(FakeSounddevice):
+        def _terminate(self) -> None:
+            calls.append("terminate")
+
+        def _initialize(self) -> None:
+            calls.append("initialize")
+
+    async def twice() -> None:
+        for _ in range(2):
+            microphone = MicrophoneSource("USB", Replugged(1))
+            await microphone.open()
+            await microphone.close()
+
+    asyncio.run(twice())
+    assert calls == ["terminate", "initialize"] * 2
+
+
+def test_a_microphone_whose_end_hangs_does_not_block_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(microphone_module, "CLOSE_S", 0.05)
+    release = threading.Event()
+
+    async def run() -> None:
+        microphone = MicrophoneSource(module=FakeSounddevice(1))
+        await microphone.open()
+        microphone._stream.close = lambda: release.wait(30)
+        await asyncio.wait_for(microphone.close(), 20)
+
+    asyncio.run(run())
+    release.set()
 
 
 LOST = InputError("unplugged")
@@ -221,23 +183,6 @@ def test_microphone_and_camera_share_one_time() -> None:
         raise AssertionError("no sound")
 
     assert asyncio.run(first()) == pytest.approx(499.9)
-
-
-def test_passwords_in_camera_addresses_are_not_shown() -> None:
-    camera = CameraSource("rtsp://admin:hunter2@cam:554/1?a=b@c", opener=lambda uri: FakeCapture(0, opened=False))
-    assert camera.describe() == "camera rtsp://cam:554/1?a=b@c"
-    with pytest.raises(InputError) as caught:
-        asyncio.run(camera.open())
-    assert "hunter2" not in str(caught.value)
-    assert redacted("0") == "0"
-
-
-def test_an_address_that_no_camera_can_have_is_an_input_error() -> None:
-    def refuse(uri: str) -> Any:
-        raise ValueError("odd")
-
-    with pytest.raises(InputError, match="failed: odd"):
-        asyncio.run(CameraSource("\u00b2", opener=refuse).open())
 
 
 def test_two_sources_are_one_stream_and_an_error_of_either_ends_it() -> None:
