@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from cloud_stub.link import WebSocketLink
+from cloud_stub.link import EventLink, WebSocketLink
 from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
-from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, SUBPROTOCOL
+from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, POST_ENDPOINT, SUBPROTOCOL
 
 HEARTBEAT_S = 15
 MAX_SESSIONS = 64
@@ -52,6 +53,7 @@ class CloudApp:
         self.draining = False
         self.app = web.Application()
         self.app.router.add_get(ENDPOINT, self._websocket)
+        self.app.router.add_post(POST_ENDPOINT, self._post)
         self.app.router.add_get("/healthz", self._healthz)
         self.app.router.add_get("/readyz", self._readyz)
 
@@ -79,6 +81,24 @@ class CloudApp:
         await socket.prepare(request)
         await self._reception.receive(WebSocketLink(socket), self._access.principal())
         return socket
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        """One turn for who cannot have a WebSocket: the same frames, the answer as server-sent events."""
+        refusal = self._access.refusal(request)
+        if refusal is not None:
+            return refusal
+        if self.draining or self._reception.full:
+            return _refuse(503, "no more sessions now", retry_after_s=1)
+        link = EventLink(request)
+        pings = asyncio.get_running_loop().create_task(link.ping(HEARTBEAT_S))
+        try:
+            await self._reception.receive(link, self._access.principal())
+        finally:
+            pings.cancel()
+            await asyncio.gather(pings, return_exceptions=True)
+        if not link.response.prepared:
+            return _refuse(400, "the body holds no HELLO and turn")
+        return link.response
 
     async def _healthz(self, _: web.Request) -> web.Response:
         desk = self._desk

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
-from edge_agent.transport.frames import FrameError
+from edge_agent.transport.frames import HEADER_BYTES, FrameError, FrameType, decode_frame, frame_bytes
 
 SEND_S = 30.0
+READ_S = 30.0
+_TYPE_AT = 4  # in a frame's header
 
 
 class Link(Protocol):
@@ -56,23 +57,71 @@ class WebSocketLink:
 
 
 class EventLink:
-    """A POST: the frames of its body, then nothing until the answer has ended; frames go out as events in base64."""
+    """A POST: the frames of its body one behind the other, then nothing until the answer has ended. Frames go down as
+    events in base64, from the end of the body on: what stands between may not read and write at once.
+    """
 
     resumable = False
 
-    def __init__(self, frames: Sequence[bytes], response: web.StreamResponse) -> None:
-        self._frames = list(reversed(frames))
-        self._response = response
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._waiting: list[bytes] = []
+        self._body_ended = False
+        self._asked = False
         self._closed = asyncio.Event()
+        self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
 
     async def receive(self) -> bytes | None:
-        if self._frames:
-            return self._frames.pop()
+        if not self._body_ended:
+            data = await asyncio.wait_for(self._frame(), READ_S)
+            if data is not None:
+                self._asked = self._asked or data[_TYPE_AT] == FrameType.TURN
+                return data
+            self._body_ended = True
+            await self._flush()
+        if not self._asked:
+            return None
         await self._closed.wait()
         return None
 
     async def send(self, data: bytes) -> None:
-        await asyncio.wait_for(self._response.write(b"data: " + base64.b64encode(data) + b"\n\n"), SEND_S)
+        kind = decode_frame(data).type
+        self._waiting.append(b"data: " + base64.b64encode(data) + b"\n\n")
+        if self._body_ended or kind == FrameType.ERROR:
+            await self._flush()
+        if kind in (FrameType.DONE, FrameType.ERROR):
+            self._closed.set()
 
     async def close(self, code: int, message: bytes = b"") -> None:
         self._closed.set()
+
+    async def ping(self, every_s: float) -> None:
+        """Keep what stands between from giving up, until cancelled; notice when the client is gone."""
+        while True:
+            await asyncio.sleep(every_s)
+            if self.response.prepared:
+                try:
+                    await asyncio.wait_for(self.response.write(b": ping\n\n"), SEND_S)
+                except (ConnectionError, asyncio.TimeoutError):
+                    return self._closed.set()
+
+    async def _flush(self) -> None:
+        if self._waiting and not self.response.prepared:
+            await self.response.prepare(self._request)
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            await asyncio.wait_for(self.response.write(event), SEND_S)
+
+    async def _frame(self) -> bytes | None:
+        """The next frame of the body; None at its end. Raises FrameError where it ends within one."""
+        content = self._request.content
+        try:
+            head = await content.readexactly(HEADER_BYTES)
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise FrameError("the body ends within a frame") from error
+            return None
+        try:
+            return head + await content.readexactly(frame_bytes(head) - HEADER_BYTES)
+        except asyncio.IncompleteReadError as error:
+            raise FrameError("the body ends within a frame") from error

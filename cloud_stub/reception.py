@@ -96,7 +96,8 @@ class Reception:
         resumes = (features.RESUME,) if link.resumable else ()
         offered = (*drafts, features.HAVE, features.BASE, *resumes) if hello.features else ()
         spoken = frozenset(offered).intersection(hello.features)
-        session = Session(self._desk, f"{owner}/{hello.device}", secrets.randbits(64) | 1, spoken)
+        number = secrets.randbits(64) | 1 if link.resumable else 0  # who posts has to number its frames before
+        session = Session(self._desk, f"{owner}/{hello.device}", number, spoken)
         token = secrets.token_hex(16)
         welcome = Welcome(
             version=1,

@@ -19,6 +19,7 @@ SCHEMA = 1
 """Minor version of this release: raised when meta keys are added, never when one changes its meaning."""
 SUBPROTOCOL = "eap.v1"
 ENDPOINT = "/eap/v1/ws"
+POST_ENDPOINT = "/eap/v1/turn"
 
 # magic, type u8, flags u8, schema u16, session u64, stream u32, seq u32, meta_len u32, payload_len u32; then crc32 u32.
 _HEADER = struct.Struct("<4sBBHQIIII")
@@ -158,6 +159,17 @@ def encode_frame(frame: Frame) -> bytes:
     )
     crc = zlib.crc32(frame.payload, zlib.crc32(meta, zlib.crc32(head)))
     return b"".join((head, _CRC.pack(crc), meta, frame.payload))
+
+
+def frame_bytes(head: bytes) -> int:
+    """How long the frame is that begins with `head` (HEADER_BYTES of it), where frames follow each other without a
+    boundary. Raises FrameError.
+    """
+    magic, _, _, _, _, _, _, meta_len, payload_len = _HEADER.unpack_from(head)
+    if magic != MAGIC:
+        raise FrameError(f"a frame begins with {magic!r}, not {MAGIC!r}")
+    _check_sizes(meta_len, payload_len)
+    return HEADER_BYTES + int(meta_len) + int(payload_len)
 
 
 def decode_frame(data: bytes) -> Frame:
