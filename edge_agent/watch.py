@@ -91,6 +91,10 @@ class LookBack:
             return None
         return Observation(question, self.frames(), self.window(), private=private, source=source)
 
+    def clear(self) -> None:
+        """Forget all frames."""
+        self._frames.clear()
+
     def frames(self) -> tuple[Frame, ...]:
         """The last frames of one size."""
         return tuple(f for f in self._frames if f.pixels.shape == self._frames[-1].pixels.shape)

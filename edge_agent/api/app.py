@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,9 @@ from edge_agent.api.chat import Chat
 from edge_agent.api.chat_request import MODEL, MODELS
 from edge_agent.api.desk import Desk
 from edge_agent.api.health import Health
+from edge_agent.api.mask_file import Masks
 from edge_agent.api.metrics import CONTENT_TYPE, Metrics
+from edge_agent.api.page import Page, Preview
 from edge_agent.api.refusals import Refusal
 from edge_agent.api.senses import Senses
 from edge_agent.clock import Clock
@@ -38,6 +41,9 @@ class Api:
     health: Health = field(init=False)
     metrics: Metrics = field(init=False)
     state: Any = None  # () -> SystemState, once the agent is open
+    masks: Masks | None = None
+    preview: Preview | None = None
+    policy_name: Callable[[], str] = lambda: ""
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.gauges)
@@ -88,6 +94,7 @@ class Api:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model}", self._one_model)
         app.router.add_post("/v1/chat/completions", self._chat)
+        Page(self).add_to(app)
         return app
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:

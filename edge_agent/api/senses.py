@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
 
 from edge_agent.api.refusals import Refusal
@@ -9,6 +11,8 @@ from edge_agent.clock import Clock
 from edge_agent.types import AudioWindow, Frame, ImageFeatures, MotionFeatures, Observation, SoundFeatures
 from edge_agent.watch import LookBack
 
+LEVELS = 200  # chunks of sound whose level is kept: 20 seconds of a microphone
+SILENCE = 1e-9  # mean square, -90 dB: what is drawn as nothing
 STALE_S = 10.0  # what is older is not "now"
 
 
@@ -27,6 +31,7 @@ class Senses:
     frames: int = 0
     seen_s: float | None = None
     heard_s: float | None = None
+    levels_db: deque[float] = field(default_factory=lambda: deque(maxlen=LEVELS))
 
     def saw(self, frame: Frame, image: ImageFeatures, motion: MotionFeatures) -> None:
         """A frame came, with its features."""
@@ -34,9 +39,16 @@ class Senses:
         self.frames += 1
         self.seen_s = self.clock.monotonic_s()
 
+    def forget(self) -> None:
+        """Nothing that was seen until now may be looked at any more."""
+        self.look_back.clear()
+        self.frame = self.seen_s = None
+
     def heard(self, window: AudioWindow, sound: SoundFeatures) -> None:
         """A chunk of sound came, with its features."""
         self.sound = sound
+        energy = float(sound.energy.mean()) if len(sound.energy) else 0.0
+        self.levels_db.append(round(10 * math.log10(max(energy, SILENCE)), 1))
         self.heard_s = self.clock.monotonic_s()
 
     @property

@@ -48,14 +48,15 @@ def command(
 
 async def _ask(loaded: Loaded, question: str, inputs: Inputs, as_json: bool) -> None:
     """Answer and say it at once: what is still being cleaned up must not hold the answer back."""
-    from edge_agent.cli.build import extractor_factory, open_agent, open_model
+    from edge_agent.cli.build import extractor_factory, masks_in_force, open_agent, open_model
     from edge_agent.clock import SystemClock
 
     clock = SystemClock()
     started_s = clock.monotonic_s()
     with waiting("looking", as_json):
         private = loaded.config.limits.private
-        observation = await gather(inputs, question, private, extractor_factory(loaded.config))
+        masks = masks_in_force(loaded.config)() if inputs.camera is not None else ()
+        observation = await gather(inputs, question, private, extractor_factory(loaded.config), masks)
         model = await asyncio.to_thread(open_model, loaded.config)
     async with open_agent(loaded.config, model, clock) as agent:
         load_ms = (clock.monotonic_s() - started_s) * 1000  # of the input and the model, before the question began

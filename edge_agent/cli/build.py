@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
 from edge_agent.cli.paths import state_dir
@@ -32,6 +33,9 @@ from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.transport.pictures import PictureCoding
 from edge_agent.types import Decision, EmbeddingSizes, ModalityFeatures, Observation, Route, SystemState
 from edge_agent.vlm import open_bundle
+
+if TYPE_CHECKING:
+    from edge_agent.api.mask_file import Masks
 
 BY_GAIN = ("hybrid", "cascade")  # the policies that `edge-agent calibrate` is for
 log = logging.getLogger(__name__)
@@ -174,6 +178,13 @@ def remembered_policy(config: Config) -> RememberedPolicy:
         return make_unguarded(calibrated(replace(config, policy=settings)), config.cloud)
 
     return RememberedPolicy(make, config.policy.name, state_dir(config))
+
+
+def masks_in_force(config: Config) -> Masks:
+    """The privacy masks of camera pictures: configured, and drawn in the page. Raises UsageError."""
+    from edge_agent.api.mask_file import Masks
+
+    return Masks(config.run.masks, state_dir(config) / "masks.json")
 
 
 @asynccontextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.errors import UsageError
 from edge_agent.parts import Extractor
 from edge_agent.sources.base import redacted
+from edge_agent.sources.masks import Mask, blanked
 from edge_agent.types import AudioWindow, Frame, Observation
 
 PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -37,8 +38,17 @@ def inputs_of_file(path: Path) -> Inputs:
     return Inputs(audio=path) if ending in SOUND_ENDINGS else Inputs(video=path)
 
 
-async def gather(inputs: Inputs, question: str, private: bool, make_extractor: Callable[[], Extractor]) -> Observation:
-    """Read everything that is named. Raises UsageError for a combination that makes no sense, else InputError."""
+async def gather(
+    inputs: Inputs,
+    question: str,
+    private: bool,
+    make_extractor: Callable[[], Extractor],
+    masks: Sequence[Mask] = (),
+) -> Observation:
+    """Read everything that is named; `masks` blank a camera's picture.
+
+    Raises UsageError for a combination that makes no sense, else InputError.
+    """
     pictures = [name for name in ("image", "video", "camera") if getattr(inputs, name) is not None]
     if len(pictures) > 1:
         raise UsageError(f"--{pictures[0]} and --{pictures[1]} together", "name one picture source")
@@ -46,7 +56,7 @@ async def gather(inputs: Inputs, question: str, private: bool, make_extractor: C
         raise UsageError("--audio and --mic together", "name one sound source")
     if not pictures and inputs.audio is None and not inputs.mic:
         raise UsageError("there is nothing to ask about", "add --image F, --video F, --camera URI, --audio F or --mic")
-    frames, sound = await _see(inputs)
+    frames, sound = await _see(inputs, masks)
     heard = await _hear(inputs)
     return Observation(
         question=question,
@@ -65,7 +75,7 @@ def richest(frames: tuple[Frame, ...], make_extractor: Callable[[], Extractor]) 
     return max(range(len(frames)), key=entropy.__getitem__)
 
 
-async def _see(inputs: Inputs) -> tuple[tuple[Frame, ...], AudioWindow | None]:
+async def _see(inputs: Inputs, masks: Sequence[Mask]) -> tuple[tuple[Frame, ...], AudioWindow | None]:
     if inputs.image is not None:
         from edge_agent.sources.photo import load_photo
 
@@ -78,7 +88,8 @@ async def _see(inputs: Inputs) -> tuple[tuple[Frame, ...], AudioWindow | None]:
     if inputs.camera is not None:
         from edge_agent.sources.camera import take_frame
 
-        return (await take_frame(inputs.camera),), None
+        frame = await take_frame(inputs.camera)
+        return (replace(frame, pixels=blanked(frame.pixels, masks)),), None
     return (), None
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_agent.errors import UsageError
-from edge_agent.policy import POLICY_NAMES, OffloadPolicy
+from edge_agent.policy import POLICY_NAMES, GuardedPolicy, OffloadPolicy
 from edge_agent.policy.learned import MAX_STATE_BYTES, saved, take_up
 from edge_agent.policy.switch import SwitchedPolicy
 from edge_agent.types import Decision, ModalityFeatures, Outcome, SystemState, Turn
@@ -38,6 +39,10 @@ class RememberedPolicy:
 
     def decide(self, features: ModalityFeatures, state: SystemState, history: Sequence[Turn]) -> Decision:
         return self._switch.decide(features, state, history)
+
+    def preview(self, features: ModalityFeatures, state: SystemState) -> Decision:
+        """What would be decided now, within the guards; nothing is learned or counted by it."""
+        return GuardedPolicy(copy.deepcopy(self._switch.on)).decide(features, state, ())
 
     def observe(self, outcome: Outcome) -> None:
         self._switch.observe(outcome)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_agent.agent import check_question
-from edge_agent.cli.build import extractor_factory, open_agent, open_model, remembered_policy
+from edge_agent.cli.build import extractor_factory, masks_in_force, open_agent, open_model, remembered_policy
 from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
 from edge_agent.cli.output import asked_record, emit, say_asked, waiting
@@ -30,9 +30,11 @@ from edge_agent.service.systemd import Notifier, Watchdog
 from edge_agent.sources.base import Source
 from edge_agent.sources.camera import CameraSource
 from edge_agent.sources.clip import ClipSource
+from edge_agent.sources.masks import masked
 from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource
 from edge_agent.sources.supervisor import Supervisor
+from edge_agent.types import Decision, SystemState
 from edge_agent.watch import Asked, Watcher
 
 if TYPE_CHECKING:  # loaded only where it is served
@@ -70,6 +72,7 @@ async def watch(
         api = await _serve(config, clock, stack, as_json) if config.api.enabled else None
         with waiting("opening", as_json):
             model = await asyncio.to_thread(open_model, config)
+        masks = masks_in_force(config)
         policy = remembered_policy(config)
         agent = await stack.enter_async_context(open_agent(config, model, clock, remembered=policy))
         for source in sources:
@@ -78,11 +81,13 @@ async def watch(
         watcher = _watcher(loaded, agent, api, clock, sources, Watchdog(notifier, clock), fast, as_json)
         watcher.keeper = stack.enter_context(keeping(loaded, agent, None if api is None else api.desk, clock))
         if api is not None:
+            masks.changed, api.masks = api.senses.forget, masks
             _hand_over(api, agent, config, watcher.source, sources)
+            _show(api, agent, policy)
         loop = asyncio.get_running_loop()
         if sources:
             read_questions(lambda line: loop.call_soon_threadsafe(_ask, watcher, policy, line))
-        work = watcher.run(merge(sources)) if sources else asyncio.Event().wait()
+        work = watcher.run(masked(merge(sources), masks)) if sources else asyncio.Event().wait()
         watching = asyncio.ensure_future(work)
         told_to_stop = asyncio.Event()
 
@@ -151,7 +156,7 @@ async def _serve(config: Config, clock: Clock, stack: AsyncExitStack, as_json: b
     if as_json:
         emit({"event": "listening", "url": url})
     else:
-        click.echo(f"the API is at {url}/v1, health at {url}/readyz", err=True)
+        click.echo(f"the page is at {url}/, the API at {url}/v1", err=True)
     return api
 
 
@@ -169,6 +174,20 @@ def _hand_over(api: Api, agent: Agent, config: Config, source: str, sources: lis
     api.state = lambda: agent.state(Observation("?"), api.limits)
     api.desk.open(agent)
     api.health.phase = ""
+
+
+def _show(api: Api, agent: Agent, policy: RememberedPolicy) -> None:
+    """From now on, the page can tell what the policy would do."""
+    extractor = extractor_factory(api.config)()
+
+    def preview(question: str) -> tuple[SystemState, Decision] | None:
+        moment = api.senses.moment(question, api.config.limits.private, api.source)
+        if moment is None:
+            return None
+        state = agent.state(moment, api.limits)
+        return state, policy.preview(extractor.observe(moment), state)
+
+    api.preview, api.policy_name = preview, lambda: policy.name
 
 
 def _ask(watcher: Watcher, policy: RememberedPolicy, question: str) -> None:

@@ -218,6 +218,11 @@ class RunSettings:
     )
     microphone: str = setting("", "`default`, or part of a device's name; empty: none")
     state_dir: str = setting("", "folder of decision log and ledger; empty: STATE_DIRECTORY or the user's state folder")
+    masks: str = setting(
+        "",
+        "parts of the camera's picture that are blanked before anything else, as left,top,width,height in shares of "
+        "0 to 1, with semicolons between",
+    )
     log_max_mb: float = setting(
         10.0, "the decision log is rotated at this size; one older file is kept", unit="MB", low=0.01, high=10_000
     )

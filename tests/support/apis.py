@@ -10,10 +10,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import wave
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -82,30 +84,45 @@ class Process:
     """`edge-agent serve` or `run` with the API: its `url`, its output, and its end."""
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by kill
+        self.lines: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edge_agent", *arguments, "--json"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env={**os.environ, **(env or {})},
             cwd=cwd,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, self._process.communicate()[1]
+        self._reading = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reading.start()  # a pipe that nobody reads would hold the agent up
+        assert line, self._said()
         self.url = json.loads(line)["url"]
+
+    def _read(self, out: IO[str]) -> None:
+        self.lines.extend(out)
+
+    def _said(self) -> str:
+        self._process.wait(60)
+        self._errors.seek(0)
+        return self._errors.read()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Its exit code and what it said on stderr."""
         self._process.send_signal(number)
-        _, said = self._process.communicate(timeout=60)
-        return self._process.returncode, said
+        return self._process.wait(60), self._said()
 
     def kill(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait(60)
+        self._reading.join(60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
 
 
 @contextlib.contextmanager

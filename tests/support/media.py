@@ -19,16 +19,18 @@ def make_clip(
     size: tuple[int, int] = (48, 64),
     tone_at_s: float | None = None,
     start_s: int = 0,
+    contrast: int = 40,
 ) -> Path:
     """A clip of one grey level a frame over a texture, with sound: silence, and a click at `tone_at_s`.
 
     Its own time begins at `start_s`, as in a recording of a stream.
     """
     height, width = size
-    texture = np.random.default_rng(0).integers(0, 40, (height, width, 3), dtype=np.uint8)
+    texture = np.random.default_rng(0).integers(0, contrast, (height, width, 3), dtype=np.uint8)
     with av.open(str(path), "w") as out:
         video = out.add_stream("mpeg4", rate=fps)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.bit_rate = 1_024_000 * contrast // 40
         sound = out.add_stream("aac", rate=16000, layout="mono") if tone_at_s is not None else None
         for number, level in enumerate(levels):
             picture = av.VideoFrame.from_ndarray(np.clip(texture + level, 0, 255).astype(np.uint8), format="bgr24")

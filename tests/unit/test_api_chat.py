@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import CLOUD, SURE, UNSURE, Bench, FixedPolicy, frame, tone
+from agents import CLOUD, SURE, UNSURE, Bench, FixedPolicy, GreyExtractor, frame, tone
 from apis import asking, audio_part, events_of, image_part, picture, serving, sound
 from edge_agent.config import ApiSettings
 from edge_agent.engines.base import Query
@@ -266,7 +266,7 @@ def test_the_camera_and_the_microphone_are_asked_about_now() -> None:
                 senses.look_back.add(item)
                 senses.saw(item, features, MotionFeatures(0.0, 0.0, None, True))  # type: ignore[arg-type]
             senses.look_back.add(tone(0.1))
-            senses.heard(tone(0.1), None)  # type: ignore[arg-type]
+            senses.heard(tone(0.1), GreyExtractor().sound(tone(0.1).samples, 16000))
             async with client.post(CHAT, json=asking({"type": "camera"})) as got:
                 assert (await got.json())["edge"]["about"] == "the camera"
             assert bench.local.queries[-1].embeddings[0].data[0, 0] == 200
