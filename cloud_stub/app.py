@@ -45,10 +45,13 @@ class Access:
 class CloudApp:
     """Routes and sessions of one cloud. `desk` computes the turns; `close` ends both."""
 
-    def __init__(self, desk: TurnDesk, access: Access, *, max_sessions: int = MAX_SESSIONS) -> None:
+    def __init__(
+        self, desk: TurnDesk, access: Access, *, max_sessions: int = MAX_SESSIONS, heartbeat_s: int = HEARTBEAT_S
+    ) -> None:
         self._desk = desk
         self._access = access
-        self._reception = Reception(desk, HEARTBEAT_S, max_sessions)
+        self._reception = Reception(desk, heartbeat_s, max_sessions)
+        self._heartbeat_s = heartbeat_s
         self._started_s = time.monotonic()
         self.draining = False
         self.app = web.Application()
@@ -76,7 +79,7 @@ class CloudApp:
         if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
             return _refuse(400, f"connect by WebSocket with the subprotocol {SUBPROTOCOL}")
         socket = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_FRAME_BYTES
+            protocols=(SUBPROTOCOL,), heartbeat=self._heartbeat_s, compress=False, max_msg_size=MAX_FRAME_BYTES
         )
         await socket.prepare(request)
         await self._reception.receive(WebSocketLink(socket), self._access.principal())

@@ -31,7 +31,8 @@ class TensorAssembly:
         self._codecs = codecs
         self._done: dict[str, EncodedTensor] = {}
         self._begin: TensorBegin | None = None
-        self._body = bytearray()
+        self._chunks: list[bytes] = []  # joined once: a growing buffer would be copied again and again
+        self._size = 0
         self._compressed = 0
         self._decoded = 0
         self._provided: set[str] = set()
@@ -101,19 +102,20 @@ class TensorAssembly:
             raise FrameError("TENSOR_CHUNK came without TENSOR_BEGIN")
         if not 1 <= len(chunk) <= self._limits.chunk_bytes:
             raise FrameError(f"a chunk of {len(chunk)} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
-        if len(self._body) + len(chunk) > self._begin.size_bytes:
+        if self._size + len(chunk) > self._begin.size_bytes:
             raise FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
-        self._body += chunk
+        self._chunks.append(chunk)
+        self._size += len(chunk)
 
     def _close(self) -> None:
         begin = self._begin
         if begin is None:
             raise FrameError("TENSOR_END came without TENSOR_BEGIN")
-        if len(self._body) != begin.size_bytes:
-            raise FrameError(f"a tensor ended at {len(self._body)} of {begin.size_bytes} bytes", code="bad_tensor")
-        tensor = begin.tensor(bytes(self._body))
+        if self._size != begin.size_bytes:
+            raise FrameError(f"a tensor ended at {self._size} of {begin.size_bytes} bytes", code="bad_tensor")
+        tensor = begin.tensor(b"".join(self._chunks))
         if tensor.tensor_id() != begin.tensor_id:
             raise FrameError("a tensor is not the one that its name promises", code="bad_tensor")
         self._done[begin.tensor_id] = tensor
         self._begin = None
-        self._body = bytearray()
+        self._chunks, self._size = [], 0

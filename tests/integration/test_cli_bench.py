@@ -236,3 +236,11 @@ def test_a_folder_without_clips_leaves_the_texture(capfd: pytest.CaptureFixture[
     arguments = ("--size", "32x32", "--case", "grey", "--variant", "warm", "--peers", "none", "--rounds", "3")
     found = rows(capfd, "features", *arguments, "--data", str(tmp_path))
     assert [row["input"] for row in found] == ["texture"]
+
+
+def test_ingest_times_a_frame_of_ours_beside_a_bare_websocket_and_post(capfd: pytest.CaptureFixture[str]) -> None:
+    (row,) = rows(capfd, "ingest", "--rounds", "3", "--connections", "2", "--frames", "4")
+    check_timing(row)
+    assert (row["bench"], row["case"], row["size"], row["rounds"]) == ("ingest", "frame", "8KiB/2", 3)
+    assert set(row["peers"]) == {"aiohttp_websocket", "aiohttp_post"}
+    assert all(peer["work"].startswith("less:") for peer in row["peers"].values())

@@ -11,6 +11,7 @@ SUBJECTS = {
     "audio": "statistics of sound, against other libraries",
     "codec": "embeddings: quantising kernels, and bytes and accuracy of each codec",
     "decide": "one decision, by policy",
+    "ingest": "a frame on its way into the cloud, against a bare WebSocket and POST",
     "vlm": "the model runtime, against plain onnxruntime and transformers",
     "goals": "rows of several runs against the goals",
 }

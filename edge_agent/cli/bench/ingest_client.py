@@ -1,0 +1,118 @@
+"""What `bench ingest` sends: the same bytes as frames of a tensor, as bare messages, and as POSTs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from edge_agent.cli.bench.ingest_server import BARE, CODEC, ENCODER, HIDDEN, POST
+from edge_agent.errors import CloudError
+from edge_agent.transport.codecs import EncodedTensor
+from edge_agent.transport.frames import ENDPOINT, SUBPROTOCOL, Frame, FrameType, decode_frame, encode_frame
+from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, uuid7
+from edge_agent.transport.numbering import Numbering
+
+FRAME_BYTES = 8192
+WAIT_S = 60.0
+Round = Callable[[], Awaitable[None]]
+
+
+def tensor_of(frames: int) -> EncodedTensor:
+    """A tensor of `frames` chunks of FRAME_BYTES; no codec looks into it."""
+    blocks = (hashlib.sha256(bytes([n % 256])).digest() * (FRAME_BYTES // 32) for n in range(frames))
+    return EncodedTensor(CODEC, "float32", (frames * FRAME_BYTES // (4 * HIDDEN), HIDDEN), b"".join(blocks), ENCODER)
+
+
+class Ours:
+    """One EAP/1 session. A round is a turn: its TURN, one whole tensor whose name is checked, and CANCEL."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, frames: int) -> None:
+        self._socket = socket
+        self._numbering = Numbering()
+        self._stream = 0
+        self._tensor = tensor_of(frames)
+        self._name = self._tensor.tensor_id()
+
+    async def greet(self) -> None:
+        """HELLO, WELCOME."""
+        await self._socket.send_bytes(encode_frame(self._numbering.stamp(Hello().to_frame(), 0)))
+        self._numbering.session = (await self._read()).session
+
+    def prepared(self) -> Round:
+        """A round whose frames are made already."""
+        self._stream += 1
+        opening = TurnOpening(uuid7(self._stream), "?", (self._name, "0" * 64), 60_000, 1)
+        payload = self._tensor.payload
+        frames = [opening.to_frame(), TensorBegin.frame_of(self._tensor, self._name)]
+        frames += [
+            Frame(FrameType.TENSOR_CHUNK, payload=payload[at : at + FRAME_BYTES])
+            for at in range(0, len(payload), FRAME_BYTES)
+        ]
+        frames += [Frame(FrameType.TENSOR_END), Frame(FrameType.CANCEL)]
+        made = [encode_frame(self._numbering.stamp(frame, self._stream)) for frame in frames]
+
+        async def send() -> None:
+            for data in made:
+                await self._socket.send_bytes(data)
+            frame = await self._read()
+            if frame.meta.get("code") != "cancelled":
+                raise CloudError(f"the server answered {frame.name} {dict(frame.meta)}", code="internal")
+
+        return send
+
+    async def _read(self) -> Frame:
+        return decode_frame(await self._socket.receive_bytes(timeout=WAIT_S))
+
+
+async def bare_round(socket: aiohttp.ClientWebSocketResponse, blocks: list[bytes]) -> None:
+    """The same number of binary messages, and a text that comes back behind them."""
+    for block in blocks:
+        await socket.send_bytes(block)
+    await socket.send_str("all")
+    await socket.receive_str(timeout=WAIT_S)
+
+
+async def post_round(session: aiohttp.ClientSession, url: str, blocks: list[bytes]) -> None:
+    """One POST after the other."""
+    for block in blocks:
+        async with session.post(url, data=block) as response:
+            await response.read()
+
+
+class Connections:
+    """`count` connections of each kind to the server at `url`. `rounds` gives what each kind sends next."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, count: int, frames: int) -> None:
+        self._session = session
+        self._url = url
+        self._count = count
+        self._frames = frames
+        self._ours: list[Ours] = []
+        self._bare: list[aiohttp.ClientWebSocketResponse] = []
+        payload = tensor_of(frames).payload
+        self._blocks = [payload[at : at + FRAME_BYTES] for at in range(0, len(payload), FRAME_BYTES)]
+
+    async def open(self) -> None:
+        """Connect; the connections end with the session."""
+        for _ in range(self._count):
+            socket = await self._session.ws_connect(self._url + ENDPOINT, protocols=(SUBPROTOCOL,), compress=0)
+            self._ours.append(Ours(socket, self._frames))
+            await self._ours[-1].greet()
+            self._bare.append(await self._session.ws_connect(self._url + BARE, compress=0))
+
+    def rounds(self) -> dict[str, list[Round]]:
+        """What each connection of each kind does in one round; prepared now."""
+        url, blocks = self._url + POST, self._blocks
+        return {
+            "ours": [one.prepared() for one in self._ours],
+            "aiohttp_websocket": [lambda one=one: bare_round(one, blocks) for one in self._bare],  # type: ignore[misc]
+            "aiohttp_post": [lambda: post_round(self._session, url, blocks)] * self._count,
+        }
+
+
+async def side_by_side(rounds: list[Round]) -> None:
+    """All connections at once."""
+    await asyncio.gather(*(one() for one in rounds))
