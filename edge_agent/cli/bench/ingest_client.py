@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 import aiohttp
 
@@ -17,6 +18,7 @@ from edge_agent.transport.numbering import Numbering
 
 FRAME_BYTES = 8192
 WAIT_S = 60.0
+Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Any]"
 Round = Callable[[], Awaitable[None]]
 
 
@@ -29,7 +31,7 @@ def tensor_of(frames: int) -> EncodedTensor:
 class Ours:
     """One EAP/1 session. A round is a turn: its TURN, one whole tensor whose name is checked, and CANCEL."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, frames: int) -> None:
+    def __init__(self, socket: Socket, frames: int) -> None:
         self._socket = socket
         self._numbering = Numbering()
         self._stream = 0
@@ -67,7 +69,7 @@ class Ours:
         return decode_frame(await self._socket.receive_bytes(timeout=WAIT_S))
 
 
-async def bare_round(socket: aiohttp.ClientWebSocketResponse, blocks: list[bytes]) -> None:
+async def bare_round(socket: Socket, blocks: list[bytes]) -> None:
     """The same number of binary messages, and a text that comes back behind them."""
     for block in blocks:
         await socket.send_bytes(block)
@@ -91,7 +93,7 @@ class Connections:
         self._count = count
         self._frames = frames
         self._ours: list[Ours] = []
-        self._bare: list[aiohttp.ClientWebSocketResponse] = []
+        self._bare: list[Socket] = []
         payload = tensor_of(frames).payload
         self._blocks = [payload[at : at + FRAME_BYTES] for at in range(0, len(payload), FRAME_BYTES)]
 

@@ -24,8 +24,8 @@ class NoBackend:
     """Reads raw embeddings and is never asked: the turns of this benchmark end before their last tensor."""
 
     model = "none"
-    encoder_ids = (ENCODER,)
-    codecs = (CODEC,)
+    encoder_ids: tuple[str, ...] = (ENCODER,)
+    codecs: tuple[str, ...] = (CODEC,)
     hidden_size = HIDDEN
     detail_views: tuple[int, int] | None = None
     tokenizer_id: str | None = None
