@@ -14,6 +14,8 @@ from edge_agent.errors import UsageError
 from edge_agent.transport.hosts import is_loopback
 
 TOKEN_VARIABLE = "EDGE_AGENT_CLOUD_TOKEN"
+KEY_VARIABLE = "EDGE_AGENT_ENGINE_KEY"
+BACKENDS = ("onnx", "openai", "vllm")
 _MAX_TOKEN_CHARS = 4096
 
 
@@ -25,6 +27,10 @@ class Options:
     port: int
     model: str
     vision: str
+    backend: str
+    engine_url: str
+    engine_model: str
+    engine_key: str | None = field(repr=False)
     token: str | None = field(repr=False)
     threads: int
     prices: Prices
@@ -55,7 +61,12 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read and check the command line. Raises UsageError."""
     given = _parser().parse_args(arguments)
-    token = _token(given.token_file)
+    token = _token(given.token_file, TOKEN_VARIABLE)
+    if (given.backend == "onnx") != (not given.engine_url):
+        raise UsageError(
+            f"--backend {given.backend} and --engine-url {given.engine_url!r} do not go together",
+            "give --engine-url with openai and vllm alone",
+        )
     if token is None and not is_loopback(given.host):
         raise UsageError(
             f"{given.host} can be reached by other machines and no token is set",
@@ -68,6 +79,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         port=given.port,
         model=given.model,
         vision=given.vision,
+        backend=given.backend,
+        engine_url=given.engine_url,
+        engine_model=given.engine_model,
+        engine_key=_token(given.engine_key_file, KEY_VARIABLE),
         token=token,
         threads=given.threads,
         prices=Prices(_micro(given.price_per_1k_prompt_tokens), _micro(given.price_per_1k_tokens)),
@@ -90,7 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         default="edge-vqa",
         help="bundle that encodes pictures sent as such; '': none (default: %(default)s)",
     )
-    parser.add_argument("--backend", choices=("onnx",), default="onnx", help="what runs the model")
+    parser.add_argument("--backend", choices=BACKENDS, default="onnx", help="what runs the model (docs/cloud.md)")
+    parser.add_argument(
+        "--engine-url", default="", metavar="URL", help="of openai and vllm: the server behind this one"
+    )
+    parser.add_argument("--engine-model", default="", metavar="ID", help="its model; the first it lists otherwise")
+    parser.add_argument("--engine-key-file", type=Path, help=f"file with its key; {KEY_VARIABLE} wins over it")
     parser.add_argument("--threads", type=_within(1, 64), default=1, help="threads of one inference")
     parser.add_argument("--token-file", type=Path, help=f"file with the bearer token; {TOKEN_VARIABLE} wins over it")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain, PEM: serve https and wss")
@@ -104,8 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _token(path: Path | None) -> str | None:
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+def _token(path: Path | None, variable: str) -> str | None:
+    token = os.environ.get(variable, "").strip()
     if not token and path is not None:
         try:
             with path.open(encoding="utf-8") as file:

@@ -12,6 +12,7 @@ import sys
 from aiohttp import web
 
 from cloud_stub.app import Access, CloudApp
+from cloud_stub.backends.base import Backend
 from cloud_stub.options import Options, parse
 from cloud_stub.turns import TurnDesk
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -19,13 +20,10 @@ from edge_agent.errors import EdgeAgentError, UsageError
 
 async def serve(options: Options) -> None:
     """Open the model, listen, and return after SIGINT or SIGTERM once running turns ended. Raises EdgeAgentError."""
-    from cloud_stub.backends.onnx import OnnxBackend
-    from edge_agent.vlm import find_bundle
-
     tls = options.tls()
-    vision = find_bundle(options.vision) if options.vision else None
-    backend = OnnxBackend(find_bundle(options.model), threads=options.threads, vision=vision)
-    desk = TurnDesk(backend, prices=options.prices, max_in_flight=options.max_turns)
+    backend = await asyncio.to_thread(open_backend, options)
+    workers = 1 if options.backend == "onnx" else options.max_turns  # others only wait for their engine
+    desk = TurnDesk(backend, prices=options.prices, max_in_flight=options.max_turns, workers=workers)
     cloud = CloudApp(desk, Access(options.token), max_sessions=options.max_sessions)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,6 +43,25 @@ async def serve(options: Options) -> None:
     finally:
         await cloud.close()
         await runner.cleanup()
+
+
+def open_backend(options: Options) -> Backend:
+    """What `--backend` names. Raises ModelError, UsageError."""
+    from edge_agent.vlm import find_bundle
+
+    if options.backend == "onnx":
+        from cloud_stub.backends.onnx import OnnxBackend
+
+        vision = find_bundle(options.vision) if options.vision else None
+        return OnnxBackend(find_bundle(options.model), threads=options.threads, vision=vision)
+    from cloud_stub.backends.chat_server import ChatServer
+    from cloud_stub.backends.openai import OpenAIBackend
+    from cloud_stub.backends.vllm import VllmBackend
+
+    server = ChatServer(options.engine_url, options.engine_key)
+    if options.backend == "openai":
+        return OpenAIBackend(server, options.engine_model)
+    return VllmBackend(server, find_bundle(options.model), options.engine_model)
 
 
 def main(arguments: list[str] | None = None) -> int:

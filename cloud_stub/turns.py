@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,7 +32,7 @@ TurnKey = tuple[str, str]
 
 
 class TurnDesk:
-    """Admits turns up to `max_in_flight`, runs them one after another, keeps finished ones for STORED_S."""
+    """Admits turns up to `max_in_flight`, runs `workers` at once, keeps finished ones for STORED_S."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class TurnDesk:
         prices: Prices | None = None,
         limits: Limits | None = None,
         max_in_flight: int = 8,
+        workers: int = 1,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.backend = backend
@@ -48,10 +51,11 @@ class TurnDesk:
         self.computed = 0
         self.billed_microusd = 0
         self._max_in_flight = max_in_flight
+        self._secret = secrets.token_bytes(32)
         self._monotonic_s = monotonic_s
         self._records: OrderedDict[TurnKey, TurnRecord] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._worker = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="decode")
 
     def admit(self) -> bool:
         """Take a place; whoever got one gives it back with `leave`."""
@@ -101,7 +105,7 @@ class TurnDesk:
         self, key: TurnKey, record: TurnRecord, tensors: tuple[EncodedTensor, ...], draft: Draft | None
     ) -> None:
         loop = asyncio.get_running_loop()
-        work = Work(self.backend, self.prices, self.limits, record, tensors, draft, loop)
+        work = Work(self.backend, self.prices, self.limits, record, tensors, draft, loop, self._tenant_of(key))
         try:
             record.ending = await loop.run_in_executor(self._worker, work.compute)
             self.computed += 1
@@ -120,6 +124,10 @@ class TurnDesk:
             elif record.ending is not None:
                 self._records.move_to_end(key)
             record.notify()
+
+    def _tenant_of(self, key: TurnKey) -> str:
+        """A name for who asks that tells nobody who it is, and that nobody else can make."""
+        return hmac.new(self._secret, key[0].encode("utf-8"), "sha256").hexdigest()
 
     def _forget_old(self) -> None:
         oldest_s = self._monotonic_s() - STORED_S

@@ -29,8 +29,10 @@ class Work:
         tensors: tuple[EncodedTensor, ...],
         draft: Draft | None,
         loop: asyncio.AbstractEventLoop,
+        tenant: str = "",
     ) -> None:
         self._backend = backend
+        self._tenant = tenant
         self._prices = prices
         self._limits = limits
         self._record = record
@@ -68,7 +70,7 @@ class Work:
     def _prompt(self) -> tuple[Prompt, int]:
         opening = self._record.opening
         embeddings, pictures = opened(self._tensors, self._limits)
-        asked = Prompt(embeddings, opening.question, opening.history, opening.max_tokens, pictures=pictures)
+        asked = Prompt(embeddings, opening.question, opening.history, opening.max_tokens, (), pictures, self._tenant)
         prompt = self._backend.read(asked)
         prompt_tokens = self._backend.prompt_tokens(prompt)
         most = self._prices.affordable(prompt_tokens, opening.max_cost_microusd, opening.max_tokens)

@@ -18,7 +18,7 @@ class Prompt:
 
     `draft`: token ids that the answer is expected to begin with. Only a backend with a `tokenizer_id` is given any; it
     checks them in one pass, and its tokens are the same as without. `pictures` are JPEG or WebP, whole and of the size
-    that they declare.
+    that they declare. `tenant` names who asks, without telling who that is: caches are kept apart by it.
     """
 
     embeddings: tuple[Embeddings, ...]
@@ -27,6 +27,7 @@ class Prompt:
     max_new_tokens: int
     draft: tuple[int, ...] = ()
     pictures: tuple[EncodedTensor, ...] = ()
+    tenant: str = ""
 
 
 def opened(
@@ -44,7 +45,8 @@ def opened(
 
 
 class Backend(Protocol):
-    """A decoder. Everything here is called from one worker thread, never from the event loop, and may block.
+    """A decoder. Everything here is called from worker threads, never from the event loop, and may block. There is one
+    such thread, unless TurnDesk is told otherwise.
 
     `encoder_ids` are the encoders whose embeddings it reads (PIXELS among them where it takes pictures), `codecs` those
     of tensors, `hidden_size` how wide embeddings are; `detail_views` (rows, columns) of the tiles that it likes to have
