@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ DATA_VARIABLE = "EDGE_AGENT_DATA"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # namespaces and cloud end with us
     traces = _traces(given)
     edge_core, cloud_core = two_cores()
     asking = Asking(given.data.resolve(), given.limit, given.seed, given.policy, given.deadline_ms, edge_core)
