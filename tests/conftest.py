@@ -20,6 +20,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "EDGE_AGENT_CONFIG",
         "EDGE_AGENT_CLOUD_TOKEN",
         "EDGE_AGENT_API_TOKEN",
+        "EDGE_AGENT_MQTT_PASSWORD",
         "EDGE_AGENT_MODELS",
         "STATE_DIRECTORY",
         "NOTIFY_SOCKET",

@@ -72,6 +72,7 @@ class Desk:
         self._numbers = 0
         self.inside = 0  # being answered or waiting
         self.records: deque[Record] = deque(maxlen=RECORDS)
+        self.recorded: list[Callable[[Record], None]] = []  # who is told of each record
 
     def open(self, agent: Agent) -> None:
         """From now on, questions are answered."""
@@ -141,6 +142,8 @@ class Desk:
         self._numbers += 1
         made = Record(self._numbers, self._clock.wall_s(), trigger, question, answer, error)
         self.records.append(made)
+        for tell in self.recorded:
+            tell(made)
         return made
 
     async def _turn(self, limits: Limits) -> None:

@@ -62,10 +62,17 @@ def api_secret(config: Config) -> Secret:
     return Secret("api.token", "EDGE_AGENT_API_TOKEN", "api.token_file", "api-token", config.api.token_file)
 
 
+def mqtt_secret(config: Config) -> Secret:
+    """The password for the MQTT broker."""
+    names = ("mqtt.password", "EDGE_AGENT_MQTT_PASSWORD", "mqtt.password_file", "mqtt-password")
+    return Secret(*names, config.mqtt.password_file)
+
+
 def secrets(config: Config) -> Iterator[Secret]:
     """All of them."""
     yield cloud_secret(config)
     yield api_secret(config)
+    yield mqtt_secret(config)
 
 
 def _read(path: Path, origin: str) -> str:

@@ -22,7 +22,7 @@ from edge_agent.cli.paths import user_path
 from edge_agent.cli.questions import read_questions
 from edge_agent.cli.reloading import Reloader
 from edge_agent.cli.remembered import RememberedPolicy
-from edge_agent.cli.secrets import api_secret
+from edge_agent.cli.secrets import api_secret, mqtt_secret
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, Loaded, RunSettings
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -40,6 +40,7 @@ from edge_agent.watch import Asked, Watcher
 if TYPE_CHECKING:  # loaded only where it is served
     from edge_agent.agent import Agent
     from edge_agent.api.app import Api
+    from edge_agent.mqtt.bridge import Bridge
 
 SWITCH = "/policy "
 DRAIN_S = 5.0
@@ -69,7 +70,8 @@ async def watch(
     """
     config, clock, notifier = loaded.config, SystemClock(), Notifier()
     async with AsyncExitStack() as stack:
-        api = await _serve(config, clock, stack, as_json) if config.api.enabled else None
+        api = await _serve(config, clock, stack, as_json)
+        bridge = _bridge(api, config) if api is not None and config.mqtt.host else None
         with waiting("opening", as_json):
             model = await asyncio.to_thread(open_model, config)
         masks = masks_in_force(config)
@@ -84,6 +86,9 @@ async def watch(
             masks.changed, api.masks = api.senses.forget, masks
             _hand_over(api, agent, config, watcher.source, sources)
             _show(api, agent, policy)
+            if bridge is not None:
+                stack.push_async_callback(bridge.close)
+                bridge.start()
         loop = asyncio.get_running_loop()
         if sources:
             read_questions(lambda line: loop.call_soon_threadsafe(_ask, watcher, policy, line))
@@ -146,18 +151,30 @@ def _watcher(
     )
 
 
-async def _serve(config: Config, clock: Clock, stack: AsyncExitStack, as_json: bool) -> Api:
-    """Listen before anything large is opened: a port that is taken is said at once."""
+async def _serve(config: Config, clock: Clock, stack: AsyncExitStack, as_json: bool) -> Api | None:
+    """What API, page and broker read; None where none of them is wanted. The API listens before anything large is
+    opened: a port that is taken is said at once.
+    """
+    if not config.api.enabled and not config.mqtt.host:
+        return None
     from edge_agent.api.app import Api
     from edge_agent.api.server import listening
 
     api = Api(config, clock)
+    if not config.api.enabled:
+        return api
     url = await stack.enter_async_context(listening(api, api_secret(config).value()))
     if as_json:
         emit({"event": "listening", "url": url})
     else:
         click.echo(f"the page is at {url}/, the API at {url}/v1", err=True)
     return api
+
+
+def _bridge(api: Api, config: Config) -> Bridge:
+    from edge_agent.mqtt.bridge import Bridge
+
+    return Bridge(api, config.mqtt, mqtt_secret(config).value(), random.Random())
 
 
 def _hand_over(api: Api, agent: Agent, config: Config, source: str, sources: list[Source]) -> None:

@@ -284,6 +284,24 @@ class OutboxSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """`[mqtt]`: answers and health for a broker, found by Home Assistant (docs/mqtt.md)."""
+
+    host: str = setting("", "the broker; empty: none (needs the extra `mqtt`)")
+    port: int = setting(1883, "its port; with TLS usually 8883", low=1, high=65_535)
+    tls: bool = setting(False, "speak TLS with it")
+    ca: str = setting("", "certificate that it is trusted by, PEM; empty: those of the system")
+    user: str = setting("", "user name, if it asks for one")
+    password_file: str = setting("", "file that holds the password; EDGE_AGENT_MQTT_PASSWORD wins over it")
+    plain_password: bool = setting(False, "the password may travel without TLS beyond this machine")
+    name: str = setting("", "what this device is called there; empty: the host's name")
+    prefix: str = setting("edge-agent", "first part of its topics")
+    discovery: str = setting("homeassistant", "first part of Home Assistant's discovery topics")
+    ask: bool = setting(False, "whoever may write to the broker may ask, on the topic `ask`")
+    every_s: float = setting(30.0, "how often health and measurements are sent", unit="s", low=1, high=86_400)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole tree."""
 
@@ -295,4 +313,5 @@ class Config:
     trigger: TriggerSettings = dataclasses.field(default_factory=TriggerSettings)
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
     api: ApiSettings = dataclasses.field(default_factory=ApiSettings)
+    mqtt: MqttSettings = dataclasses.field(default_factory=MqttSettings)
     outbox: OutboxSettings = dataclasses.field(default_factory=OutboxSettings)

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn"},
     "watch": {"types", "errors", "config", "parts", "triggers"},
 }
-EVERYTHING = {"api", "cli", "service", "__main__"}
+EVERYTHING = {"api", "cli", "mqtt", "service", "__main__"}
 CLOUD = {"types", "errors", "transport", "vlm"}
 
 
