@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 
+from cloud_stub.credit import SESSION_BYTES
 from cloud_stub.link import Link
 from cloud_stub.session import Session
 from cloud_stub.turns import TurnDesk
@@ -94,7 +95,8 @@ class Reception:
         backend, prices = self._desk.backend, self._desk.prices
         drafts = (features.DRAFT,) if backend.tokenizer_id else ()
         resumes = (features.RESUME,) if link.resumable else ()
-        offered = (*drafts, features.HAVE, features.BASE, *resumes) if hello.features else ()
+        credit = (features.CREDIT,) if link.resumable else ()  # the body of a POST is on its way already
+        offered = (*drafts, features.HAVE, features.BASE, *resumes, *credit) if hello.features else ()
         spoken = frozenset(offered).intersection(hello.features)
         number = secrets.randbits(64) | 1 if link.resumable else 0  # who posts has to number its frames before
         session = Session(self._desk, f"{owner}/{hello.device}", number, spoken)
@@ -113,6 +115,7 @@ class Reception:
             features=offered,
             tokenizer_id=backend.tokenizer_id or "" if features.DRAFT in spoken else "",
             resume_token=token if session.resumable else "",
+            credit=SESSION_BYTES if features.CREDIT in spoken else None,
         )
         self._sessions[token] = session
         try:
@@ -134,6 +137,9 @@ class Reception:
         return session, resume.token
 
     def _park(self, token: str) -> None:
+        """Keep a session that lost its connection; of more than may be connected, the one that lost it first goes."""
+        while len(self._parked) >= self._max_sessions:
+            self._expire(next(iter(self._parked)))
         loop = asyncio.get_running_loop()
         self._parked[token] = loop.call_later(self._window_s, self._expire, token)
 

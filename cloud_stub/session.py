@@ -7,6 +7,7 @@ import logging
 from contextlib import aclosing
 from dataclasses import replace
 
+from cloud_stub.credit import Credit
 from cloud_stub.link import Link
 from cloud_stub.memory import SessionMemory
 from cloud_stub.streams import OpenTurn, Sent
@@ -17,7 +18,6 @@ from edge_agent.transport.answers import said, tokens_frame
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.drafts import Draft
 from edge_agent.transport.frames import (
-    RESERVED,
     Flag,
     Frame,
     FrameError,
@@ -56,6 +56,8 @@ class Session:
         self._turns: dict[int, OpenTurn] = {}
         self._sent = Sent()
         self._memory = SessionMemory()
+        self._credit = Credit(desk.uploads, self._grant) if features.CREDIT in spoken else None
+        self._grants: set[asyncio.Task[None]] = set()
         self._last_stream = 0
         self._draining = False
 
@@ -82,7 +84,7 @@ class Session:
             self._numbering.forget(0)
             self._numbering.skip(0, seen=1)
             known = {stream: count for stream, _ in resume.streams if (count := self._received(stream)) is not None}
-            answer = Resumed(tuple(known.items())).to_frame()
+            answer = Resumed(tuple(known.items()), None if self._credit is None else self._credit.left).to_frame()
             await link.send(encode_frame(self._numbering.stamp(answer, 0)))
             for stream, seen in resume.streams:
                 for data in self._sent.missing(stream, seen):
@@ -143,8 +145,6 @@ class Session:
             if frame.flags & Flag.OPTIONAL:
                 return True
             raise FrameError(f"{frame.name} is not known here")
-        if frame.type in RESERVED:
-            raise FrameError(f"{frame.name} is not part of this release")
         if frame.type == FrameType.BYE and frame.stream == 0:
             self.ended = True
             return False
@@ -159,6 +159,8 @@ class Session:
             elif turn is not None and frame.type == FrameType.CANCEL:
                 await self._refuse(frame.stream, CloudError("cancelled as asked", code="cancelled", retryable=False))
             elif turn is not None and frame.type in _TENSOR_TYPES:
+                if self._credit is not None and frame.type == FrameType.TENSOR_CHUNK:
+                    self._credit.take(frame.stream, len(frame.payload))
                 turn.assembly.accept(frame)
                 turn.check()
             elif turn is not None and frame.type == FrameType.DRAFT and features.DRAFT in self._spoken:
@@ -289,9 +291,16 @@ class Session:
     def _end(self, stream: int) -> None:
         """Forget a turn, once its last frame went out: its frames are numbered to the end."""
         self._turns.pop(stream, None)
+        if self._credit is not None:
+            self._credit.end(stream)
         if self.resumable:
             self._sent.end(stream, self._numbering.seen(stream))
         self._numbering.forget(stream)
+
+    def _grant(self, size: int) -> None:
+        task = asyncio.get_running_loop().create_task(self._try_send(Frame(FrameType.CREDIT, {"bytes": size}), 0))
+        self._grants.add(task)
+        task.add_done_callback(self._grants.discard)
 
     async def _try_send(self, frame: Frame, stream: int) -> None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from cloud_stub.backends.base import Backend
+from cloud_stub.credit import UploadPool
 from cloud_stub.prices import Prices
 from cloud_stub.record import TurnRecord
 from cloud_stub.work import Work
@@ -47,6 +48,7 @@ class TurnDesk:
         self.backend = backend
         self.prices = prices or Prices()
         self.limits = limits or Limits()
+        self.uploads = UploadPool()
         self.in_flight = 0
         self.computed = 0
         self.billed_microusd = 0

@@ -9,7 +9,8 @@ FIRST_ACCEPTANCE = 0.6  # before anything was judged
 ROW_SHARE = 0.1  # of a decode step: what one more row of the cloud's pass takes, until it was seen
 LEAST_ROW_SHARE = 0.02  # whatever was seen: times differ by more than a row costs
 _LEAST_MS = 0.02  # of an upload: below, clocks tell nothing
-LOOK_AGAIN = 16  # while it does not pay, every so many questions try it, as links and questions change
+LOOK_AGAIN = 16  # while it does not pay, after so many questions one tries it, as links and questions change
+LOOK_AGAIN_MOST = 256  # each look in vain doubles the wait, up to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class DraftLength:
         self._device_first_ms: float | None = None
         self._device_step_ms: float | None = None
         self._idle = 0
+        self._look_again = LOOK_AGAIN
         self.turns = 0
         self.drafted = 0
         self.accepted = 0
@@ -88,9 +90,11 @@ class DraftLength:
                 best, gain_ms = count, ms
         if best == 0 and highest:
             self._idle += 1
-            if self._idle >= LOOK_AGAIN:
-                self._idle = 0
+            if self._idle >= self._look_again:
+                self._idle, self._look_again = 0, min(LOOK_AGAIN_MOST, 2 * self._look_again)
                 return min(highest, 2)
+        elif best:
+            self._look_again = LOOK_AGAIN
         return best
 
     def device_took(self, first_ms: float, step_ms: float | None) -> None:

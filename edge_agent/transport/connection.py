@@ -15,6 +15,7 @@ from edge_agent.errors import CloudError
 from edge_agent.transport import features
 from edge_agent.transport.codecs import CODECS
 from edge_agent.transport.dialing import CLOSE_S, MAX_DOWN_FRAME, Socket
+from edge_agent.transport.fields import int_of
 from edge_agent.transport.frames import (
     SUBPROTOCOL,
     Flag,
@@ -25,7 +26,7 @@ from edge_agent.transport.frames import (
     encode_frame,
     is_known,
 )
-from edge_agent.transport.messages import Hello, Welcome, error_of
+from edge_agent.transport.messages import MAX_CREDIT, Hello, Welcome, error_of
 from edge_agent.transport.numbering import Numbering
 from edge_agent.transport.recall import Recall
 from edge_agent.transport.resume import Resume, Resumed
@@ -53,6 +54,7 @@ class Connection:
     def __init__(self, socket: Socket) -> None:
         self._take(socket)
         self._sent: list[bytes] = []  # of the open turn, where it may be resumed
+        self._credit: int | None = None
         self.recall = Recall()
         self._numbering = Numbering()
         self._last_stream = 0
@@ -94,9 +96,12 @@ class Connection:
         if frame.type != FrameType.RESUMED or frame.stream != 0:
             raise FrameError(f"{frame.name} came where RESUMED was expected")
         self._numbering.accept(frame)
-        received = dict(Resumed.from_frame(frame).streams).get(stream)
+        resumed = Resumed.from_frame(frame)
+        received = dict(resumed.streams).get(stream)
         if received is None:
             raise CloudError("the cloud does not know this turn any more", code="forgotten")
+        if resumed.credit is not None:
+            self._credit = resumed.credit - sum(_chunk_bytes(data) for data in self._sent[received:])
         for data in self._sent[received:]:
             self.bytes_up += len(data)
             with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # the reader says why
@@ -130,15 +135,28 @@ class Connection:
         if welcome.version != 1:
             raise FrameError(f"the cloud chose version {welcome.version}, which was not offered")
         self.welcome = welcome
+        self._credit = welcome.credit if self.speaks(features.CREDIT) else None
         return welcome
 
     async def send(self, frame: Frame, stream: int, deadline_s: float) -> bool:
         """Send one frame; False if the connection is gone, and then `receive` says why. Raises CloudError `timeout`."""
         return await bounded(self._write(frame, stream), deadline_s, "sending to the cloud")
 
-    async def receive(self, stream: int, deadline_s: float, most_bytes_down: int) -> Frame:
-        """The next frame of `stream`; session frames are dealt with here. Raises CloudError, `too_large` once
-        `bytes_down` passes `most_bytes_down`.
+    async def spend(self, size: int, stream: int, deadline_s: float, most_bytes_down: int) -> Frame | None:
+        """Wait until `size` bytes of a tensor may be sent. A frame of `stream` that comes instead is given, and nothing
+        is spent. Raises what `receive` raises.
+        """
+        while self._credit is not None and self._credit < size:
+            frame = await self.receive(stream, deadline_s, most_bytes_down, whatever=True)
+            if frame.stream == stream and is_known(frame.type):
+                return frame
+        if self._credit is not None:
+            self._credit -= size
+        return None
+
+    async def receive(self, stream: int, deadline_s: float, most_bytes_down: int, *, whatever: bool = False) -> Frame:
+        """The next frame of `stream`, or the next at all if `whatever`; those of the session are dealt with here.
+        Raises CloudError, `too_large` once `bytes_down` passes `most_bytes_down`.
         """
         while True:
             frame = await self._next(deadline_s)
@@ -148,6 +166,8 @@ class Connection:
             if not is_known(frame.type):
                 if not frame.flags & Flag.OPTIONAL:
                     raise FrameError(f"{frame.name} is not known here")
+                if whatever:
+                    return frame
             elif frame.stream == stream:
                 return frame
             elif frame.stream != 0:
@@ -156,6 +176,12 @@ class Connection:
                 raise error_of(frame)
             elif frame.type == FrameType.GOAWAY:
                 self._going_away = True
+                if whatever:
+                    return frame
+            elif frame.type == FrameType.CREDIT and self._credit is not None:
+                self._credit = min(MAX_CREDIT, self._credit + int_of(frame.meta, "bytes", 1, MAX_CREDIT))
+                if whatever:
+                    return frame
             elif frame.type == FrameType.BYE:
                 raise CloudError("the cloud ended the session before the answer was complete", code="closed")
             else:
@@ -243,3 +269,9 @@ def _ending(kind: aiohttp.WSMsgType, data: object, close_code: int | None) -> Cl
     if isinstance(data, aiohttp.WebSocketError):
         return FrameError(f"the cloud broke the WebSocket protocol ({data})")
     return CloudError(f"the cloud closed the connection (code {close_code})", code="closed")
+
+
+def _chunk_bytes(data: bytes) -> int:
+    """Of an encoded frame what credit is counted in."""
+    frame = decode_frame(data)
+    return len(frame.payload) if frame.type == FrameType.TENSOR_CHUNK else 0

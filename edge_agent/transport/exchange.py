@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from edge_agent.errors import CloudError
 from edge_agent.transport import features
@@ -13,11 +15,12 @@ from edge_agent.transport.answers import Done, Usage, said, tokens_of
 from edge_agent.transport.connection import Connection, bounded
 from edge_agent.transport.drafts import Draft, Verdict
 from edge_agent.transport.fields import names_of
-from edge_agent.transport.frames import Frame, FrameError, FrameType
+from edge_agent.transport.frames import Frame, FrameError, FrameType, is_known
 from edge_agent.transport.messages import MICRO, TensorBegin, TurnOpening, Welcome, error_of
 from edge_agent.transport.request import LinkTimes, TurnRequest, TurnResult, check_request
 from edge_agent.types import TokenEvent, Turn
 
+T = TypeVar("T")
 _OF_TENSORS = frozenset({FrameType.TENSOR_BEGIN, FrameType.TENSOR_CHUNK, FrameType.TENSOR_END})
 
 
@@ -103,6 +106,8 @@ class Exchange:
                     return
                 if frame.type in _OF_TENSORS and self._sending in self._known:
                     continue
+                if not await self._granted(frame):
+                    return
                 opens = frame.type == FrameType.TURN
                 self.asked = self.asked or opens  # even if the deadline passes while it is being sent
                 if not await self._connection.send(frame, self.stream, self._deadline_s):
@@ -156,31 +161,45 @@ class Exchange:
     async def _interrupted(self) -> bool:
         """Whether the cloud said something that ends the upload: an error, read later. HAVE only shortens it."""
         while self._early is None and self._connection.waiting():
-            try:
-                frame = await self._connection.receive(self.stream, self._deadline_s, self._most_down)
-            except CloudError as error:
-                if error.code != "closed" or self.revive is None:
-                    raise
-                await self.revive(self.stream, error)
-                return True
-            if frame.type != FrameType.HAVE:
-                self._early = frame
-            elif self._connection.speaks(features.HAVE):
-                self._known.update(names_of(frame.meta, "tensor_ids"))
+            self._heard(await self._patient(partial(self._receive, whatever=True)))
         return self._early is not None
 
+    async def _granted(self, frame: Frame) -> bool:
+        """Wait until a chunk may be sent; False if the cloud said something else that ends the upload."""
+        size = len(frame.payload) if frame.type == FrameType.TENSOR_CHUNK else 0
+        spend = partial(self._connection.spend, size, self.stream, self._deadline_s, self._most_down)
+        while size:
+            heard = await self._patient(spend)
+            if heard is None:
+                break
+            self._heard(heard)
+            if self._early is not None:
+                return False
+        return True
+
+    def _heard(self, frame: Frame | None) -> None:
+        if frame is not None and frame.type == FrameType.HAVE and self._connection.speaks(features.HAVE):
+            self._known.update(names_of(frame.meta, "tensor_ids"))
+        elif frame is not None and frame.stream == self.stream and is_known(frame.type):
+            self._early = frame
+
     async def _next(self) -> Frame:
-        """The next frame of the answer, over another connection if this one breaks."""
+        """The next frame of the answer."""
         early, self._early = self._early, None
-        if early is not None:
-            return early
+        return early if early is not None else await self._patient(self._receive)
+
+    async def _receive(self, *, whatever: bool = False) -> Frame:
+        return await self._connection.receive(self.stream, self._deadline_s, self._most_down, whatever=whatever)
+
+    async def _patient(self, receive: Callable[[], Awaitable[T]]) -> T:
+        """What `receive` gives, over another connection if this one breaks."""
         try:
-            return await self._connection.receive(self.stream, self._deadline_s, self._most_down)
+            return await receive()
         except CloudError as error:
             if error.code != "closed" or self.revive is None or not self._connection.resumable:
                 raise
             await self.revive(self.stream, error)
-        return await self._next()
+        return await self._patient(receive)
 
     def _learn(self) -> None:
         """What the session knows from now on."""

@@ -10,6 +10,8 @@ BASE = "base"
 """`base_turn` in TURN: the conversation up to an earlier turn of the session is not sent again."""
 RESUME = "resume"
 """RESUME up, RESUMED down: a session goes on over a new connection."""
+CREDIT = "credit"
+"""CREDIT down, `credit` in WELCOME: how many bytes of tensors may be sent."""
 
-CLIENT = (DRAFT, HAVE, BASE, RESUME)
+CLIENT = (DRAFT, HAVE, BASE, RESUME, CREDIT)
 """What this client knows."""

@@ -36,7 +36,7 @@ _JSON_PARTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class FrameType(IntEnum):
-    """The type codes of EAP/1. Those marked reserved are not sent or accepted by this release."""
+    """The type codes of EAP/1."""
 
     HELLO = 0x01
     WELCOME = 0x02
@@ -52,14 +52,11 @@ class FrameType(IntEnum):
     TOKENS = 0x20
     USAGE = 0x21
     DONE = 0x22
-    CREDIT = 0x30  # reserved
+    CREDIT = 0x30
     CANCEL = 0x40
     ERROR = 0x41
     GOAWAY = 0x42
     BYE = 0x43
-
-
-RESERVED = frozenset({FrameType.CREDIT})
 
 
 class Flag(IntFlag):
@@ -104,7 +101,7 @@ class Frame:
 
 
 def is_known(code: int) -> bool:
-    """Whether this release knows the type `code`, reserved ones included."""
+    """Whether this release knows the type `code`."""
     return code in FrameType._value2member_map_
 
 

@@ -19,6 +19,8 @@ _CODE = re.compile(r"[a-z0-9_]{1,32}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 MICRO = 1_000_000
+MAX_CREDIT = 2**31
+"""Bytes; no side grants more, or counts more."""
 
 # Codes of ERROR that a later try of the same turn may heal.
 RETRYABLE = frozenset({"overloaded", "timeout", "closed", "draining", "unreachable", "internal", "forgotten"})
@@ -62,7 +64,7 @@ class Welcome:
     """The server's answer to HELLO. Prices are micro-dollars per 1,000 tokens; `hidden_size` that of the embeddings;
     `detail_views` (rows, columns) of the tiles that it likes to have of each picture. `features` as in HELLO;
     `tokenizer_id` names what its token ids mean, empty where it checks no drafts; `resume_token` is what RESUME names
-    the session by.
+    the session by; `credit` how many bytes of tensors may be sent before the first CREDIT, None: as many as one likes.
     """
 
     version: int
@@ -78,6 +80,7 @@ class Welcome:
     features: tuple[str, ...] = ()
     tokenizer_id: str = ""
     resume_token: str = ""
+    credit: int | None = None
 
     def to_frame(self) -> Frame:
         meta: dict[str, Any] = {
@@ -102,6 +105,8 @@ class Welcome:
             meta["tokenizer_id"] = self.tokenizer_id
         if self.resume_token:
             meta["resume_token"] = self.resume_token
+        if self.credit is not None:
+            meta["credit"] = self.credit
         return Frame(FrameType.WELCOME, meta)
 
     @classmethod
@@ -122,6 +127,7 @@ class Welcome:
             features=names_of(meta, "features"),
             tokenizer_id=text_of(meta, "tokenizer_id", ""),
             resume_token=text_of(meta, "resume_token", ""),
+            credit=int_of(meta, "credit", 1, MAX_CREDIT) if "credit" in meta else None,
         )
 
 

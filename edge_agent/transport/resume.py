@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent.transport.fields import list_of, text_of
+from edge_agent.transport.fields import int_of, list_of, text_of
 from edge_agent.transport.frames import Frame, FrameError, FrameType
+from edge_agent.transport.messages import MAX_CREDIT
 
 WINDOW_S = 120.0
 """How long a server keeps a session that has lost its connection."""
@@ -34,17 +35,22 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """RESUMED: `streams` are those of RESUME that the server still knows, with what it has received of each."""
+    """RESUMED: `streams` are those of RESUME that the server still knows, with what it has received of each. `credit`:
+    how many bytes of tensors may be sent from there on, those sent again included.
+    """
 
     streams: Counts
+    credit: int | None = None
 
     def to_frame(self) -> Frame:
-        return Frame(FrameType.RESUMED, {"streams": [list(one) for one in self.streams]})
+        meta: dict[str, Any] = {"streams": [list(one) for one in self.streams]}
+        return Frame(FrameType.RESUMED, meta if self.credit is None else meta | {"credit": self.credit})
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Resumed:
         """Raises FrameError."""
-        return cls(_counts(frame.meta))
+        credit = int_of(frame.meta, "credit", 0, MAX_CREDIT) if "credit" in frame.meta else None
+        return cls(_counts(frame.meta), credit)
 
 
 def _counts(meta: Mapping[str, Any]) -> Counts:

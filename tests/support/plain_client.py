@@ -1,6 +1,6 @@
 """A client of EAP/1 written from docs/protocol.md alone: the standard library and aiohttp's WebSocket, nothing of ours.
 
-python plain_client.py URL TENSOR.json "question"       TENSOR.json: [[...hidden floats], ...] and its encoder_id
+python plain_client.py URL "question" < picture.json      {"rows": [[hidden floats], ...], "encoder_id": "..."}
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from edge_agent.transport.frames import (
     HEADER_BYTES,
     MAX_META_BYTES,
     MAX_PAYLOAD_BYTES,
-    RESERVED,
     Flag,
     Frame,
     FrameError,
@@ -54,7 +53,6 @@ def test_type_codes_never_change():
         },
         **{"TOKENS": 32, "USAGE": 33, "DONE": 34, "CREDIT": 48, "CANCEL": 64, "ERROR": 65, "GOAWAY": 66, "BYE": 67},
     }
-    assert {kind.name for kind in RESERVED} == {"CREDIT"}
     assert [int(flag) for flag in Flag] == [1, 2, 4, 8, 128]
 
 
