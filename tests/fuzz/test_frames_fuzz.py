@@ -15,6 +15,7 @@ from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage, tokens_of
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.codecs import CODECS, EncodedTensor, decode_tensor, find_codec
+from edge_agent.transport.drafts import Draft, Verdict
 from edge_agent.transport.frames import (
     Frame,
     FrameError,
@@ -26,6 +27,7 @@ from edge_agent.transport.frames import (
 )
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_of
+from edge_agent.transport.resume import Resume, Resumed
 from edge_agent.types import Embeddings
 
 SMALL = Limits(tokens_per_tensor=64, hidden_size=64)
@@ -66,6 +68,10 @@ READERS = (
     lambda frame: TurnOpening.from_frame(frame, SMALL),
     lambda frame: TensorBegin.from_frame(frame, SMALL),
     lambda frame: tokens_of(frame, 0, SMALL),
+    lambda frame: Draft.from_frame(frame, SMALL),
+    lambda frame: Verdict.from_frame(frame, 5),
+    Resume.from_frame,
+    Resumed.from_frame,
 )
 
 

@@ -1,6 +1,7 @@
 """The golden frames and tensors of EAP/1: fixed content, built by this release's code, compared with the stored bytes.
 
-Run it to print the fixture of a new release; stored fixtures are never changed or removed.
+Run it to print the fixture of a new release, with `features` that of the features; stored fixtures are never changed or
+removed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import numpy as np
 
 from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.codecs import Int8Zstd, find_codec
+from edge_agent.transport.drafts import Draft, Verdict
+from edge_agent.transport.features import CLIENT
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_frame
 from edge_agent.transport.numbering import Numbering
+from edge_agent.transport.resume import Resume, Resumed
 from edge_agent.types import F32, Embeddings, TokenEvent, Turn
 
 SESSION = 0x0123456789ABCDEF
@@ -55,6 +59,40 @@ def frames() -> dict[str, bytes]:
     return {name: encode_frame(frame) for name, frame in made.items()}
 
 
+def feature_frames() -> dict[str, bytes]:
+    """One frame of every type and with every key that the features brought."""
+    up, down = Numbering(SESSION), Numbering(SESSION)
+    tensor = find_codec("raw-f32").encode(Embeddings(data(), "golden-encoder"))
+    name = tensor.tensor_id()
+    welcome = Welcome(
+        1,
+        "golden",
+        ("raw-f32",),
+        ("golden-encoder",),
+        4,
+        detail_views=(2, 3),
+        features=("draft", "have", "base", "resume", "credit"),
+        tokenizer_id="0123456789abcdef",
+        resume_token="00112233445566778899aabbccddeeff",
+        credit=1 << 20,
+    )
+    turn = TurnOpening(TURN_ID, "und jetzt?", (name,), 2000, 16, held=(name,), base_turn=TURN_ID, drafts=True)
+    usage = Usage(60, 3, 31, 1.5, 20.25, 8.0, drafted=2, accepted=1)
+    made = {
+        "HELLO": Numbering().stamp(Hello((1,), ("raw-f32",), "golden", CLIENT[:5]).to_frame()),
+        "WELCOME": down.stamp(welcome.to_frame()),
+        "CREDIT": down.stamp(Frame(FrameType.CREDIT, {"bytes": 262_144})),
+        "TURN": up.stamp(turn.to_frame(), 1),
+        "DRAFT": up.stamp(Draft("0123456789abcdef", (17, 2, 2**32 - 1)).to_frame(), 1),
+        "HAVE": down.stamp(Frame(FrameType.HAVE, {"tensor_ids": [name]}), 1),
+        "VERDICT": down.stamp(Verdict(1, 3, "differs", 5).to_frame(), 1),
+        "USAGE": down.stamp(usage.to_frame(), 1),
+        "RESUME": Numbering(SESSION).stamp(Resume(welcome.resume_token, ((1, 2), (3, 0))).to_frame()),
+        "RESUMED": Numbering(SESSION).stamp(Resumed(((1, 2), (3, 0)), 786_432).to_frame()),
+    }
+    return {kind: encode_frame(frame) for kind, frame in made.items()}
+
+
 def tensors() -> dict[str, dict[str, Any]]:
     """Every codec's tensor of `data()`. Of int8-zstd also the body before zstd, whose bytes no zstd version changes."""
     made = {}
@@ -66,5 +104,8 @@ def tensors() -> dict[str, dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["features"]:
+        sys.stdout.write(json.dumps({k: v.hex() for k, v in feature_frames().items()}, indent=1, sort_keys=True) + "\n")
+        sys.exit()
     fixture = {"frames": {name: raw.hex() for name, raw in frames().items()}, "tensors": tensors()}
     sys.stdout.write(json.dumps(fixture, indent=1, sort_keys=True) + "\n")
