@@ -9,6 +9,9 @@ from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import TensorBegin
 
+SMALL_BYTES = 4096
+"""Chunks that are smaller together are kept as one."""
+
 
 class TensorAssembly:
     """The tensors that one TURN promised, in the order of their names in it. One arrives at a time, each once.
@@ -104,7 +107,10 @@ class TensorAssembly:
             raise FrameError(f"a chunk of {len(chunk)} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
         if self._size + len(chunk) > self._begin.size_bytes:
             raise FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
-        self._chunks.append(chunk)
+        if self._chunks and len(chunk) + len(self._chunks[-1]) <= SMALL_BYTES:
+            self._chunks[-1] += chunk  # else millions of tiny ones would take many times their bytes
+        else:
+            self._chunks.append(chunk)
         self._size += len(chunk)
 
     def _close(self) -> None:

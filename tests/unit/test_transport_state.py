@@ -175,3 +175,20 @@ def test_passing_troubles_are_marked_retryable(code):
 )
 def test_lasting_troubles_are_not(code):
     assert not error_of(error_frame(code, "x")).retryable
+
+
+def test_a_tensor_in_tiny_chunks_takes_no_more_memory_than_its_bytes():
+    import tracemalloc
+
+    one = tensor(tokens=2048)  # 64 KiB
+    parts = assembly(one, compressed_bytes_per_turn=1 << 20)
+    sent = frames(one, chunk=3)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for frame in sent[:-1]:
+        parts.accept(Frame(frame.type, frame.meta, bytes(bytearray(frame.payload))))
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    parts.accept(sent[-1])
+    assert parts.tensors() == (one,)
+    assert held < 2 * len(one.payload)
