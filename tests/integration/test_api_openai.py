@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +178,34 @@ def test_two_agents_on_one_port_is_one_line_and_exit_code_2(server: Process) -> 
     code, said = command("serve", "--port", port, "--cloud", "")
     assert (code, len(said.splitlines())) == (2, 1)
     assert f"127.0.0.1:{port} is in use" in said
+
+
+def test_with_a_token_and_tls_the_client_gets_in_and_nobody_else(tmp_path: Path) -> None:
+    """On all addresses of this machine; the certificate is for localhost, and the client checks it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    files = ["-keyout", "api.key", "-out", "api.pem"]
+    subprocess.run([*made, *files, *names], cwd=tmp_path, check=True, capture_output=True)
+    config = tmp_path / "config.toml"
+    config.write_text('[api]\nhost = "0.0.0.0"\nport = 0\ntls_cert = "api.pem"\ntls_key = "api.key"\n')
+    env = {"EDGE_AGENT_API_TOKEN": "kitchen-token", "XDG_STATE_HOME": str(tmp_path)}
+    with process("serve", "--config", str(config), "--cloud", "", env=env, cwd=tmp_path) as server:
+        url = f"https://localhost:{server.url.rpartition(':')[2]}/v1"
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "api.pem"))
+        for token, wanted in (("kitchen-token", True), ("kitchen-tokem", False), ("k", False)):
+            with (
+                openai.DefaultHttpxClient(verify=trusted) as http,
+                openai.OpenAI(base_url=url, api_key=token, http_client=http, max_retries=0) as client,
+            ):
+                if wanted:
+                    assert client.models.retrieve("edge-agent").id == "edge-agent"
+                else:
+                    with pytest.raises(openai.AuthenticationError):
+                        client.models.list()
+        with pytest.raises(urllib.error.URLError, match="certificate"):  # who does not know the certificate stays out
+            urllib.request.urlopen(f"{url}/models")
 
 
 def test_beyond_this_machine_needs_a_token_and_tls() -> None:
