@@ -33,7 +33,7 @@ from tools.train.settings import (
 from tools.train.text import ASK, EOS, IMAGE, PAD, REPLY, SPECIAL
 from tools.train.trained import Trained, rounded_pair
 
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 LICENSE = "Apache-2.0 for code and weights; training data has terms of its own, see README.md"
 UNCALIBRATED = {
     "temperature": 1.0,

@@ -25,7 +25,7 @@ from tools.train.measures import area_under_curve, interval, normalise
 from tools.train.model import Cache as Keys
 from tools.train.settings import VIEWS, Paths, default_paths
 from tools.train.sounds import HEARD, Sounds
-from tools.train.trained import Trained, load_trained, rounded_pair, together
+from tools.train.trained import Trained, load_cloud, load_trained, rounded_pair
 from tools.train.views import read_jsonl, shapes
 
 SETS = ("coco", "mosaic", "imagenet", "shapes", "daquar", "sound")
@@ -159,9 +159,7 @@ def _sound_kind(label: str) -> str:
 
 def open_model(which: str, paths: Paths, alone: bool, exact: bool) -> Trained:
     """The averaged weights of a checkpoint; the cloud's with the edge's decoder beside it unless `alone`."""
-    trained = load_trained(paths.work / f"{which}.pt")
-    if which == "cloud" and not alone:
-        trained = together(trained, load_trained(paths.work / "edge.pt"))
+    trained = load_cloud(paths, alone) if which == "cloud" else load_trained(paths.work / f"{which}.pt")
     return trained if exact else rounded_pair(trained)
 
 

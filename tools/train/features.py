@@ -42,6 +42,8 @@ BYTES_A_VIEW = CELLS * BACKBONE_WIDTH
 TOP_FEATURE = 6.0
 TILED_SHARES = {"coco": 0.5, "flickr": 0.25, "daquar": 0.3, "imagenet": 0.25, "grid": 0.4, "pasted": 0.3, "shapes": 0.3}
 """Which share of the training views of each source is looked at in tiles too."""
+TILED_LATER = {"coco": 3.0, "daquar": 2.0, "grid": 2.0, "flickr": 1.0, "pasted": 0.7}
+"""Which of the others follow, and how much earlier than others those of a source come."""
 
 
 @lru_cache(maxsize=3000)
@@ -112,7 +114,10 @@ def as_floats(stored: NDArray[np.uint8]) -> F32:
 
 
 def tiled(views: list[View]) -> list[int]:
-    """The numbers of the views that are looked at in tiles, in an order in which every beginning is a fair sample."""
+    """The numbers of the views that are looked at in tiles, in an order in which every beginning is a fair sample.
+
+    First the share of TILED_SHARES, then whatever else of TILED_LATER.
+    """
     rng, chosen = random.Random(4), []
     for i, view in enumerate(views):
         share = TILED_SHARES.get(view["source"], 0.0)
@@ -120,7 +125,10 @@ def tiled(views: list[View]) -> list[int]:
         if rng.random() < share:
             chosen.append(i)
     rng.shuffle(chosen)
-    return chosen
+    first = set(chosen)
+    weights = [TILED_LATER.get(view["source"], 0.0) if view["split"] == "train" else 0.0 for view in views]
+    rest = [i for i, weight in enumerate(weights) if weight and i not in first]
+    return chosen + sorted(rest, key=lambda i: -(rng.random() ** (1 / weights[i])))
 
 
 @dataclass(slots=True)

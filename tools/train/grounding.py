@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tools.train.labels import COCO
-from tools.train.settings import CELLS, GRID, ModelConfig
+from tools.train.pointing import covered
+from tools.train.settings import CELLS, GRID, IMAGE_TOKENS, ModelConfig
 from tools.train.views import View
 
+NOTHING_WEIGHT = 0.15
+"""How much a cell with nothing in it counts."""
 _INDEX = {label: i for i, label in enumerate(COCO)}
 
 
@@ -39,6 +42,48 @@ class Grounding(nn.Module):  # type: ignore[misc]
         logits = self.scale.exp() * self.turn(embeddings) @ names.T + self.bias  # [b, 49, 80]
         boxes = F.binary_cross_entropy_with_logits(logits, targets, weight=known, reduction="sum")
         return boxes / known.sum().clamp_min(1.0) * 10
+
+
+class CellNames(nn.Module):  # type: ignore[misc]
+    """Loss of what a decoder made of each picture token, of the whole and of tiles, against the label under it.
+
+    A class for every label and one for nothing; where several lie, each has its share. Questions name a few things of
+    a picture, this names all of them: what a decoder that reads tiles must learn first.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.names = nn.Linear(config.hidden, len(COCO) + 1)
+
+    def forward(self, states: Tensor, views: list[View], shown: int, keep: Tensor | None) -> Tensor:
+        """`states` [b, p, hidden] of a prefix that begins with the tokens `keep` (None: all) of `shown` views."""
+        every = torch.arange(shown * IMAGE_TOKENS) if keep is None else keep[keep < shown * IMAGE_TOKENS]
+        targets, weights = cell_targets(views, shown)
+        targets, weights = targets[:, every], weights[:, every]
+        x = states[:, : len(every)]
+        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)
+        losses = -(targets * self.names(x).log_softmax(dim=-1)).sum(dim=-1)  # [b, k]
+        return (losses * weights).sum() / weights.sum().clamp_min(1.0)
+
+
+def cell_targets(views: list[View], shown: int) -> tuple[Tensor, Tensor]:
+    """[b, shown * 51, 81] shares of the labels in each token's cell, the last for nothing; [b, shown * 51] weights."""
+    targets = torch.zeros(len(views), shown * IMAGE_TOKENS, len(COCO) + 1)
+    weights = torch.zeros(len(views), shown * IMAGE_TOKENS)
+    cell = torch.arange(shown * IMAGE_TOKENS) % IMAGE_TOKENS < CELLS
+    for i, view in enumerate(views):
+        if view["source"] in ("shapes", "imagenet"):
+            continue
+        boxes: dict[str, list[list[float]]] = {}
+        for thing in view["objects"]:
+            boxes.setdefault(thing["label"], []).append(thing["box"])
+        for label, own in boxes.items():
+            targets[i, :, _INDEX[label]] = torch.from_numpy(covered(own, shown))
+        there = targets[i].sum(dim=-1)
+        targets[i, :, -1] = (1 - there).clamp_min(0.0)
+        targets[i] /= targets[i].sum(dim=-1, keepdim=True)
+        weights[i] = torch.where(there > 0.3, 1.0, NOTHING_WEIGHT) * cell
+    return targets, weights
 
 
 def grid_targets(views: list[View]) -> tuple[Tensor, Tensor]:

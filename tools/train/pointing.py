@@ -26,7 +26,7 @@ from tools.train.settings import CELLS, GRID, IMAGE_TOKENS, TILE_COLUMNS, TILE_O
 from tools.train.text import ASK, REPLY
 from tools.train.views import View
 
-STEPS = {2: (0, 1), 4: (1, 2), 6: (1, 3), 8: (2, 4)}
+STEPS = {2: (0, 1), 4: (1, 2), 5: (2, 3), 6: (1, 3), 8: (2, 4)}
 """Layers of a decoder to the one that finds the things a question names and the one that brings them together."""
 GUIDED = 2
 """How many heads of a layer are told where to look."""

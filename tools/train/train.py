@@ -26,10 +26,10 @@ from tools.train.batches import Batch, Batches, Top
 from tools.train.checkpoints import load_checkpoint, read_decoder, sub_state
 from tools.train.eyes import Eyes, name_pieces, prefix_positions
 from tools.train.features import Cache, as_floats
-from tools.train.grounding import Grounding, grid_targets
+from tools.train.grounding import CellNames, Grounding, grid_targets
 from tools.train.labels import imagenet_names
 from tools.train.losses import KEPT_TILE_TOKENS, answer_loss, some_tokens
-from tools.train.model import Decoder, Look, grow, int8_noise
+from tools.train.model import Decoder, Look, grow, int8_noise, strange
 from tools.train.pack import Packer
 from tools.train.pointing import Pointing
 from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
@@ -47,12 +47,15 @@ SHARES = {
     "grid": 0.22,
     "shapes": 0.08,
 }
-BATCH, LENGTH = 16, 160
+BATCH, LENGTH = {"edge": 16, "cloud": 8, "control": 8}, 160
 CHECKPOINT_S = 150.0
-LAYERS = {"edge": 4, "cloud": 6, "control": 4}
+LAYERS = {"edge": 4, "cloud": 5, "control": 4}
+DROPOUT = {"edge": 0.0, "cloud": 0.1, "control": 0.1}
 RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
 POINTING_SHARE = 0.3
 """How much the losses that show where to look count beside the answers."""
+NAMING_SHARE = 0.4
+"""How much the names of all cells count beside them, for a decoder that reads tiles."""
 
 
 def class_guesses(cache: Cache, backbone: Backbone, path: Path) -> list[Top]:
@@ -103,7 +106,7 @@ class Run:
         self.cache = Cache.load(paths)
         tokenizer = load_tokenizer(paths, self.cache.views)
         names, backbone = imagenet_names(), Backbone()
-        self.config = ModelConfig(vocab=tokenizer.get_vocab_size(), layers=LAYERS[which])
+        self.config = ModelConfig(vocab=tokenizer.get_vocab_size(), layers=LAYERS[which], dropout=DROPOUT[which])
         sounds = Sounds.load(paths, self.config.hidden)
         top = class_guesses(self.cache, backbone, paths.work / "top.npy")
         self.batches = Batches(self.cache, top, Packer(tokenizer), names, shares, sounds, seed, tiles=which != "edge")
@@ -115,6 +118,7 @@ class Run:
             self.model["grounding"] = Grounding(self.config, tokenizer)
         self.model["pointing"] = Pointing(self.config, tokenizer)
         if which != "edge":
+            self.model["cells"] = CellNames(self.config)
             self._grow(load_checkpoint(paths.work / "edge.pt"))
         if self.frozen:  # the words too: the naming tokens are made of them, and an ensemble's members share them
             self.model["eyes"].requires_grad_(False)
@@ -189,7 +193,8 @@ class Run:
         views, sounds = batch.features.shape[1], batch.sound.shape[1]
         with torch.set_grad_enabled(not self.frozen):
             image = eyes(batch.features, decoder.words.weight, batch.pretend)
-        prefix = torch.cat((int8_noise(image), batch.sound), dim=1)
+        image = int8_noise(image) if self.which == "edge" else strange(int8_noise(image))
+        prefix = torch.cat((image, batch.sound), dim=1)
         keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 else None
         looks: list[Look] = []
         made = {"answer": answer_loss(decoder, prefix, prefix_positions(views, sounds), batch, keep, looks)}
@@ -197,6 +202,9 @@ class Run:
         if self.which == "edge" and not self.frozen:
             targets, known = grid_targets(shown)
             made["boxes"] = self.model["grounding"](image[:, :CELLS], decoder.words.weight, targets, known)
+        if "cells" in self.model:
+            before = looks[self.model["pointing"].finds - 1].state
+            made["cells"] = NAMING_SHARE / POINTING_SHARE * self.model["cells"](before, shown, views, keep)
         there = batch.seen[:, :IMAGE_TOKENS].any(dim=1) & (batch.pretend < 0)
         about = [view if there[i] else None for i, view in enumerate(shown)]
         pointing = self.model["pointing"]
@@ -207,7 +215,7 @@ class Run:
     def train_step(self, done: float) -> dict[str, float]:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(done, self.top_lr)
-        losses = self.losses(self.batches.make(BATCH, LENGTH))
+        losses = self.losses(self.batches.make(BATCH[self.which], LENGTH))
         aux = POINTING_SHARE * (1 - 0.7 * done)
         total = losses["answer"] + aux * sum((v for k, v in losses.items() if k != "answer"), torch.zeros(()))
         self.optimiser.zero_grad(set_to_none=True)

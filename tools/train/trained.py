@@ -38,23 +38,32 @@ def load_trained(path: Path) -> Trained:
     return Trained(config, eyes.eval(), decoder.eval(), state["step"], state["spent_s"] / 60)
 
 
-def together(cloud: Trained, edge: Trained) -> Trained:
-    """The cloud's own decoder with the edge's beside it. Raises SystemExit unless they share word embeddings."""
+def together(cloud: Trained, other: Trained, tiles: bool) -> Trained:
+    """The cloud's own decoder with another beside it, which reads `tiles` or only the whole picture.
+
+    Raises SystemExit unless they share word embeddings.
+    """
     assert isinstance(cloud.decoder, Decoder)
-    assert isinstance(edge.decoder, Decoder)
-    if not torch.equal(cloud.decoder.words.weight, edge.decoder.words.weight):
-        raise SystemExit("the cloud decoder was not grown out of this edge decoder: train it again")
-    beside = copy.deepcopy(edge.decoder)
-    beside.reads_tiles = False
-    config = replace(cloud.config, layers=cloud.config.layers + edge.config.layers)
+    assert isinstance(other.decoder, Decoder)
+    if not torch.equal(cloud.decoder.words.weight, other.decoder.words.weight):
+        raise SystemExit("the decoders were not grown out of the same edge decoder: train the cloud's again")
+    beside = copy.deepcopy(other.decoder)
+    beside.reads_tiles = tiles
+    config = replace(cloud.config, layers=cloud.config.layers + other.config.layers)
     return replace(cloud, config=config, decoder=Ensemble([cloud.decoder, beside]))
 
 
+def load_cloud(paths: Paths, alone: bool) -> Trained:
+    """cloud.pt, and unless `alone` beside it the cloud of an earlier sitting (cloud-before.pt), else the edge's."""
+    cloud, before = load_trained(paths.work / "cloud.pt"), paths.work / "cloud-before.pt"
+    if alone:
+        return cloud
+    return together(cloud, load_trained(before if before.exists() else paths.work / "edge.pt"), before.exists())
+
+
 def load_pair(paths: Paths, alone: bool) -> tuple[Trained, Trained]:
-    """The edge's model and the cloud's: cloud.pt with the edge's decoder beside it, unless `alone`."""
-    edge = load_trained(paths.work / "edge.pt")
-    cloud = load_trained(paths.work / "cloud.pt")
-    return edge, cloud if alone else together(cloud, edge)
+    """The edge's model and the cloud's, as `load_cloud` puts it together."""
+    return load_trained(paths.work / "edge.pt"), load_cloud(paths, alone)
 
 
 def rounded_pair(trained: Trained) -> Trained:
