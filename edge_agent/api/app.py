@@ -78,7 +78,7 @@ class Api:
             "slowed": ("1 where the board is slowed by heat or power", _flag(state.slowed)),
             "undervoltage": ("1 where the supply is too weak", _flag(state.undervoltage)),
             "power_watts": ("What the board draws", state.power_watts),
-            "load_share": ("Load of the processor, 0 to 1", state.edge_load),
+            "load_share": ("Load of the processor a core; above 1 work waits", state.edge_load),
             "temperature_celsius": ("The hottest sensor", state.temperature_celsius),
             "memory_available_mb": ("What the system could still give", state.memory_available_mb),
             "budget_left_usd": ("Left of today's budget", state.budget_left_usd),
