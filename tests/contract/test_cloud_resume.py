@@ -347,3 +347,15 @@ def test_the_client_goes_on_over_another_connection_wherever_the_link_breaks():
         assert resumed > 5
 
     asyncio.run(main())
+
+
+def test_no_more_sessions_wait_for_their_clients_than_may_be_connected():
+    async def main():
+        async with running_cloud(max_sessions=2) as cloud:
+            for _ in range(5):
+                async with greeted(cloud.url) as client:
+                    cut(client.socket)
+                await until(lambda: len(cloud.app._reception._parked) == cloud.app._reception.count)
+            return cloud.app._reception.count
+
+    assert asyncio.run(main()) == 2
