@@ -70,7 +70,7 @@ class CloudSettings:
         choices=("projected", "int8-zstd", "int4-zstd", "jpeg", "webp"),
     )
     level: int = setting(
-        1, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
+        2, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
     )
     verify: str = setting(
         "auto",
