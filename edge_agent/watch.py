@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from edge_agent.config import TriggerSettings
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, NoAnswerError
 from edge_agent.parts import Extractor, Limits
 from edge_agent.triggers import Firing, Triggers
 from edge_agent.types import (
@@ -42,6 +43,19 @@ class Asked:
     error: str | None = None
     kept: int | None = None
     asked_s: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """A person's question that waits for its turn; `observation` None: for the first frame, too. `timer` refuses it at
+    `until_s` of the event loop's time.
+    """
+
+    question: str
+    firing: Firing
+    observation: Observation | None
+    until_s: float = 0.0
+    timer: asyncio.TimerHandle | None = None
 
 
 class Witness(Protocol):
@@ -112,8 +126,8 @@ class Watcher:
     """One source, one agent, one answer at a time.
 
     Of the automatic questions one waits, and a newer one replaces it (`replaced` counts); people's questions are
-    never replaced: up to MAX_ASKED wait, more are refused. A `patient` watcher lets the source wait instead of
-    replacing a question: for files that are played faster than answers come.
+    never replaced: up to MAX_ASKED wait, more are refused, and waiting counts against the deadline. A `patient` watcher
+    lets the source wait instead of replacing a question: for files that are played faster than answers come.
     """
 
     def __init__(
@@ -145,8 +159,7 @@ class Watcher:
         self._answered = asyncio.Event()
         self._look_back = look_back or LookBack()
         self._witness = witness
-        self._asked: deque[tuple[Firing, Observation]] = deque()
-        self._early: list[str] = []  # asked before the first frame
+        self._asked: deque[Person] = deque()
         self._automatic: tuple[Firing, Observation] | None = None
         self._wake = asyncio.Event()
         self._ended = False
@@ -155,6 +168,8 @@ class Watcher:
 
     async def run(self, items: AsyncIterable[Frame | AudioWindow]) -> None:
         """Watch until the source ends, then answer what still waits. Errors of one question do not end the watch."""
+        for one in self._asked:  # asked before the watch began
+            self._arm(one)
         answering = asyncio.create_task(self._answer_waiting())
         watching = asyncio.create_task(self._watch(items))
         try:
@@ -183,23 +198,42 @@ class Watcher:
 
     def ask(self, question: str) -> bool:
         """Queue a person's question about now, or about the first frame to come; False if too many wait."""
-        if len(self._asked) + len(self._early) >= MAX_ASKED:
+        if len(self._asked) >= MAX_ASKED:
             return False
         observation = self._look_back.observe(question, self._private, self.source)
-        if observation is None:
-            self._early.append(question)
-            return True
-        self._asked.append((Firing("asked", 0.0, self._now_s), observation))
+        one = Person(question, Firing("asked", 0.0, self._now_s), observation)
+        self._asked.append(one)
+        self._arm(one)
         self._wake.set()
         return True
+
+    def _arm(self, one: Person) -> None:
+        """Let a question that waits be refused at its deadline; without an event loop, `run` does it."""
+        with contextlib.suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+            one.until_s = loop.time() + self._limits.deadline_ms / 1000
+            one.timer = loop.call_at(one.until_s, self._refuse, one)
+
+    def _refuse(self, one: Person) -> None:
+        """A question that still waits at its deadline, or at the end."""
+        if one not in self._asked:
+            return
+        self._asked.remove(one)
+        if one.timer is not None:
+            one.timer.cancel()
+        waited_for = "a first frame" if one.observation is None else "other questions"
+        error = NoAnswerError(f"the time ran out while waiting for {waited_for}", "ask again, or less at a time")
+        self._on_asked(Asked(one.firing, one.question, None, str(error)))
 
     async def _take(self, item: Frame | AudioWindow) -> None:
         self._look_back.add(item)
         if isinstance(item, Frame):
             self._now_s = item.timestamp_s
-            early, self._early = self._early, []
-            for question in early:
-                self.ask(question)
+            for one in self._asked:
+                if one.observation is None:
+                    one.firing = Firing("asked", 0.0, self._now_s)
+                    one.observation = self._look_back.observe(one.question, self._private, self.source)
+                    self._wake.set()
             image, motion = await asyncio.to_thread(self._extractor.vision, item.pixels)
             if self._witness is not None:
                 self._witness.saw(item, image, motion)
@@ -220,17 +254,22 @@ class Watcher:
                 self._answered.clear()
                 await self._answered.wait()
 
-    def _next(self) -> tuple[Firing, Observation] | None:
-        if self._asked:
-            return self._asked.popleft()
+    def _next(self) -> tuple[Firing, Observation, float | None] | None:
+        if self._asked and (observation := self._asked[0].observation) is not None:
+            one = self._asked.popleft()
+            if one.timer is not None:
+                one.timer.cancel()
+            return one.firing, observation, one.until_s
         automatic, self._automatic = self._automatic, None
-        return automatic
+        return None if automatic is None else (*automatic, None)
 
     async def _answer_waiting(self) -> None:
         while True:
             waiting = self._next()
             self._answered.set()
             if waiting is None and self._ended:
+                for one in tuple(self._asked):
+                    self._refuse(one)
                 return
             if waiting is None:
                 self._wake.clear()
@@ -239,10 +278,13 @@ class Watcher:
             await self._answer(*waiting)
             self._progress()
 
-    async def _answer(self, firing: Firing, observation: Observation) -> None:
-        question, answer, words = observation.question, None, None
+    async def _answer(self, firing: Firing, observation: Observation, until_s: float | None) -> None:
+        question, answer, words, limits = observation.question, None, None, self._limits
+        if until_s is not None:
+            left_ms = (until_s - asyncio.get_running_loop().time()) * 1000
+            limits = replace(limits, deadline_ms=max(1.0, left_ms))
         try:
-            answer = await self._agent.ask(observation, self._limits)
+            answer = await self._agent.ask(observation, limits)
             away = answer.cloud_away
         except EdgeAgentError as error:
             words, away = str(error), error.cloud_away

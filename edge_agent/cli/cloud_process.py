@@ -73,6 +73,13 @@ class CloudProcess:
             process.kill()
             await process.communicate()
 
+    async def kill(self) -> None:
+        """End the child at once, as a power cut does."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.communicate()
+
     async def _listening(self, process: asyncio.subprocess.Process) -> str:
         assert process.stdout is not None
         assert process.stderr is not None

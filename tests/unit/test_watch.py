@@ -19,6 +19,7 @@ from edge_agent.types import Answer, AudioWindow, Frame, MotionFeatures, Observa
 from edge_agent.watch import MAX_ASKED, Asked, LookBack, Watcher
 
 QUIET = TriggerSettings(min_gap_s=0.0)
+QUIET_ONLY = TriggerSettings(on_change=False, on_sound=False)
 
 
 def moved(share: float) -> MotionFeatures:
@@ -136,6 +137,63 @@ def test_a_question_before_the_first_frame_is_about_the_first_frame() -> None:
     asyncio.run(watcher.run(play([frame(50, 3.0)])))
     assert [a.question for a in asked].count("early?") == MAX_ASKED
     assert all(a.firing.at_s == 3.0 for a in asked)
+
+
+def test_waiting_counts_against_a_deadline() -> None:
+    """The first question is answered for ever; the others are refused at their deadline, not after it."""
+    asked: list[Asked] = []
+
+    class Stuck:
+        async def ask(self, observation: Observation, limits: Limits) -> Answer:
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+    async def run() -> None:
+        watcher = Watcher(Stuck(), GreyExtractor(), QUIET_ONLY, replace(LIMITS, deadline_ms=50.0), asked.append)
+
+        async def items() -> AsyncIterator[Frame | AudioWindow]:
+            assert watcher.ask("before the first frame?")
+            await asyncio.sleep(0.2)
+            yield frame()
+            assert all(watcher.ask(question) for question in ("one?", "two?"))
+            await asyncio.Event().wait()
+
+        watching = asyncio.create_task(watcher.run(items()))
+        while len(asked) < 2:  # noqa: ASYNC110 - what is waited for is no event
+            await asyncio.sleep(0.005)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert [a.question for a in asked] == ["before the first frame?", "two?"]
+    assert "waiting for a first frame" in str(asked[0].error)
+    assert "waiting for other questions" in str(asked[1].error)
+
+
+def test_what_is_left_of_a_deadline_is_what_the_agent_gets() -> None:
+    given: list[float] = []
+
+    class Noting:
+        async def ask(self, observation: Observation, limits: Limits) -> Answer:
+            given.append(limits.deadline_ms)
+            await asyncio.sleep(0.05)
+            raise NoAnswerError("no")
+
+    watcher = Watcher(Noting(), GreyExtractor(), QUIET_ONLY, replace(LIMITS, deadline_ms=60_000.0), lambda _: None)
+    assert watcher.ask("one?")
+    assert watcher.ask("two?")
+    asyncio.run(watcher.run(play([frame()])))
+    assert given[0] <= 60_000
+    assert given[1] <= given[0] - 49
+
+
+def test_a_source_that_ends_without_a_frame_refuses_what_waits() -> None:
+    asked: list[Asked] = []
+    watcher = Watcher(Bench(FixedPolicy(Route.LOCAL)).agent, GreyExtractor(), QUIET, LIMITS, asked.append)
+    assert watcher.ask("early?")
+    asyncio.run(watcher.run(play([])))
+    assert [a.question for a in asked] == ["early?"]
+    assert asked[0].answer is None
 
 
 def test_an_error_of_one_question_does_not_end_the_watch() -> None:

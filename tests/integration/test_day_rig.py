@@ -1,0 +1,30 @@
+"""A short day of mishaps against the real agent: every question ends, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+if not (ROOT / "tools" / "day_rig").is_dir():
+    pytest.skip("the tools are not part of what is installed", allow_module_level=True)
+
+
+def test_a_short_day_ends_every_question_and_loses_nothing_that_was_acknowledged() -> None:
+    command = [sys.executable, "-m", "tools.day_rig", "--minutes", "0.3", "--rate", "1.5", "--seed", "3"]
+    environment = {name: value for name, value in os.environ.items() if name != "EDGE_AGENT_CLOUD_TOKEN"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    figures = json.loads(done.stdout)
+    assert figures["questions"] > 5
+    ended = sum(figures["answered"].values()) + sum(figures["refused"].values())
+    assert ended == figures["questions"]
+    assert (figures["unended"], figures["ended_twice"], figures["acknowledged_lost"]) == (0, 0, 0)
+    assert figures["mishaps"]["cloud killed"] >= 1
+    assert figures["mishaps"]["disk full"] >= 1
+    assert figures["children"]["last"] <= 2, "the camera's process and the cloud's"

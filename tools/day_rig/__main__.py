@@ -1,0 +1,57 @@
+"""Plays a day in minutes: `python -m tools.day_rig --minutes 20`; the figures as one JSON object on standard output.
+
+Exit code 1: a question did not end, ended twice, or something that was acknowledged is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from edge_agent import __version__
+from tools.day_rig.play import Day
+
+
+def main() -> int:
+    """Read the command line, play, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20.0, help="length of the day (20: a whole day's mishaps)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=8.4, help="questions a second (8.4: 10,000 in 20 minutes)")
+    parser.add_argument("--deadline", type=float, default=10.0, help="seconds in which a question must end")
+    parser.add_argument("--policy", default="random", help="policy.name (random: half to the cloud)")
+    parser.add_argument(
+        "--model", default="edge-vqa", help="bundle of the device; the cloud runs the other of the shipped pair"
+    )
+    parser.add_argument("--verbose", action="store_true", help="the agent's own log on standard error")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING if given.verbose else logging.CRITICAL, stream=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="day-rig-") as folder:
+        day = Day(Path(folder), given.minutes, given.seed, given.rate, given.deadline, given.policy, given.model)
+        asyncio.run(day.run())
+        figures = {
+            "version": __version__,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "niceness": os.getpriority(os.PRIO_PROCESS, 0),
+            "minutes": given.minutes,
+            "seed": given.seed,
+            "deadline_s": given.deadline,
+            "model": Path(given.model).name,
+            "policy": given.policy,
+            **day.books.figures(day.outbox, day.still_waiting),
+            "mishaps": dict(sorted(day.mishaps.items())),
+            **day.gauges.figures(),
+        }
+    print(json.dumps(figures, indent=1))
+    return int(bool(figures["unended"] or figures["ended_twice"] or figures["acknowledged_lost"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
