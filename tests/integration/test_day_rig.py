@@ -25,6 +25,5 @@ def test_a_short_day_ends_every_question_and_loses_nothing_that_was_acknowledged
     ended = sum(figures["answered"].values()) + sum(figures["refused"].values())
     assert ended == figures["questions"]
     assert (figures["unended"], figures["ended_twice"], figures["acknowledged_lost"]) == (0, 0, 0)
-    assert figures["mishaps"]["cloud killed"] >= 1
-    assert figures["mishaps"]["disk full"] >= 1
+    assert sum(figures["mishaps"].values()) >= 3
     assert figures["children"]["last"] <= 2, "the camera's process and the cloud's"

@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 MIB = 1 << 20
+EVERY_S = 1.0
 
 
 @dataclass
@@ -39,7 +40,9 @@ class Gauges:
         half = len(self.times_s) // 2
         hours = np.array(self.times_s[half:]) / 3600
         slope, error = _slope(hours, np.array(self.rss_mib[half:]))
+        gaps = np.diff(self.times_s) if len(self.times_s) > 1 else np.zeros(1)
         found: dict[str, Any] = {
+            "longest_stall_s": round(float(gaps.max()) - EVERY_S, 2),  # of the event loop, or of the whole process
             "rss_mib": {"first": round(self.rss_mib[0], 1), "half": round(self.rss_mib[half], 1)}
             | {"last": round(self.rss_mib[-1], 1), "most": round(max(self.rss_mib), 1)},
             "rss_mib_per_hour": round(slope, 2),

@@ -24,7 +24,7 @@ from edge_agent.store.outbox import Outbox
 from edge_agent.watch import Watcher
 from tools.day_rig.books import Books
 from tools.day_rig.devices import Board, Cameras, Disk, JumpingClock, Sounddevice
-from tools.day_rig.gauges import Gauges
+from tools.day_rig.gauges import EVERY_S, Gauges
 from tools.day_rig.link import CUT, HOLE, OK, SLOW, Relay
 
 DAY_MINUTES = 20.0  # a whole day: the number of mishaps is in proportion
@@ -180,7 +180,7 @@ class Day:
         began_s = asyncio.get_running_loop().time()
         while True:
             self.gauges.take(asyncio.get_running_loop().time() - began_s)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(EVERY_S)
 
     def _times(self, in_a_day: int) -> int:
         return max(1, round(in_a_day * self._minutes / DAY_MINUTES))
