@@ -21,7 +21,7 @@ from edge_agent.config import CloudSettings
 from edge_agent.transport.basis import MAGNITUDES, SYMBOLS
 from edge_agent.transport.codecs import CODECS, Codec, EncodedTensor, decode_views, join_views
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import Projected, register_bases
+from edge_agent.transport.projected import Projected, projected_codecs, register_bases
 from edge_agent.types import U8, Embeddings
 
 PAYLOAD, PICTURES, ROUND_TRIP = "payload", "picture", "round_trip"
@@ -68,7 +68,7 @@ def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool
             yield asked[-1]
     floor = None if not truth else _judged(exact, exact, truth)["accuracy"] - MOST_LOST
     smallest = min((row["bytes_mean"] for row in asked if row["accuracy"] >= floor), default=None)
-    for name, codec in subjects().items():
+    for name, codec in subjects(seen[0].views[0].encoder_id).items():
         told = _judged(exact if name == EXACT else answers(seen, _through(seen, codec)), exact, truth)
         others = _others(seen, name, codec)
         if smallest is not None and told["accuracy"] >= floor:
@@ -87,10 +87,10 @@ def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool
             }
 
 
-def subjects() -> dict[str, Codec]:
-    """Every codec by its name, in each of its qualities."""
+def subjects(encoder_id: str) -> dict[str, Codec]:
+    """Every codec of that encoder's embeddings by its name, in each of its qualities."""
     built_in = {name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected)}
-    in_bases = [codec for codec in CODECS.values() if isinstance(codec, Projected)]
+    in_bases = projected_codecs(encoder_id)
     return built_in | {f"{PROJECTED}/{n}": codec.at(n) for codec in in_bases for n in range(len(codec.basis.levels))}
 
 
@@ -174,7 +174,8 @@ def _bytes_mean(seen: Sequence[Seen], codec: Codec) -> float:
 def _others(seen: Sequence[Seen], name: str, codec: Codec) -> dict[str, float]:
     """Mean bytes of a picture otherwise: as JPEG, by the other codecs, at the order-0 entropy."""
     made = {f"jpeg_q{q}": float(np.mean([one.jpeg_bytes[q] for one in seen])) for q in JPEG_QUALITIES}
-    made |= {other: _bytes_mean(seen, CODECS[other]) for other in subjects() if other != name and other in CODECS}
+    names = [other for other in subjects(seen[0].views[0].encoder_id) if other != name and other in CODECS]
+    made |= {other: _bytes_mean(seen, CODECS[other]) for other in names}
     if isinstance(codec, Projected):
         made["static_coder"] = static_bytes(codec, [join_views(one.views) for one in seen])
     return made | ({"order0": _order0_bytes(seen)} if codec.dtype == "int8" else {})
