@@ -30,7 +30,7 @@ PROJECTED = "projected"
 @dataclass(frozen=True, slots=True)
 class Coding:
     """How embeddings are coded where a plan does not say it: the codec's name, and the level of `projected`. One of
-    PICTURE_CODECS: the picture itself goes up, as `pictures` says; so it does to a cloud that reads nothing else.
+    PICTURE_CODECS: the picture itself goes up, as `pictures` says. Nobody's picture goes up who did not choose that.
 
     Raises UsageError for an unknown codec.
     """
@@ -79,14 +79,18 @@ class Upload:
         return made
 
     def _picture_codec(self, welcome: Welcome) -> str | None:
-        """As what the picture itself goes up; None where its embeddings do."""
+        """As what the picture itself goes up; None where its embeddings do. Raises CloudError where neither can."""
         if self._picture is None:
             return None
         wanted = self._codecs.get(Modality.IMAGE) or self._coding.codec_id
         seen = {one.encoder_id for one in self._whole if one.modality is Modality.IMAGE}
-        if wanted not in PICTURE_CODECS and seen <= set(welcome.encoder_ids):
-            return None
         takes = [one for one in PICTURE_CODECS if one in welcome.codecs and PIXELS in welcome.encoder_ids]
+        if wanted not in PICTURE_CODECS:
+            if takes and not seen <= set(welcome.encoder_ids):
+                text = f"the cloud's model {welcome.model!r} reads pictures, not this device's embeddings"
+                hint = "if pictures may leave the device, set cloud.codec to jpeg"
+                raise CloudError(text, hint, code="unknown_encoder", retryable=False)
+            return None
         if not takes and not seen:  # nothing was encoded, since the picture was to go
             text = f"the cloud's model {welcome.model!r} takes no pictures"
             raise CloudError(text, "set cloud.codec to projected", code="unknown_codec", retryable=False)

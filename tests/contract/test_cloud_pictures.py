@@ -87,8 +87,19 @@ def test_embeddings_go_up_where_the_cloud_reads_them_though_it_takes_pictures_to
     assert (len(prompt.embeddings), prompt.pictures) == (1, ())
 
 
-def test_a_cloud_that_does_not_know_the_encoder_gets_the_picture_as_jpeg() -> None:
-    prompt = run(prompt_of(taking_pictures(), Query("what?", (FOREIGN,), picture=photo()), Coding()))
+def test_a_cloud_that_reads_pictures_alone_gets_none_from_who_did_not_choose_that() -> None:
+    async def work() -> None:
+        backend = taking_pictures()
+        async with running_cloud(backend) as cloud:
+            with pytest.raises(CloudError, match="to jpeg") as caught:
+                await answered(cloud.url, Query("what?", (FOREIGN,), picture=photo()), Coding())
+            assert (caught.value.code, backend.prompts) == ("unknown_encoder", [])
+
+    run(work())
+
+
+def test_a_cloud_that_does_not_know_the_encoder_gets_the_picture_where_that_is_set() -> None:
+    prompt = run(prompt_of(taking_pictures(), Query("what?", (FOREIGN,), picture=photo()), Coding("jpeg")))
     assert (prompt.embeddings, [one.codec for one in prompt.pictures]) == ((), ["jpeg"])
 
 
