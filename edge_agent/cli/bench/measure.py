@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.random  # noqa: F401 - now: its first import swallows a Ctrl-C, and would come between two rows
+
 Call = Callable[[int], Any]
 Clock = Callable[[], int]
 
