@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_agent.api.refusals import Refusal
 from edge_agent.clock import Clock
@@ -54,6 +54,18 @@ class Record:
     question: str | None
     answer: Answer | None
     error: str | None
+
+
+def figures_of(answer: Answer) -> dict[str, Any]:
+    """How an answer came about, for whoever shows records; its words are not among them."""
+    return {
+        "route": answer.route,
+        "reason": answer.reason,
+        "confidence": answer.confidence,
+        "latency_ms": answer.timings_ms.get("total", 0.0),
+        "bytes_up": answer.bytes_up,
+        "cost_usd": answer.cost_usd,
+    }
 
 
 class Desk:

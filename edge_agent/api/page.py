@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from edge_agent.api.desk import Record
+from edge_agent.api.desk import Record, figures_of
 from edge_agent.api.fields import parse_object
 from edge_agent.api.refusals import Refusal
 from edge_agent.api.senses import LEVELS
@@ -150,15 +150,7 @@ def _told(record: Record) -> dict[str, Any]:
         "error": record.error,
     }
     if answer is not None:
-        made |= {
-            "answer": None if record.question is None else answer.text,
-            "route": answer.route,
-            "reason": answer.reason,
-            "confidence": answer.confidence,
-            "latency_ms": answer.timings_ms.get("total", 0.0),
-            "bytes_up": answer.bytes_up,
-            "cost_usd": answer.cost_usd,
-        }
+        made |= {"answer": None if record.question is None else answer.text, **figures_of(answer)}
     told: dict[str, Any] = plain(made)
     return told
 

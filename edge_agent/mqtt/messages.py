@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_agent import __version__
 from edge_agent.api.app import Api
-from edge_agent.api.desk import Record
+from edge_agent.api.desk import Record, figures_of
 from edge_agent.values import plain
 
 ONLINE, OFFLINE = "online", "offline"
@@ -101,14 +101,7 @@ def answer_of(record: Record) -> str:
         "answered": answer is not None,
     }
     if answer is not None:
-        made |= {
-            "route": answer.route,
-            "reason": answer.reason,
-            "confidence": answer.confidence,
-            "latency_ms": answer.timings_ms.get("total", 0.0),
-            "bytes_up": answer.bytes_up,
-            "cost_usd": answer.cost_usd,
-        }
+        made |= figures_of(answer)
     return json.dumps(plain(made))
 
 
