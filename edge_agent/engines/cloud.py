@@ -127,4 +127,5 @@ def _seen(result: TurnResult) -> Seen:
         decoded=result.tokens - result.accepted - 1,
         drafted=result.drafted,
         accepted=result.accepted,
+        tokens=result.tokens,
     )

@@ -1,14 +1,20 @@
-"""How many tokens to draft while an upload runs: as many as its time is free for and the cloud is likely to keep."""
+"""What earlier turns have shown of link, device and cloud, from which `draft_costs` says how long a draft pays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
+
+from edge_agent.engines.draft_costs import Costs, draft_count, made_pays, saved_ms
 
 MEMORY = 0.2  # weight of the newest observation in each running mean
+SLOW_MEMORY = 0.05  # where one observation tells little
 FIRST_ACCEPTANCE = 0.6  # before anything was judged
 ROW_SHARE = 0.1  # of a decode step: what one more row of the cloud's pass takes, until it was seen
 LEAST_ROW_SHARE = 0.02  # whatever was seen: times differ by more than a row costs
-_LEAST_MS = 0.02  # of an upload: below, clocks tell nothing
+LONGEST = 64  # steps of an answer that are told apart
+UPLOADS_KEPT = 16
+HANDLING_MS = 4.0  # of what an upload takes beside its bytes and the round trip: frames written, read, handed on
 LOOK_AGAIN = 16  # while it does not pay, after so many questions one tries it, as links and questions change
 LOOK_AGAIN_MOST = 256  # each look in vain doubles the wait, up to this
 
@@ -17,7 +23,8 @@ LOOK_AGAIN_MOST = 256  # each look in vain doubles the wait, up to this
 class Seen:
     """What one turn has shown, in ms. `upload_ms`: from its first byte until the cloud had everything, both ways of the
     link included; `rtt_ms` of that link; `held_ms` of the upload went by waiting for a draft. `prefill_ms` of the cloud
-    until its first token, `decode_ms` for the `decoded` tokens that took a step of their own.
+    until its first token, `decode_ms` for the `decoded` tokens that took a step of their own, of `tokens` in all.
+    `bytes_up` are those of the tensors that were sent.
     """
 
     bytes_up: int
@@ -29,23 +36,22 @@ class Seen:
     decoded: int
     drafted: int = 0
     accepted: int = 0
+    tokens: int = 0
 
 
 class DraftLength:
-    """Running means of link, device and cloud, and the draft length that saves most by them. Pure state, no clock.
-
-    With a the share of drafted tokens that stand, a draft of n tokens saves A(n) = a (1 - a^n) / (1 - a) steps of the
-    cloud. It costs the rows that the cloud reads more, and whatever drafting takes longer than the upload does.
-    """
+    """Running means of link, device and cloud. Pure state, no clock: `count` asks `draft_count` with them."""
 
     def __init__(self) -> None:
         self._acceptance = FIRST_ACCEPTANCE
-        self._bytes_per_ms: float | None = None
+        self._ms_per_byte: deque[float] = deque(maxlen=UPLOADS_KEPT)
         self._cloud_step_ms: float | None = None
-        self._plain_ms: float | None = None
+        self._plain_ms: dict[bool, float] = {}
         self._row_ms: float | None = None
         self._device_first_ms: float | None = None
         self._device_step_ms: float | None = None
+        self._lasting: list[float] = []
+        self._turn_ms: float | None = None
         self._idle = 0
         self._look_again = LOOK_AGAIN
         self.turns = 0
@@ -58,44 +64,61 @@ class DraftLength:
         return self._acceptance
 
     def window_ms(self, bytes_up: int) -> float:
-        """How long an upload of `bytes_up` keeps the link busy; 0 where nothing is known."""
-        return 0.0 if self._bytes_per_ms is None else bytes_up / self._bytes_per_ms
+        """How long an upload of `bytes_up` keeps the link busy; 0 where nothing is known.
 
-    def saved_ms(self, count: int) -> float:
-        """What of the cloud's time a draft of `count` tokens is expected to save, less what checking it takes."""
-        if self._cloud_step_ms is None:
-            return 0.0
-        seen_ms = self._row_ms if self._row_ms is not None else ROW_SHARE * self._cloud_step_ms
-        row_ms = max(seen_ms, LEAST_ROW_SHARE * self._cloud_step_ms)
-        a = self._acceptance
-        stand = float(count) if a >= 1 else a * (1 - a**count) / (1 - a)
-        return stand * self._cloud_step_ms - count * row_ms
+        By the lower quartile of what uploads took a byte: whatever else delays one (a loss, another program) is not
+        time that the next will have.
+        """
+        kept = sorted(self._ms_per_byte)
+        return bytes_up * kept[(len(kept) - 1) // 4] if kept else 0.0
 
-    def delay_ms(self, count: int, bytes_up: int) -> float:
-        """What making `count` tokens takes longer than the upload."""
-        if self._device_first_ms is None or self._device_step_ms is None:
-            return 0.0
-        made_ms = self._device_first_ms + (count - 1) * self._device_step_ms
-        return max(0.0, made_ms - self.window_ms(bytes_up))
+    def costs(self, bytes_up: int) -> Costs | None:
+        """All of it, for a draft beside `bytes_up` of tensors; None before any answer has shown what a step takes.
+        What the device takes is 0 until it has drafted once.
+        """
+        step_ms = self._cloud_step_ms
+        if step_ms is None:
+            return None
+        row_ms = ROW_SHARE * step_ms if self._row_ms is None else self._row_ms
+        return Costs(
+            window_ms=self.window_ms(bytes_up),
+            turn_ms=self._turn_ms or 0.0,
+            cloud_step_ms=step_ms,
+            cloud_row_ms=max(row_ms, LEAST_ROW_SHARE * step_ms),
+            device_first_ms=self._device_first_ms or 0.0,
+            device_step_ms=self._device_step_ms or 0.0,
+            acceptance=self._acceptance,
+            lasting=tuple(self._lasting),
+        )
 
     def count(self, bytes_up: int, most: int, made: int | None = None) -> int:
-        """How many tokens to draft, at most `most`; 0 for none. `made`: so many are there already and cost no time."""
-        if self._cloud_step_ms is None:
+        """How many tokens to draft, at most `most`; 0 for none. `made`: so many are there already and cost no time.
+
+        Where it does not pay but would if every token stood, one question in LOOK_AGAIN, then ever fewer, drafts all
+        the same, since nothing else shows what stands.
+        """
+        costs = self.costs(bytes_up)
+        if costs is None:
             return 0 if made is None else min(made, most)  # the first question shows what there is to save
-        highest = most if made is None else min(made, most)
-        best, gain_ms = 0, 0.0
-        for count in range(1, highest + 1):
-            ms = self.saved_ms(count) - (self.delay_ms(count, bytes_up) if made is None else 0.0)
-            if ms > gain_ms:
-                best, gain_ms = count, ms
-        if best == 0 and highest:
-            self._idle += 1
-            if self._idle >= self._look_again:
-                self._idle, self._look_again = 0, min(LOOK_AGAIN_MOST, 2 * self._look_again)
-                return min(highest, 2)
-        elif best:
+        hopeful = replace(costs, acceptance=1.0)
+        if made is not None:
+            best = min(made, most) if made_pays(costs, min(made, most)) else 0
+            worth = min(made, most) if made_pays(hopeful, min(made, most)) else 0
+        else:
+            best, worth = draft_count(costs, most), draft_count(hopeful, most)
+        if best:
             self._look_again = LOOK_AGAIN
-        return best
+            return best
+        self._idle += worth > 0
+        if self._idle < self._look_again:
+            return 0
+        self._idle, self._look_again = 0, min(LOOK_AGAIN_MOST, 2 * self._look_again)
+        return worth
+
+    def patience_ms(self, count: int, bytes_up: int) -> float:
+        """How long the end of an upload may wait for a draft of `count` tokens: beyond, nothing would be saved."""
+        costs = self.costs(bytes_up)
+        return 0.0 if costs is None else costs.window_ms + max(0.0, saved_ms(costs, count))
 
     def device_took(self, first_ms: float, step_ms: float | None) -> None:
         """The device needed `first_ms` for the first token of a draft, then `step_ms` for each."""
@@ -110,20 +133,36 @@ class DraftLength:
         self.turns += 1
         self.drafted += seen.drafted
         self.accepted += seen.accepted
-        rate = seen.bytes_up / max(_LEAST_MS, seen.upload_ms - seen.rtt_ms)
-        if seen.held_ms < 1 or (self._bytes_per_ms is not None and rate > self._bytes_per_ms):
-            self._bytes_per_ms = _mean(self._bytes_per_ms, rate)  # who waited for a draft knows it was no slower
+        if seen.bytes_up > 0 and seen.held_ms < 1:  # who waited for a draft knows no more than that it was no slower
+            busy_ms = max(0.0, seen.upload_ms - seen.rtt_ms - HANDLING_MS)
+            self._ms_per_byte.append(busy_ms / seen.bytes_up)
         if seen.decoded > 0:
             self._cloud_step_ms = _mean(self._cloud_step_ms, seen.decode_ms / seen.decoded)
+        if seen.tokens > 0:
+            self._lasts(seen.tokens - 1)
         if seen.drafted:
-            tries = min(seen.drafted, seen.accepted + 1)
-            for at in range(tries):
-                self._acceptance += MEMORY / 2 * ((at < seen.accepted) - self._acceptance)
-            if self._plain_ms is not None:
-                extra_ms = max(0.0, (seen.prefill_ms - self._plain_ms) / seen.drafted)
-                self._row_ms = _mean(self._row_ms, extra_ms)
+            self._judged(seen)
         elif seen.prefill_ms > 0:
-            self._plain_ms = _mean(self._plain_ms, seen.prefill_ms)
+            fresh = seen.bytes_up > 0  # what is held in the cloud need not be read again
+            self._plain_ms[fresh] = _mean(self._plain_ms.get(fresh), seen.prefill_ms)
+            self._turn_ms = _mean(self._turn_ms, seen.upload_ms + seen.prefill_ms + seen.decode_ms)
+
+    def _lasts(self, steps: int) -> None:
+        """An answer took `steps` of the cloud after its first token, or would have without a draft."""
+        if self.turns == 1:
+            self._lasting = [1.0] * min(steps, LONGEST)
+            return
+        self._lasting += [0.0] * (min(steps, LONGEST) - len(self._lasting))
+        self._lasting = [_mean(share, float(at < steps)) for at, share in enumerate(self._lasting)]
+
+    def _judged(self, seen: Seen) -> None:
+        for at in range(min(seen.drafted, seen.accepted + 1)):
+            self._acceptance += MEMORY / 2 * ((at < seen.accepted) - self._acceptance)
+        plain_ms = self._plain_ms.get(seen.bytes_up > 0)
+        if plain_ms is not None:
+            if self._row_ms is None:
+                self._row_ms = ROW_SHARE * (self._cloud_step_ms or 0.0)
+            self._row_ms += SLOW_MEMORY * ((seen.prefill_ms - plain_ms) / seen.drafted - self._row_ms)
 
 
 def _mean(old: float | None, new: float) -> float:

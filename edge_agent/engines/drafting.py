@@ -44,7 +44,9 @@ class QueryDrafting:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, welcome: Welcome, bytes_up: int) -> None:
-        """Decide how long the draft shall be, and begin it."""
+        """Decide how long the draft shall be, and begin it. The device has nothing else to do by then: what it computes
+        before the tensors are handed to the link delays them.
+        """
         if features.DRAFT not in welcome.features or welcome.tokenizer_id != self._drafter.tokenizer_id:
             return
         made, most = self._query.draft, self._query.max_new_tokens
@@ -52,7 +54,7 @@ class QueryDrafting:
         if made is not None:
             self._ids = list(made[:count])
         elif count:
-            self._most_ms = self._length.window_ms(bytes_up) + max(0.0, self._length.saved_ms(count))
+            self._most_ms = self._length.patience_ms(count, bytes_up)
             self._task = asyncio.get_running_loop().create_task(self._make(count))
 
     async def draft(self) -> Drafted:
@@ -75,13 +77,14 @@ class QueryDrafting:
     async def _make(self, count: int) -> None:
         began_s = self._clock.monotonic_s()
         times_ms: list[float] = []
-        async with aclosing(self._drafter.draft(self._query)) as tokens:
-            async for token in tokens:
-                self._ids.append(token.token_id)
-                times_ms.append((self._clock.monotonic_s() - began_s) * 1000)
-                if len(times_ms) == count:
-                    break
-        if times_ms:
+        try:
+            async with aclosing(self._drafter.draft(self._query)) as tokens:
+                async for token in tokens:
+                    self._ids.append(token.token_id)
+                    times_ms.append((self._clock.monotonic_s() - began_s) * 1000)
+                    if len(times_ms) == count:
+                        break
+        finally:  # also where waiting for more no longer paid: the next question must know how long it takes at least
+            first_ms = times_ms[0] if times_ms else (self._clock.monotonic_s() - began_s) * 1000
             steps = len(times_ms) - 1
-            step_ms = (times_ms[-1] - times_ms[0]) / steps if steps else None
-            self._length.device_took(times_ms[0], step_ms)
+            self._length.device_took(first_ms, (times_ms[-1] - times_ms[0]) / steps if steps > 0 else None)

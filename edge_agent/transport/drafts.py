@@ -48,10 +48,10 @@ class Drafted:
 
 
 class Drafting(Protocol):
-    """Makes the draft of one turn while its tensors travel."""
+    """Makes the draft of one turn while its tensors travel. Nothing is asked of it before they do."""
 
     def begin(self, welcome: Welcome, bytes_up: int) -> None:
-        """The upload begins; `bytes_up` are those of its tensors."""
+        """All but the end of the upload was handed to the link; `bytes_up` are those of the tensors that travel."""
         ...
 
     async def draft(self) -> Drafted:

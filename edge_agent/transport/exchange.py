@@ -44,6 +44,7 @@ class Exchange:
         self._sent_s = started_s
         self._began_s = started_s
         self._held_ms = 0.0
+        self._tensor_bytes = 0
         self._draft: Draft | None = None
         self._verdict: Verdict | None = None
         self._early: Frame | None = None
@@ -98,8 +99,6 @@ class Exchange:
         opening = self._request.opening(min(left_ms, self._limits.deadline_ms))
         self._began_s = asyncio.get_running_loop().time()
         opening = self._remembered(opening)
-        if self._request.drafting is not None:
-            self._request.drafting.begin(self._welcome, self._bytes)
         async with aclosing(self._frames(opening)) as frames:
             async for frame in frames:
                 if await self._interrupted():
@@ -117,15 +116,13 @@ class Exchange:
                     return
         self._sent_s = asyncio.get_running_loop().time()
 
-    @property
-    def _bytes(self) -> int:
-        return sum(len(tensor.payload) for tensor in self._request.tensors)
-
     async def _frames(self, opening: TurnOpening) -> AsyncGenerator[Frame, None]:
         """All of them; the draft goes before the end of the last tensor, which is what the cloud begins at. Where no
         tensor is sent, it follows TURN, which says so.
         """
+        sizes = {name: len(one.payload) for name, one in zip(opening.tensors, self._request.tensors, strict=True)}
         unsent = [name for name in opening.tensors if name not in opening.held]
+        self._tensor_bytes = sum(sizes[name] for name in unsent)
         if not unsent:
             await self._drafted()
             yield replace(opening, drafts=self._draft is not None).to_frame()
@@ -210,6 +207,7 @@ class Exchange:
 
     async def _drafted(self) -> None:
         if self._request.drafting is not None:
+            self._request.drafting.begin(self._welcome, self._tensor_bytes)
             made = await bounded(self._request.drafting.draft(), self._deadline_s, "drafting")
             self._draft, self._held_ms = made.draft, made.held_ms
 
@@ -241,7 +239,7 @@ class Exchange:
         link = LinkTimes(
             wire_rtt_ms=wire.rtt_ms,
             loss_share=wire.loss_share,
-            bytes_up=self._bytes,
+            bytes_up=self._tensor_bytes,
             upload_ms=(uploaded_s - self._began_s) * 1000,
             held_ms=self._held_ms,
             rtt_ms=self._connection.rtt_ms,

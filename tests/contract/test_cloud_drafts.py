@@ -22,13 +22,14 @@ from clouds import (
     running_cloud,
     scripted_cloud,
     tensor,
+    until,
 )
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Usage
 from edge_agent.transport.client import CloudClient, TurnResult
 from edge_agent.transport.drafts import Draft, Drafted, Verdict
 from edge_agent.transport.frames import Frame, FrameType
-from edge_agent.transport.messages import Hello, TensorBegin, Welcome
+from edge_agent.transport.messages import Hello, TensorBegin, Welcome, uuid7
 
 TOKENIZER = "0123456789abcdef"
 
@@ -46,9 +47,10 @@ class Fixed:
     ids: tuple[int, ...]
     tokenizer_id: str = TOKENIZER
     begun: bool = False
+    bytes_up: int | None = None
 
     def begin(self, welcome: Welcome, bytes_up: int) -> None:
-        self.begun = "draft" in welcome.features
+        self.begun, self.bytes_up = "draft" in welcome.features, bytes_up
 
     async def draft(self) -> Drafted:
         return Drafted(Draft(self.tokenizer_id, self.ids) if self.begun else None)
@@ -114,6 +116,20 @@ def test_a_draft_that_the_budget_does_not_pay_for_is_set_aside():
 def test_an_answer_cut_by_its_length_is_cut_alike():
     text, result, _ = asyncio.run(once(Reading(words=9), (0, 1, 2, 3), max_tokens=2))
     assert (text, result.tokens, result.drafted, result.accepted) == ("w0 w1", 2, 2, 2)
+
+
+def test_drafting_is_told_the_bytes_of_the_tensors_that_travel():
+    drafting, again = Fixed((0, 1)), Fixed((0, 1))
+
+    async def main() -> tuple[str, str]:
+        async with running_cloud(Reading()) as cloud, CloudClient(cloud.url) as client:
+            one, _ = await asked(client, request(drafting=drafting))
+            two, _ = await asked(client, request(drafting=again, turn_id=uuid7(1_700_000_000_001)))
+            return one, two
+
+    assert asyncio.run(main()) == ("w0 w1 w2", "w0 w1 w2")
+    assert drafting.bytes_up == len(tensor().payload)
+    assert again.bytes_up == 0  # the cloud holds it
 
 
 @contextlib.asynccontextmanager
@@ -224,6 +240,30 @@ def test_a_cloud_that_lies_about_a_draft_is_a_protocol_error(verdicts):
     with pytest.raises(CloudError) as caught:
         asyncio.run(main())
     assert caught.value.code == "protocol"
+
+
+def test_drafting_begins_once_the_tensors_were_handed_to_the_link():
+    kinds: list[int] = []
+
+    class Late(Fixed):
+        async def draft(self) -> Drafted:
+            await until(lambda: FrameType.TENSOR_CHUNK in kinds)  # else it would wait for ever
+            return await super().draft()
+
+    async def script(peer):
+        features = {"features": ("draft",), "tokenizer_id": TOKENIZER}
+        await peer.welcome(Welcome(1, "s", ("int8-zstd",), (ENCODER,), HIDDEN, **features))
+        while FrameType.TENSOR_END not in kinds:
+            kinds.append((await peer.read()).type)
+        await peer.answer()
+        await peer.read()
+
+    async def main() -> None:
+        async with scripted_cloud(script) as url, CloudClient(url) as client:
+            await asked(client, request(drafting=Late((0, 1))))
+
+    asyncio.run(main())
+    assert kinds[-2:] == [FrameType.DRAFT, FrameType.TENSOR_END]
 
 
 def test_a_verdict_without_a_draft_is_a_protocol_error():

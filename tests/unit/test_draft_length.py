@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
-from edge_agent.engines.draft_length import LOOK_AGAIN, DraftLength, Seen
+from edge_agent.engines.draft_costs import MARGIN_SHARE, Costs, delay_ms, draft_count, made_pays, saved_ms
+from edge_agent.engines.draft_length import HANDLING_MS, LOOK_AGAIN, UPLOADS_KEPT, DraftLength, Seen
 from edge_agent.engines.drafting import QueryDrafting
 from edge_agent.transport.messages import Welcome
 from edge_agent.types import TokenEvent
@@ -17,13 +19,13 @@ from edge_agent.types import TokenEvent
 SIZE = 2000
 
 
-def seen(**changes: float) -> Seen:
+def seen(**changes: int | float) -> Seen:
     """A plain answer of six tokens: 10 ms a step in the cloud, over a link that is busy for 200 ms at 20 ms of RTT."""
-    values = {"bytes_up": SIZE, "upload_ms": 220.0, "rtt_ms": 20.0, "held_ms": 0.0, "prefill_ms": 30.0}
-    return Seen(**(values | {"decode_ms": 50.0, "decoded": 5} | changes))  # type: ignore[arg-type]
+    values = {"bytes_up": SIZE, "upload_ms": 220.0 + HANDLING_MS, "rtt_ms": 20.0, "held_ms": 0.0, "prefill_ms": 30.0}
+    return Seen(**(values | {"decode_ms": 50.0, "decoded": 5, "tokens": 6} | changes))  # type: ignore[arg-type]
 
 
-def taught(first_ms: float = 40.0, step_ms: float = 10.0, **changes: float) -> DraftLength:
+def taught(first_ms: float = 40.0, step_ms: float = 10.0, **changes: int | float) -> DraftLength:
     length = DraftLength()
     length.answered(seen(**changes))
     length.device_took(first_ms, step_ms)
@@ -36,44 +38,125 @@ def judged(length: DraftLength, accepted: int, drafted: int = 4, times: int = 30
     return length
 
 
+WORDS = Costs(  # six tokens an answer, 20 ms of upload: worth drafting
+    window_ms=20.0,
+    turn_ms=200.0,
+    cloud_step_ms=10.0,
+    cloud_row_ms=1.0,
+    device_first_ms=12.0,
+    device_step_ms=2.0,
+    acceptance=0.9,
+    lasting=(1.0,) * 5,
+)
+YES = replace(WORDS, lasting=(1.0,))  # "yes" and its end: one step of the cloud after the pass
+
+
+def test_what_is_saved_is_a_step_for_each_token_that_stands_and_is_needed():
+    assert saved_ms(YES, 1) == pytest.approx(0.9 * 10 - 1)
+    assert saved_ms(YES, 4) == saved_ms(YES, 1)  # an answer that has ended saves no more, and reads no more
+    assert saved_ms(replace(WORDS, acceptance=1.0), 5) == pytest.approx(5 * 10 - 5)
+    assert saved_ms(replace(WORDS, lasting=(1.0, 0.5)), 2) == pytest.approx((0.9 + 0.81 * 0.5) * 10 - 1.5)
+
+
+def test_what_is_made_while_the_link_is_busy_delays_nothing():
+    assert [delay_ms(WORDS, count) for count in (1, 5)] == [0, 0]
+    assert delay_ms(replace(WORDS, window_ms=5.0), 1) == pytest.approx(7)
+    assert delay_ms(replace(WORDS, window_ms=5.0), 3) == pytest.approx(7 + 2 * 2)
+    assert delay_ms(replace(YES, window_ms=5.0), 3) == pytest.approx(7 + 2)
+
+
+def test_an_answer_of_one_word_is_drafted_only_while_a_slow_link_is_busy():
+    assert draft_count(YES, 16) == 1  # its end saves nothing
+    assert draft_count(replace(YES, window_ms=2.0), 16) == 0
+    assert draft_count(replace(YES, window_ms=2.0, device_first_ms=3.0), 16) == 1
+
+
+def test_a_long_answer_is_drafted_even_over_a_fast_link():
+    assert draft_count(replace(WORDS, window_ms=0.0), 16) == 5
+    assert draft_count(replace(WORDS, window_ms=0.0), 3) == 3
+
+
+def test_the_longest_draft_is_not_the_best_one_where_little_stands():
+    unsure = replace(WORDS, window_ms=0.0, device_first_ms=1.0, device_step_ms=4.0, acceptance=0.7)
+    assert 0 < draft_count(unsure, 16) < draft_count(replace(unsure, acceptance=1.0), 16)
+
+
+def test_a_slow_device_drafts_nothing():
+    assert draft_count(replace(WORDS, device_first_ms=150.0, device_step_ms=150.0), 16) == 0
+
+
+def test_a_gain_that_is_lost_in_the_turn_is_none():
+    turn_ms = saved_ms(YES, 1) / MARGIN_SHARE
+    assert draft_count(replace(YES, turn_ms=turn_ms * 0.99), 16) == 1
+    assert draft_count(replace(YES, turn_ms=turn_ms * 1.01), 16) == 0
+
+
+@pytest.mark.parametrize("changes", [{"acceptance": 0.0}, {"cloud_row_ms": 10.0}, {"lasting": ()}], ids=str)
+def test_drafts_that_save_nothing_are_not_made(changes):
+    assert draft_count(replace(WORDS, **changes), 16) == 0
+
+
+def test_a_draft_that_is_there_costs_its_rows_alone():
+    slow = replace(YES, window_ms=0.0, device_first_ms=1000.0)
+    assert made_pays(slow, 2)
+    assert not made_pays(slow, 1)  # one token, which the pass gives anyway
+    assert not made_pays(replace(slow, cloud_row_ms=9.5), 2)
+    assert not made_pays(replace(slow, acceptance=0.0), 2)
+
+
 def test_the_first_question_is_asked_plainly_to_see_what_there_is_to_save():
     assert DraftLength().count(SIZE, 16) == 0
     assert DraftLength().count(SIZE, 16, made=3) == 3  # but what is there already costs nothing to try
 
 
-def test_the_window_is_what_the_link_was_busy_without_its_round_trip():
+def test_the_window_is_what_the_link_was_busy_without_its_round_trip_and_the_handling_of_frames():
     assert taught().window_ms(SIZE) == pytest.approx(200)
     assert taught().window_ms(SIZE // 2) == pytest.approx(100)
-    assert taught(upload_ms=20.0).window_ms(SIZE) < 1
+    assert taught(upload_ms=20.0 + HANDLING_MS).window_ms(SIZE) == 0
 
 
-def test_drafting_within_the_window_delays_nothing():
+def test_a_lost_packet_now_and_then_makes_no_window():
+    length = DraftLength()
+    for at in range(UPLOADS_KEPT):
+        length.answered(seen(upload_ms=(420.0 if at % 2 else 30.0) + HANDLING_MS))
+    assert length.window_ms(SIZE) == pytest.approx(10)
+
+
+def test_tensors_that_the_cloud_holds_already_make_no_window_and_tell_of_none():
     length = taught()
-    assert length.delay_ms(17, SIZE) == 0
-    assert length.delay_ms(18, SIZE) == pytest.approx(10)
+    assert length.window_ms(0) == 0
+    length.answered(seen(bytes_up=0, upload_ms=25.0))
+    assert length.window_ms(SIZE) == pytest.approx(200)
 
 
 def test_a_draft_fills_the_window_but_not_more_than_the_answer_may_hold():
     length = judged(taught(), accepted=4)
-    assert length.count(SIZE, 16) == 16
-    assert 0 < length.count(SIZE // 4, 16) < 8
+    assert length.count(SIZE, 16) == 5
+    assert length.count(SIZE, 3) == 3
 
 
-def test_a_short_window_takes_a_shorter_draft_than_a_long_one():
-    length = judged(taught(step_ms=30.0), accepted=3)
-    assert length.count(SIZE // 4, 16) < length.count(SIZE, 16)
+def test_how_long_answers_last_is_learned_from_all_of_them():
+    length = taught(tokens=2, decoded=1, decode_ms=10.0)
+    costs = length.costs(SIZE)
+    assert costs is not None
+    assert costs.lasting == (1.0,)
+    for _ in range(40):
+        length.answered(seen(tokens=4))
+        length.answered(seen(tokens=2))
+    costs = length.costs(SIZE)
+    assert costs is not None
+    assert costs.lasting == pytest.approx((1.0, 0.5, 0.5), abs=0.1)
 
 
 def test_a_slow_device_on_a_fast_link_does_not_draft():
     length = taught(first_ms=150.0, step_ms=150.0, upload_ms=22.0)
-    assert [length.count(SIZE, 16) for _ in range(LOOK_AGAIN - 1)] == [0] * (LOOK_AGAIN - 1)
+    assert [length.count(SIZE, 16) for _ in range(8 * LOOK_AGAIN)] == [0] * (8 * LOOK_AGAIN)  # whatever stood
 
 
-def test_what_was_switched_off_is_tried_again_now_and_then():
-    length = taught(first_ms=150.0, step_ms=150.0, upload_ms=22.0)
+def test_what_would_pay_if_it_stood_is_tried_again_now_and_then():
+    length = judged(taught(), accepted=0, times=60)
     counts = [length.count(SIZE, 16) for _ in range(7 * LOOK_AGAIN)]
     assert [at for at, count in enumerate(counts, 1) if count] == [LOOK_AGAIN, 3 * LOOK_AGAIN, 7 * LOOK_AGAIN]
-    assert max(counts) == 2
 
 
 def test_drafts_that_never_stand_end_drafting():
@@ -82,9 +165,20 @@ def test_drafts_that_never_stand_end_drafting():
 
 def test_rows_that_cost_the_cloud_as_much_as_steps_end_drafting():
     length = taught()
-    for _ in range(30):
+    for _ in range(60):
         length.answered(seen(drafted=2, accepted=1, prefill_ms=60.0))
     assert length.count(SIZE, 16, made=2) == 0
+
+
+def test_a_pass_that_had_nothing_new_to_read_is_not_held_against_one_that_had():
+    length = taught()
+    for _ in range(30):
+        length.answered(seen(bytes_up=0, prefill_ms=3.0))
+    for _ in range(30):
+        length.answered(seen(drafted=4, accepted=4, prefill_ms=30.0))
+    costs = length.costs(SIZE)
+    assert costs is not None
+    assert costs.cloud_row_ms < 1
 
 
 def test_acceptance_is_the_share_of_tokens_that_stood_while_all_before_them_did():
@@ -162,14 +256,18 @@ def test_a_device_that_fails_sends_what_it_has():
     assert asyncio.run(drafted(Talker(failure=RuntimeError("no more")))).draft.ids == (5, 6)
 
 
-def test_auto_does_not_wait_for_what_saves_nothing():
-    async def main() -> tuple[Talker, object]:
-        talker, length = Talker(step_s=3600.0), taught(step_ms=1.0, first_ms=1.0, upload_ms=30.0)
+def test_auto_does_not_wait_for_what_saves_nothing_and_knows_the_next_time():
+    async def main() -> tuple[Talker, object, float]:
+        talker, length = Talker(step_s=3600.0), DraftLength()
+        length.answered(seen(upload_ms=30.0))
         drafting = QueryDrafting(talker, Query("?", (), max_new_tokens=4), length, "auto", SystemClock())
         drafting.begin(WELCOME, SIZE)
         got = await drafting.draft()  # would hang
-        return talker, got.draft
+        costs = length.costs(SIZE)
+        assert costs is not None
+        return talker, got.draft, costs.device_first_ms
 
-    talker, draft = asyncio.run(main())
+    talker, draft, first_ms = asyncio.run(main())
     assert draft is None
     assert talker.ended
+    assert first_ms > 0  # it takes at least as long as was waited
