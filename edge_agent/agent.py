@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
 from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
+from edge_agent.overdue import Overdue
 from edge_agent.parts import Limits, OnToken, Parts, question_state
 from edge_agent.policy import AWAY, held_back
-from edge_agent.turn import Attempt, TurnClock, decision_record, judge, picture_alone, rests_error
+from edge_agent.recording import Recorder
+from edge_agent.turn import Attempt, TurnClock, decision_record, finished, judge, picture_alone, rests_error
 from edge_agent.types import (
     Action,
     Answer,
@@ -31,8 +33,9 @@ FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more on
 DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
 CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
 HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
+CLOSE_S = 2.0  # for what was left behind at its deadline
+SETTLE_S = 0.1  # of what is kept for the device, for the books of a cloud that took all the rest
 FORM_GUARD = "form: only the device's own decoder can be held to a schema"
-log = logging.getLogger(__name__)
 
 
 class Agent:
@@ -40,7 +43,8 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._journal_broken = False
+        self._recorder = Recorder(parts.journal)
+        self._overdue = Overdue()
 
     async def ask(
         self,
@@ -58,9 +62,27 @@ class Agent:
         """
         check_question(observation.question)
         turn = TurnClock(self._parts.clock, limits.deadline_ms)
-        features = await asyncio.to_thread(self._parts.extractor.observe, observation)
+        asking = self._ask(observation, limits, on_token, manner, route, turn)
+        try:
+            return await self._overdue.by(asking, limits.deadline_ms / 1000, lambda: turn.doing)
+        except EdgeAgentError as error:
+            error.cloud_away = turn.cloud_away
+            raise
+
+    async def _ask(
+        self,
+        observation: Observation,
+        limits: Limits,
+        on_token: OnToken | None,
+        manner: Manner,
+        route: Route | None,
+        turn: TurnClock,
+    ) -> Answer:
+        observing = asyncio.to_thread(self._parts.extractor.observe, observation)
+        features = await turn.within(observing, "looking at the picture and the sound")
         turn.stages.mark("features")
-        state = await asyncio.to_thread(self.state, observation, limits)
+        reading = asyncio.to_thread(self.state, observation, limits)
+        state = await turn.within(reading, "asking the monitors and the purse")
         policy = self._parts.policy if route is None else self._parts.forced[route]
         decision = policy.decide(features, state, observation.history)
         if manner.schema is not None:
@@ -70,11 +92,10 @@ class Agent:
         try:
             answer, outcome = await self._answer(observation, decision, state, turn, on_token, manner)
         except EdgeAgentError as error:
-            error.cloud_away = turn.cloud_away
-            await self._record(observation, features, state, decision, None, str(error))
+            await self._record(observation, features, state, decision, None, str(error), turn)
             raise
         policy.observe(outcome)
-        await self._record(observation, features, state, decision, outcome, None)
+        await self._record(observation, features, state, decision, outcome, None, turn)
         return answer
 
     def state(self, observation: Observation, limits: Limits) -> SystemState:
@@ -87,7 +108,9 @@ class Agent:
         return self._parts.monitors.state().cloud_reachable if self._parts.cloud is not None else False
 
     async def close(self) -> None:
-        """Close both engines."""
+        """Close both engines, once what was left behind and the decision log's last lines are through."""
+        await self._overdue.settled(CLOSE_S)
+        await self._recorder.close()
         await self._parts.local.close()
         if self._parts.cloud is not None:
             await self._parts.cloud.close()
@@ -125,7 +148,7 @@ class Agent:
             stands, judged = judge(draft, decision)
             if stands:
                 why = f"{decision.reason}; {judged}: it stands"
-                return self._finish(decision, Route.LOCAL, draft, why, turn, None)
+                return finished(decision, Route.LOCAL, draft, why, turn, None)
             turn.stages.rename(("first_token", "decode"), "draft")
             query = replace(query, draft=draft.token_ids)
         failed: Attempt | None = None
@@ -135,7 +158,7 @@ class Agent:
             if attempt.generation is not None:
                 if draft is not None:
                     why += f"; {judged}: the cloud answers"
-                return self._finish(decision, Route.CLOUD, attempt.generation, why, turn, draft)
+                return finished(decision, Route.CLOUD, attempt.generation, why, turn, draft)
             turn.stages.rename(("first_token", "decode"), "cloud_failed")
             if decision.rests:
                 raise rests_error(f"{decision.rests}; {attempt.failure}")
@@ -145,7 +168,7 @@ class Agent:
         local = draft if draft is not None else await self._local(query, decision, turn, on_token)
         if failed is not None:  # what a failed attempt has cost is part of this answer
             local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
-        return self._finish(decision, Route.LOCAL, local, why, turn, None)
+        return finished(decision, Route.LOCAL, local, why, turn, None)
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
         dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}
@@ -195,7 +218,11 @@ class Agent:
                 None, f"the cloud was not reached (the deadline leaves no time for it: {reserve_ms:.0f} ms are kept)"
             )
         most_usd = min(state.max_cost_usd or 0.0, state.budget_left_usd or 0.0)
-        reservation = await asyncio.to_thread(purse.reserve, most_usd)
+        try:
+            reserving = asyncio.to_thread(purse.reserve, most_usd)
+            reservation = await turn.within(reserving, "reserving money", reserve_ms)
+        except NoAnswerError:  # what it may have set aside stays spent
+            return Attempt(None, "the cloud was not asked (the purse did not answer in time)")
         if reservation is None:
             return Attempt(None, "the cloud was not asked (today's budget is spent)")
         expected_usd = min(most_usd, state.cloud_cost_estimate_usd)
@@ -206,7 +233,9 @@ class Agent:
             if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
                 attempt = replace(attempt, billed_usd=expected_usd)
         finally:
-            await asyncio.shield(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
+            settling = asyncio.ensure_future(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
+            left_s = until_s - self._parts.clock.monotonic_s()
+            await asyncio.wait({settling}, timeout=max(SETTLE_S, left_s))  # it goes on where the disk is slower
             turn.stages.mark("decode" if attempt.generation is not None else "first_token")
         return attempt
 
@@ -257,43 +286,6 @@ class Agent:
                     on_token(route, event)
         raise NoAnswerError(f"the {engine.name} engine ended without an answer")
 
-    def _finish(
-        self, decision: Decision, route: Route, end: Generation, why: str, turn: TurnClock, draft: Generation | None
-    ) -> tuple[Answer, Outcome]:
-        timings = turn.stages.timings_ms()
-        gain = end.expected_gain if draft is None else draft.expected_gain
-        answer = Answer(
-            text=end.text,
-            route=route,
-            reason=why,
-            confidence=end.confidence,
-            decision=decision,
-            bytes_up=end.bytes_up,
-            bytes_down=end.bytes_down,
-            cost_usd=end.cost_usd,
-            timings_ms=timings,
-            expected_gain=gain,
-            tokens=end.tokens,
-            prompt_tokens=end.prompt_tokens,
-            finish_reason=end.finish_reason,
-            draft_tokens=end.draft_tokens,
-            accepted_tokens=end.accepted_tokens,
-            cloud_away=turn.cloud_away,
-        )
-        outcome = Outcome(
-            decision=decision,
-            route=route,
-            latency_ms=timings["total"],
-            bytes_up=answer.bytes_up,
-            cost_usd=answer.cost_usd,
-            confidence=end.confidence,
-            draft_text=draft.text if draft is not None else None,
-            draft_entropy=draft.max_entropy if draft is not None else None,
-            draft_accepted=draft.text == end.text if draft is not None else None,
-            expected_gain=gain,
-        )
-        return answer, outcome
-
     async def _record(
         self,
         observation: Observation,
@@ -302,19 +294,12 @@ class Agent:
         decision: Decision,
         outcome: Outcome | None,
         error: str | None,
+        turn: TurnClock,
     ) -> None:
-        """One line in the decision log. A full disk must not stop answers: said once, until it works again."""
-        if self._parts.journal is None:
-            return
-        try:
-            now_s = self._parts.clock.wall_s()
-            record = decision_record(now_s, observation, features, state, decision, outcome, error)
-            await asyncio.to_thread(self._parts.journal.append, record)
-            self._journal_broken = False
-        except OSError as failure:
-            if not self._journal_broken:
-                log.warning("the decision log misses lines: %s", failure)
-            self._journal_broken = True
+        """One line in the decision log; waited for no longer than the question has."""
+        now_s = self._parts.clock.wall_s()
+        make = partial(decision_record, now_s, observation, features, state, decision, outcome, error)
+        await self._recorder.record(make, turn.record_s())
 
 
 def check_question(question: str) -> None:

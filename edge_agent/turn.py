@@ -11,6 +11,7 @@ from edge_agent.clock import Clock
 from edge_agent.errors import NoAnswerError
 from edge_agent.types import (
     Action,
+    Answer,
     Decision,
     Generation,
     Modality,
@@ -23,6 +24,7 @@ from edge_agent.types import (
 )
 
 T = TypeVar("T")
+MARGIN_S, MARGIN_SHARE = 0.05, 0.25  # of a deadline, the smaller: for telling that it has passed
 MAX_LOGGED_SOUND = 400  # STFT frames, four seconds at the usual hop
 STAGES = ("features", "decide", "encode", "upload", "first_token", "decode")
 
@@ -77,17 +79,28 @@ class Stages:
 
 
 class TurnClock:
-    """The deadline of one question on the agent's clock, and its stages. `cloud_away`: the cloud was not reached."""
+    """The deadline of one question on the agent's clock, and its stages. `cloud_away`: the cloud was not reached.
+
+    `deadline_s` lies a little (MARGIN_S) before the question's own, so that what runs out of time is refused while
+    the question still has the time to be told. `doing`: what is being waited for, or was last.
+    """
 
     def __init__(self, clock: Clock, deadline_ms: float) -> None:
         self._clock = clock
         self._deadline_ms = deadline_ms
-        self.deadline_s = clock.monotonic_s() + deadline_ms / 1000
+        self._margin_s = min(MARGIN_S, MARGIN_SHARE * deadline_ms / 1000)
+        self.doing = "answering"
+        self.deadline_s = clock.monotonic_s() + deadline_ms / 1000 - self._margin_s
         self.stages = Stages(clock)
         self.cloud_away = False
 
+    def record_s(self) -> float:
+        """How long the question may still wait for its line in the decision log, >= 0."""
+        return max(0.0, self.deadline_s + self._margin_s / 2 - self._clock.monotonic_s())
+
     async def within(self, work: Coroutine[Any, Any, T], doing: str, reserve_ms: float = 0.0) -> T:
         """Await `work` until the deadline less `reserve_ms`. Raises NoAnswerError past it; the work is cancelled."""
+        self.doing = doing
         left_s = self.deadline_s - reserve_ms / 1000 - self._clock.monotonic_s()
         if left_s <= 0:
             work.close()
@@ -97,6 +110,45 @@ class TurnClock:
         except asyncio.TimeoutError as error:
             limit = f"the deadline was {self._deadline_ms:g} ms; try a larger --deadline-ms"
             raise NoAnswerError(f"the time ran out while {doing}", limit) from error
+
+
+def finished(
+    decision: Decision, route: Route, end: Generation, why: str, turn: TurnClock, draft: Generation | None
+) -> tuple[Answer, Outcome]:
+    """What `route` has answered, for who asked and for the policy; `draft` is what the device had said before."""
+    timings = turn.stages.timings_ms()
+    gain = end.expected_gain if draft is None else draft.expected_gain
+    answer = Answer(
+        text=end.text,
+        route=route,
+        reason=why,
+        confidence=end.confidence,
+        decision=decision,
+        bytes_up=end.bytes_up,
+        bytes_down=end.bytes_down,
+        cost_usd=end.cost_usd,
+        timings_ms=timings,
+        expected_gain=gain,
+        tokens=end.tokens,
+        prompt_tokens=end.prompt_tokens,
+        finish_reason=end.finish_reason,
+        draft_tokens=end.draft_tokens,
+        accepted_tokens=end.accepted_tokens,
+        cloud_away=turn.cloud_away,
+    )
+    outcome = Outcome(
+        decision=decision,
+        route=route,
+        latency_ms=timings["total"],
+        bytes_up=answer.bytes_up,
+        cost_usd=answer.cost_usd,
+        confidence=end.confidence,
+        draft_text=draft.text if draft is not None else None,
+        draft_entropy=draft.max_entropy if draft is not None else None,
+        draft_accepted=draft.text == end.text if draft is not None else None,
+        expected_gain=gain,
+    )
+    return answer, outcome
 
 
 def judge(draft: Generation, decision: Decision) -> tuple[bool, str]:

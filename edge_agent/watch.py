@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
-
 from edge_agent.config import TriggerSettings
 from edge_agent.errors import EdgeAgentError, NoAnswerError
+from edge_agent.look_back import LookBack
+from edge_agent.overdue import Overdue
 from edge_agent.parts import Extractor, Limits
 from edge_agent.triggers import Firing, Triggers
 from edge_agent.types import (
@@ -25,9 +26,10 @@ from edge_agent.types import (
     SoundFeatures,
 )
 
-LOOK_BACK_FRAMES = 4
-LOOK_BACK_SOUND_S = 2.0
 MAX_ASKED = 8
+KEEP_S, KEEP_SHARE = 0.1, 0.05  # of a deadline, the smaller: for keeping a question whose answer took all the time
+log = logging.getLogger(__name__)
+__all__ = ["MAX_ASKED", "Asked", "Asker", "Keeper", "LookBack", "Person", "Watcher", "Witness"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,43 +85,9 @@ class Keeper(Protocol):
         """Ask what waits, one after the other, until cancelled: somebody asks now."""
         ...
 
-
-class LookBack:
-    """The last frames and the last seconds of sound, so that a question is about the moment it was asked."""
-
-    def __init__(self) -> None:
-        self._frames: deque[Frame] = deque(maxlen=LOOK_BACK_FRAMES)
-        self._sound: deque[AudioWindow] = deque()
-
-    def add(self, item: Frame | AudioWindow) -> None:
-        if isinstance(item, Frame):
-            self._frames.append(item)
-            return
-        self._sound.append(item)
-        while sum(w.duration_s for w in self._sound) - self._sound[0].duration_s >= LOOK_BACK_SOUND_S:
-            self._sound.popleft()
-
-    def observe(self, question: str, private: bool, source: str) -> Observation | None:
-        """The moment as an observation; None before the first frame."""
-        if not self._frames:
-            return None
-        return Observation(question, self.frames(), self.window(), private=private, source=source)
-
-    def clear(self) -> None:
-        """Forget all frames."""
-        self._frames.clear()
-
-    def frames(self) -> tuple[Frame, ...]:
-        """The last frames of one size."""
-        return tuple(f for f in self._frames if f.pixels.shape == self._frames[-1].pixels.shape)
-
-    def window(self) -> AudioWindow | None:
-        """The last seconds of sound of one rate; None without any."""
-        rate_hz = self._sound[-1].rate_hz if self._sound else 0
-        parts = [w for w in self._sound if w.rate_hz == rate_hz]
-        if not parts:
-            return None
-        return AudioWindow(np.concatenate([w.samples for w in parts]), rate_hz, parts[0].start_s)
+    async def in_between(self, say: Callable[[Asked], None]) -> None:
+        """Ask the oldest that waits, where questions of now never cease and it is its turn; briefly."""
+        ...
 
 
 class Watcher:
@@ -156,6 +124,7 @@ class Watcher:
         self._progress = progress
         self._patient = patient
         self.keeper: Keeper | None = None
+        self._overdue = Overdue()
         self._answered = asyncio.Event()
         self._look_back = look_back or LookBack()
         self._witness = witness
@@ -277,19 +246,34 @@ class Watcher:
                 continue
             await self._answer(*waiting)
             self._progress()
+            if self.keeper is not None:
+                await self.keeper.in_between(self._say_late)
 
     async def _answer(self, firing: Firing, observation: Observation, until_s: float | None) -> None:
         question, answer, words, limits = observation.question, None, None, self._limits
+        loop = asyncio.get_running_loop()
         if until_s is not None:
-            left_ms = (until_s - asyncio.get_running_loop().time()) * 1000
-            limits = replace(limits, deadline_ms=max(1.0, left_ms))
+            left_ms = (until_s - loop.time()) * 1000
+            keep_ms = 0.0 if self.keeper is None else min(KEEP_S * 1000, KEEP_SHARE * left_ms)
+            limits = replace(limits, deadline_ms=max(1.0, left_ms - keep_ms))
         try:
             answer = await self._agent.ask(observation, limits)
             away = answer.cloud_away
         except EdgeAgentError as error:
             words, away = str(error), error.cloud_away
-        kept = await self.keeper.keep(firing, observation) if away and self.keeper is not None else None
+        left_s = None if until_s is None else until_s - loop.time()
+        kept = await self._kept(self.keeper, firing, observation, left_s) if away and self.keeper is not None else None
         self._on_asked(Asked(firing, question, answer, words, kept))
+
+    async def _kept(self, keeper: Keeper, firing: Firing, observation: Observation, left_s: float | None) -> int | None:
+        """The number under which a question waits; None also where the disk does not say so in time."""
+        if left_s is None:
+            return await keeper.keep(firing, observation)
+        try:
+            return await self._overdue.by(keeper.keep(firing, observation), left_s, lambda: "keeping the question")
+        except NoAnswerError:
+            log.warning("the disk is slow: a question was answered before it was kept")
+            return None
 
     async def _idle(self) -> None:
         """Until somebody asks; meanwhile what waited for the cloud is asked again."""

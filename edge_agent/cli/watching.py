@@ -26,6 +26,7 @@ from edge_agent.cli.secrets import api_secret, mqtt_secret
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, Loaded, RunSettings
 from edge_agent.errors import EdgeAgentError, UsageError
+from edge_agent.service.heap import small_heap
 from edge_agent.service.systemd import Notifier, Watchdog
 from edge_agent.sources.base import Source
 from edge_agent.sources.camera import CameraSource
@@ -70,6 +71,7 @@ async def watch(
     """
     config, clock, notifier = loaded.config, SystemClock(), Notifier()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(small_heap(clock))
         api = await _serve(config, clock, stack, as_json)
         bridge = _bridge(api, config) if api is not None and config.mqtt.host else None
         with waiting("opening", as_json):

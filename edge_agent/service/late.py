@@ -9,12 +9,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.config import OutboxSettings
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, NoAnswerError
 from edge_agent.parts import Limits
 from edge_agent.store.outbox import ASKED, Outbox, Waiting
 from edge_agent.triggers import Firing
@@ -24,6 +25,8 @@ from edge_agent.watch import Asked, Asker
 MOST_QUIET_S = 60.0
 MOST_LONGER = 64.0
 LOOK_EVERY_S = 0.05
+SHARE = 9.0  # of the time that late questions take, others go first: a tenth is theirs where nobody ever pauses
+TURN_S = 3.0  # the longest that a late question takes then
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +36,8 @@ class LateQuestions:
     the agent or wait for it, where more than this asks it.
 
     What somebody asks meanwhile goes first: the late question is cancelled, stays, and then waits for a longer quiet,
-    so that cancelled turns do not add up.
+    so that cancelled turns do not add up. Where questions of now never cease, late ones have a tenth of the time: such
+    a turn is not cancelled, but short.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class LateQuestions:
         self._clock = clock
         self._inside = inside
         self._longer = 1.0
+        self._ended_s = clock.monotonic_s()  # of the last late question
+        self._took_s = 0.0
 
     def change(self, settings: OutboxSettings, limits: Limits) -> None:
         """Other limits from now on; what is kept stays as it was configured at the start."""
@@ -73,25 +79,40 @@ class LateQuestions:
         """Ask one after the other, each after a quiet, until cancelled."""
         while True:
             await self._clock.sleep(max(0.01, min(MOST_QUIET_S, self.quiet_s * self._longer)))
-            if self._reachable() is not False and not self._inside():
+            if self._inside():
+                await self.in_between(say)
+            elif self._reachable() is not False:
                 await self.ask_next(say)
 
-    async def ask_next(self, say: Callable[[Asked], None]) -> bool:
-        """Ask the oldest; whether it has left, by an answer or for good."""
+    async def in_between(self, say: Callable[[Asked], None]) -> None:
+        """Ask the oldest, with no more than TURN_S, if it is its turn among questions that never cease."""
+        rest_s = max(self.quiet_s, SHARE * self._took_s)
+        if self._reachable() is not False and self._clock.monotonic_s() - self._ended_s >= rest_s:
+            await self.ask_next(say, among_others=True)
+
+    async def ask_next(self, say: Callable[[Asked], None], *, among_others: bool = False) -> bool:
+        """Ask the oldest; whether it has left, by an answer or for good. `among_others`: briefly, and to its end."""
         waiting = await asyncio.to_thread(self._outbox.head)
         if waiting is None:
+            self._book(self._clock.monotonic_s())
             return False
-        before = self._longer
+        before, began_s = self._longer, self._clock.monotonic_s()
         try:
-            left = await self._ask(waiting, say)
+            left = await self._ask(waiting, say, among_others)
         except asyncio.CancelledError:
             self._longer = min(MOST_LONGER, self._longer * 2)
             raise
+        finally:
+            self._book(began_s)
         if self._longer == before:
             self._longer = 1.0
         return left
 
-    async def _ask(self, waiting: Waiting, say: Callable[[Asked], None]) -> bool:
+    def _book(self, began_s: float) -> None:
+        self._ended_s = self._clock.monotonic_s()
+        self._took_s = self._ended_s - began_s
+
+    async def _ask(self, waiting: Waiting, say: Callable[[Asked], None], among_others: bool) -> bool:
         try:
             observation = await asyncio.to_thread(waiting.observation)
         except ValueError as error:
@@ -102,8 +123,14 @@ class LateQuestions:
             waiting.trigger, waiting.waited_s, observation.frames[-1].timestamp_s if observation.frames else 0
         )
         try:
-            answer = await self._alone(self._agent.ask(observation, self.limits))
+            if among_others:
+                brief = replace(self.limits, deadline_ms=min(self.limits.deadline_ms, TURN_S * 1000))
+                answer: Answer | None = await self._agent.ask(observation, brief)
+            else:
+                answer = await self._alone(self._agent.ask(observation, self.limits))
         except EdgeAgentError as error:
+            if among_others and isinstance(error, NoAnswerError):
+                return False  # that was little time: it says nothing about the question
             if error.cloud_away or await asyncio.to_thread(self._outbox.tried, waiting):
                 return False
             say(Asked(firing, observation.question, None, str(error), waiting.number, waiting.asked_s))

@@ -31,8 +31,11 @@ ALLOWED: dict[str, set[str]] = {
     "turn": {"types", "errors", "clock"},
     "triggers": {"types", "config"},
     "parts": {"types", "errors", "clock", "engines", "policy"},
-    "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn"},
-    "watch": {"types", "errors", "config", "parts", "triggers"},
+    "overdue": {"errors"},
+    "recording": {"parts"},
+    "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn", "overdue", "recording"},
+    "look_back": {"types"},
+    "watch": {"types", "errors", "config", "parts", "triggers", "overdue", "look_back"},
 }
 EVERYTHING = {"api", "cli", "mqtt", "service", "__main__"}
 CLOUD = {"types", "errors", "transport", "vlm"}

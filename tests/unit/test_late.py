@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from edge_agent.policy.guards import AWAY
 from edge_agent.service.late import LateQuestions, opened_outbox
 from edge_agent.store.outbox import Outbox
 from edge_agent.triggers import Firing
-from edge_agent.types import Answer, Observation, Route, SystemState
+from edge_agent.types import Answer, Frame, Observation, Route, SystemState
 from edge_agent.watch import Asked, Asker, Watcher
 
 AWAY_NOW = Script(error=CloudError("connection refused"))
@@ -282,3 +282,72 @@ def test_somebody_who_asks_through_another_door_goes_first_too(tmp_path: Path) -
     questions = late(outbox, agent, SystemClock(), inside=lambda: 2 if agent.order else 0)
     assert asyncio.run(asyncio.wait_for(questions.ask_next(said.append), 20)) is False
     assert (agent.order, said, outbox.counts()["waiting"]) == (["late 1?"], [], 1)
+
+
+class Ceaseless:
+    """An agent at which somebody always asks; each question takes `takes_s` of the clock."""
+
+    def __init__(self, clock: ManualClock, takes_s: float) -> None:
+        self._clock, self._takes_s = clock, takes_s
+        self.deadlines_ms: list[float] = []
+        self.inner = bench(Route.CLOUD, [Script(("cat",), CLOUD)]).agent
+
+    async def ask(self, observation: Observation, limits: Limits) -> Answer:
+        self.deadlines_ms.append(limits.deadline_ms)
+        self._clock.advance(self._takes_s)
+        return await self.inner.ask(observation, limits)
+
+
+def test_where_questions_never_cease_late_ones_have_a_tenth_of_the_time(tmp_path: Path) -> None:
+    clock, outbox = ManualClock(), box(tmp_path)
+    agent = Ceaseless(clock, 2.0)
+    fill(outbox, *(f"{n}?" for n in range(20)))
+    long = Limits(60_000, 0.01)
+    questions = LateQuestions(outbox, agent, long, lambda: None, clock, automatic=False, quiet_s=1.0, inside=lambda: 3)
+    said: list[Asked] = []
+
+    async def busy() -> None:
+        for _ in range(100):
+            clock.advance(1.0)  # somebody's question
+            await questions.in_between(said.append)
+
+    asyncio.run(busy())
+    assert 5 <= len(said) <= 7, "100 s of others, two seconds each"
+    assert set(agent.deadlines_ms) == {3000.0}, "short, so that nobody waits for long"
+
+
+def test_a_late_question_that_was_given_little_time_is_not_given_up(tmp_path: Path) -> None:
+    outbox, clock = box(tmp_path), ManualClock()
+    fill(outbox, "one?")
+
+    class Slow:
+        async def ask(self, observation: Observation, limits: Limits) -> Answer:
+            raise NoAnswerError("the time ran out while waiting for the cloud")
+
+    questions = late(outbox, Slow(), clock)
+
+    async def several() -> None:
+        for _ in range(10):
+            await questions.in_between(lambda asked: None)
+
+    asyncio.run(several())
+    assert outbox.counts()["waiting"] == 1
+
+
+def test_a_watcher_that_is_never_idle_empties_the_outbox_all_the_same(tmp_path: Path) -> None:
+    outbox, rig = box(tmp_path), bench(Route.CLOUD, [Script(("cat",), CLOUD)])
+    fill(outbox, "late?")
+    said: list[Asked] = []
+    watcher = Watcher(rig.agent, GreyExtractor(), TriggerSettings(on_change=False, on_sound=False), LIMITS, said.append)
+    watcher.keeper = late(outbox, rig.agent, SystemClock())
+
+    async def frames() -> AsyncIterator[Frame]:
+        yield frame()
+        for n in range(1000):
+            watcher.ask(f"{n}?")
+            await asyncio.sleep(0)
+            if any(one.asked_s is not None for one in said):
+                return
+
+    asyncio.run(watcher.run(frames()))
+    assert [one.question for one in said if one.asked_s is not None] == ["late?"]
