@@ -36,14 +36,26 @@ def questions(tmp_path: Path) -> Path:
     return path
 
 
-def test_routes_are_measured_across_a_relay_where_packets_are_not_asked_for(questions: Path) -> None:
+def test_routes_are_measured_across_a_relay_where_packets_are_not_asked_for(questions: Path, tmp_path: Path) -> None:
     given = ("--way", "streams", "--data", str(questions), "--limit", "2", "--deadline-ms", "60000", "--rtt", "80")
-    local, cloud = rows(lab(*given, "--routes", "local,cloud"))
+    work = ("--work", str(tmp_path / "work.jsonl"))
+    local, cloud = rows(lab(*given, *work, "--routes", "local,cloud"))
     assert (local["route"], local["way"], local["cloud_share"], local["bytes_up_mean"]) == ("local", "streams", 0, 0)
     assert (local["wire_bytes_up_mean"], local["n"], local["errors"]) == (0, 2, 0)
     assert cloud["cloud_share"] == 1
     assert cloud["wire_bytes_up_mean"] > cloud["bytes_up_mean"] > 100
     assert cloud["latency_ms"]["p50"] >= 80  # at least the round trip that was asked for
+    assert rows(lab(*given, *work, "--routes", "local")) == []  # it has been measured
+    command = [sys.executable, "-m", "tools.netlab", "--report", work[1]]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert "| 20 Mbit/s 80 ms 0 % |" in told.stdout
+
+
+def test_an_agent_that_does_not_start_is_told_with_its_words(questions: Path) -> None:
+    done = lab("--way", "streams", "--data", str(questions), "--routes", "auto", "--policy", "nonsense", "--limit", "1")
+    assert done.returncode != 0
+    assert "route auto ended" in done.stderr
+    assert "nonsense" in done.stderr
 
 
 @pytest.mark.parametrize("way", ["streams", "packets"])

@@ -1,11 +1,13 @@
 """Every route over every link, in real processes.
 
     python -m tools.netlab --rate 20,1 --rtt 60 --loss 0,1 --routes local,cloud,auto --data coco/dev.jsonl --limit 300
+    python -m tools.netlab --matrix --work lab.jsonl              every link and route; goes on where it was cut short
+    python -m tools.netlab --report lab.jsonl [--write]           the tables, and with --write into docs/network.md
 
 Rates are Mbit/s up (down too, unless --down says otherwise), round trips ms, losses percent of the packets each way.
 The link is between two network namespaces, packet by packet, where root may make them; else a TCP relay emulates it:
 `way` in the output says which. `--check` measures what the link does. `--trace` takes a handover trace in place of
-rate, round trip and loss.
+rate, round trip and loss. The routes of a link take turns, question by question.
 """
 
 from __future__ import annotations
@@ -16,28 +18,38 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tools.marked import DOCS, write_marked
+from tools.netlab.cells import PER_QUESTION, WorkFile, clouds, read_work, run_cell
 from tools.netlab.check import seen
 from tools.netlab.link import Conditions, Trace, read_trace, steady
 from tools.netlab.packets import PacketLink, Unavailable
-from tools.netlab.processes import ROUTES, Asking, CloudSide, Link, answers, two_cores
+from tools.netlab.processes import ROUTES, Asking, Link, two_cores
+from tools.netlab.report import table
 from tools.netlab.streams import StreamLink
 
 DATA_VARIABLE = "EDGE_AGENT_DATA"
+MATRIX = {"rate": [400.0, 200.0, 20.0, 5.0, 1.0], "rtt": [20.0, 60.0, 120.0], "loss": [0.0, 1.0]}
+MATRIX_ROUTES = ["local", "cloud", "jpeg", "verified", "auto"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
+    if given.report is not None:
+        return _report(given.report, given.write)
+    if given.matrix:
+        vars(given).update(MATRIX, routes=MATRIX_ROUTES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # namespaces and cloud end with us
     traces = _traces(given)
     edge_core, cloud_core = two_cores()
-    asking = Asking(given.data.resolve(), given.limit, given.seed, given.policy, given.deadline_ms, edge_core)
+    asking = Asking(
+        given.data.resolve(), given.limit, given.seed, given.policy, given.deadline_ms, given.cloud_model, edge_core
+    )
     with ExitStack() as stack:
         link, why = _link(stack, given.way, given.seed)
         if given.check:
@@ -45,29 +57,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 row = {"link": name, "way": link.way, "set": asdict(trace.at(0)), "seen": seen(link, trace)}
                 print(json.dumps(row) if given.json else f"{name:<26} {link.way}: seen {row['seen']}", flush=True)
             return 0
-        cloud = stack.enter_context(CloudSide(link, cloud_core, ("--model", given.cloud_model)))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="netlab-")))
+        urls = clouds(stack, link, given.routes, cloud_core, given.cloud_model)
         if not given.json:
             print(_headline(link, why, asking, cloud_core))
+        work = WorkFile(given.work)
         for name, trace in traces:
-            for route in given.routes:
-                link.begin(trace)
-                told = answers(link, cloud.url, ROUTES[route], asking, Path(tempfile.mkdtemp(dir=folder)))
-                row = _row(name, trace, route, link, told) | {"way_why": why}
-                print(json.dumps(row) if given.json else _line(row), flush=True)
+            routes = [route for route in given.routes if not work.has(name, route, asking)]
+            rows = run_cell(link, name, trace, routes, asking, urls) if routes else []
+            work.add(rows)
+            for row in rows:
+                short = {key: value for key, value in row.items() if key not in PER_QUESTION} | {"way_why": why}
+                print(json.dumps(short) if given.json else _line(row), flush=True)
     return 0
 
 
-def _row(name: str, trace: Trace, route: str, link: Link, told: dict[str, Any]) -> dict[str, Any]:
-    keys = ("n", "accuracy", "accuracy_ci", "latency_ms", "bytes_up_mean", "cloud_share", "errors", "first_error")
-    return {
-        "link": name,
-        "conditions": asdict(trace.at(0)),
-        "route": route,
-        "way": link.way,
-        **{key: told[key] for key in keys},
-        "wire_bytes_up_mean": link.bytes_up / max(1, told["n"]),
-    }
+def _report(path: Path, write: bool) -> int:
+    """The tables of a work file, printed or into the documentation."""
+    text = table(list(read_work(path)))
+    if write:
+        write_marked(DOCS / "network.md", "netlab", text)
+    else:
+        print(text)
+    return 0
 
 
 def _headline(link: Link, why: str, asking: Asking, cloud_core: int | None) -> str:
@@ -133,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jitter", type=float, default=0.0, help="up to so many ms more, each way")
     parser.add_argument("--cut", type=_cut, action="append", default=[], metavar="AT+LENGTH", help="seconds")
     parser.add_argument("--trace", type=Path, help="a handover trace: lines of JSON, see tools/netlab/link.py")
-    parser.add_argument("--routes", type=_routes, default=list(ROUTES), help=f"of {','.join(ROUTES)}")
+    parser.add_argument("--routes", type=_routes, default=MATRIX_ROUTES, help=f"of {','.join(ROUTES)}")
     parser.add_argument("--data", type=Path, help="questions, as eval vqa reads them", **data)
     parser.add_argument("--limit", type=int, default=300, help="questions a cell")
     parser.add_argument("--seed", type=int, default=0)
@@ -142,6 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cloud-model", default="cloud-vqa")
     parser.add_argument("--way", choices=("best", "packets", "streams"), default="best")
     parser.add_argument("--check", action="store_true", help="ask nothing: measure the links by a plain connection")
+    parser.add_argument("--matrix", action="store_true", help="all rates, round trips, losses and routes of the goals")
+    parser.add_argument("--work", type=Path, help="append every row to this file, and skip what it has already")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: the tables of a work file")
+    parser.add_argument("--write", action="store_true", help="with --report: into docs/network.md")
     parser.add_argument("--json", action="store_true", help="one object a cell and route")
     return parser
 

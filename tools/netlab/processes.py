@@ -1,4 +1,4 @@
-"""The two sides of the lab as real processes, each on its core: `python -m cloud_stub`, and `edge-agent eval vqa`."""
+"""The two sides of the lab as real processes, each on its core: `python -m cloud_stub`, and an agent."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ ROUTES: Mapping[str, Route] = {
     "local": Route("local", {}),
     "cloud": Route("cloud", {"verify": "off"}),
     "jpeg": Route("cloud", {"codec": "jpeg"}),
+    "jpeg-small": Route("cloud", {"codec": "jpeg", "picture_side": 224, "picture_quality": 50}),
     "webp": Route("cloud", {"codec": "webp"}),
     "verified": Route("cloud", {"verify": "auto"}),
     "auto": Route("auto", {}),
@@ -48,6 +49,7 @@ class Asking:
     seed: int
     policy: str | None
     deadline_ms: float
+    cloud_model: str
     edge_core: int | None
 
 
@@ -78,43 +80,87 @@ class CloudSide:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        process = self._process
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if self._process is not None:
+            _end(self._process)
 
 
-def answers(link: Link, url: str, route: Route, asking: Asking, folder: Path) -> dict[str, Any]:
-    """What `edge-agent eval vqa --json` prints of the questions by this route. Its state is in `folder`, so that
-    nothing learned earlier counts. Raises SystemExit with its words.
+class EdgeSide:
+    """Use as `with`: the agent of one route in its own process, with nothing learned earlier; its files are in
+    `folder`. It starts at once, `ask` waits until it has. Raises SystemExit with its words.
     """
-    settings = folder / "lab.toml"
-    settings.write_text(_toml({"cloud": {"url": url, **route.cloud}, "run": {"state_dir": str(folder / "state")}}))
-    command = [*link.in_edge, sys.executable, "-m", "edge_agent", "eval", "vqa", "--json", "--config", str(settings)]
-    command += ["--data", str(asking.data), "--limit", str(asking.limit), "--seed", str(asking.seed)]
-    command += ["--route", route.route, "--deadline-ms", str(asking.deadline_ms)]
-    if asking.policy is not None and route.route == "auto":
-        command += ["--policy", asking.policy]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, preexec_fn=_on_core(asking.edge_core), timeout=None
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"the agent ended with {done.returncode}: {done.stderr.strip()[-500:]}")
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
+
+    def __init__(self, link: Link, url: str, name: str, asking: Asking, folder: Path) -> None:
+        self.name = name
+        self._log = folder / "stderr"
+        route, settings = ROUTES[name], folder / "lab.toml"
+        settings.write_text(_toml({"cloud": {"url": url, **route.cloud}, "run": {"state_dir": str(folder / "state")}}))
+        self._command = [*link.in_edge, sys.executable, "-m", "tools.netlab.edge", "--config", str(settings)]
+        self._command += ["--route", route.route, "--deadline-ms", str(asking.deadline_ms)]
+        if asking.policy is not None and route.route == "auto":
+            self._command += ["--policy", asking.policy]
+        self._core = asking.edge_core
+        self._ready = False
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> EdgeSide:
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                preexec_fn=_on_core(self._core),
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            _end(self._process)
+
+    def wait(self) -> None:
+        """Until it can be asked."""
+        if not self._ready:
+            self._ready = self._line()["ready"]
+
+    def ask(self, image: Path, question: str) -> dict[str, Any]:
+        """What came of one question: tools.netlab.edge.Told as an object."""
+        self.wait()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"image": str(image), "question": question}) + "\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            words = self._log.read_text(encoding="utf-8", errors="replace").strip()[-500:]
+            raise SystemExit(f"the agent of the route {self.name} ended with {self._process.wait()}: {words}")
+        row: dict[str, Any] = json.loads(line)
+        return row
 
 
 def two_cores() -> tuple[int | None, int | None]:
     """A core for the edge and one for the cloud; none where there is only one."""
     cores = sorted(os.sched_getaffinity(0))
     return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGTERM)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _on_core(core: int | None) -> Callable[[], None] | None:

@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 
 from tools.netlab.link import SEGMENT_BYTES, Conditions, Pipe, Trace, steady
@@ -34,9 +35,8 @@ class StreamLink:
         self._trace = steady(Conditions(1e3, 1e3))
         self._start_s = 0.0
         self._pipes = (Pipe(True, seed), Pipe(False, seed + 1))
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._cloud_port = 0
         self.in_edge: Sequence[str] = ()
         self.in_cloud: Sequence[str] = ()
         self.bytes_up = 0
@@ -55,8 +55,7 @@ class StreamLink:
 
     def url_for(self, port: int) -> str:
         """How the edge reaches a cloud that listens on `port`: through the relay."""
-        self._cloud_port = port
-        own = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        own = asyncio.run_coroutine_threadsafe(self._listen(port), self._loop).result()
         return f"http://{HOST}:{own}"
 
     def begin(self, trace: Trace) -> None:
@@ -64,25 +63,26 @@ class StreamLink:
         self._trace, self._start_s, self.bytes_up = trace, time.monotonic(), 0
         self._pipes = (Pipe(True, self._seed), Pipe(False, self._seed + 1))
 
-    async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._connected, HOST, 0)
-        port: int = self._server.sockets[0].getsockname()[1]
+    async def _listen(self, cloud_port: int) -> int:
+        server = await asyncio.start_server(partial(self._connected, cloud_port), HOST, 0)
+        self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
         return port
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, cloud_port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
             await asyncio.sleep((await self._open_link()).rtt_ms / 1000)  # SYN and its answer
-            far_reader, far_writer = await asyncio.open_connection(HOST, self._cloud_port)
+            far_reader, far_writer = await asyncio.open_connection(HOST, cloud_port)
             await asyncio.gather(self._relay(reader, far_writer, True), self._relay(far_reader, writer, False))
         except (OSError, asyncio.CancelledError):
             return
