@@ -43,9 +43,10 @@ class WebSocketLink:
 
     async def receive(self) -> bytes | None:
         message = await self._socket.receive()
-        if message.type == WSMsgType.BINARY:
-            return bytes(message.data)
-        if message.type == WSMsgType.TEXT:
+        if message.type is WSMsgType.BINARY:
+            data: bytes = message.data
+            return data
+        if message.type is WSMsgType.TEXT:
             raise FrameError("text messages are not part of EAP/1", close_code=1003)
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from edge_agent.errors import CloudError
@@ -30,10 +30,9 @@ class SessionMemory:
         self._histories: OrderedDict[str, tuple[Turn, ...]] = OrderedDict()
         self._chars = 0
 
-    def keep_tensors(self, tensors: tuple[EncodedTensor, ...]) -> None:
-        """Remember them as the ones used last."""
-        for tensor in tensors:
-            name = tensor.tensor_id()
+    def keep_tensors(self, names: Sequence[str], tensors: Sequence[EncodedTensor]) -> None:
+        """Remember them under their names as the ones used last."""
+        for name, tensor in zip(names, tensors, strict=True):
             if name not in self._tensors:
                 self._tensor_bytes += len(tensor.payload)
             self._tensors[name] = tensor
@@ -79,9 +78,9 @@ class SessionMemory:
     def fill(self, assembly: TensorAssembly, opening: TurnOpening, spoken: Collection[str]) -> None:
         """Give the tensors of a turn that are known. Raises CloudError `forgotten` if one is not that should be."""
         if features.HAVE in spoken:
-            for tensor in map(self.tensor, opening.tensors):
-                if tensor is not None:
-                    assembly.provide(tensor)
+            for name in opening.tensors:
+                if (tensor := self.tensor(name)) is not None:
+                    assembly.provide(name, tensor)
         elif opening.held:
             raise FrameError("held was not agreed upon")
         if not all(map(assembly.has, opening.held)):

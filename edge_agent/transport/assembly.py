@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 
 from edge_agent.transport.codecs import PICTURE_CODECS, PIXELS, EncodedTensor, check_declaration
@@ -34,6 +35,7 @@ class TensorAssembly:
         self._codecs = codecs
         self._done: dict[str, EncodedTensor] = {}
         self._begin: TensorBegin | None = None
+        self._name = hashlib.sha256()  # of what came so far: read while it is in the processor's cache
         self._chunks: list[bytes] = []  # joined once: a growing buffer would be copied again and again
         self._size = 0
         self._compressed = 0
@@ -53,9 +55,8 @@ class TensorAssembly:
         """All tensors, once `complete`."""
         return tuple(self._done[name] for name in self._ids)
 
-    def provide(self, tensor: EncodedTensor) -> None:
-        """One of them is known already; frames that still bring it are skipped. Counts towards the limits as well."""
-        name = tensor.tensor_id()
+    def provide(self, name: str, tensor: EncodedTensor) -> None:
+        """The one of that name is known already; frames that still bring it are skipped. Counts towards the limits."""
         if name in self._ids and name not in self._done:
             self._count(check_declaration(tensor.codec, tensor.shape, self._limits), len(tensor.payload))
             self._done[name] = tensor
@@ -68,12 +69,35 @@ class TensorAssembly:
             self._skipping = self._begin is None and begin.tensor_id in self._provided
             if not self._skipping:
                 self._open(begin)
-        elif self._skipping:
-            self._skipping = frame.type != FrameType.TENSOR_END
+        elif self._skipping and frame.type == FrameType.TENSOR_END:
+            self._skipping = False
         elif frame.type == FrameType.TENSOR_CHUNK:
-            self._append(frame.payload)
+            if not self.take(frame.payload):
+                raise self._why_not(len(frame.payload))
         else:
             self._close()
+
+    def take(self, chunk: bytes) -> bool:
+        """Take the payload of one TENSOR_CHUNK if it is right; else False, and `accept` of its frame says why not."""
+        if self._skipping:
+            return True
+        begin, size = self._begin, len(chunk)
+        if begin is None or not 1 <= size <= self._limits.chunk_bytes or self._size + size > begin.size_bytes:
+            return False
+        if size < SMALL_BYTES and self._chunks and size + len(self._chunks[-1]) <= SMALL_BYTES:
+            self._chunks[-1] += chunk  # else millions of tiny ones would take many times their bytes
+        else:
+            self._chunks.append(chunk)
+        self._name.update(chunk)
+        self._size += size
+        return True
+
+    def _why_not(self, size: int) -> FrameError:
+        if self._begin is None:
+            return FrameError("TENSOR_CHUNK came without TENSOR_BEGIN")
+        if not 1 <= size <= self._limits.chunk_bytes:
+            return FrameError(f"a chunk of {size} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
+        return FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
 
     def _open(self, begin: TensorBegin) -> None:
         if self._begin is not None:
@@ -90,7 +114,7 @@ class TensorAssembly:
         if not picture and begin.shape[1] != self._hidden:
             raise FrameError(f"embeddings are {begin.shape[1]} wide, not {self._hidden}", code="bad_tensor")
         self._count(decoded, begin.size_bytes)
-        self._begin = begin
+        self._begin, self._name = begin, begin.tensor(b"").naming()
 
     def _count(self, decoded: int, compressed: int) -> None:
         self._decoded += decoded
@@ -100,28 +124,14 @@ class TensorAssembly:
         if self._compressed > self._limits.compressed_bytes_per_turn:
             raise FrameError("the tensors of a turn are larger than its limit", code="too_large")
 
-    def _append(self, chunk: bytes) -> None:
-        if self._begin is None:
-            raise FrameError("TENSOR_CHUNK came without TENSOR_BEGIN")
-        if not 1 <= len(chunk) <= self._limits.chunk_bytes:
-            raise FrameError(f"a chunk of {len(chunk)} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
-        if self._size + len(chunk) > self._begin.size_bytes:
-            raise FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
-        if self._chunks and len(chunk) + len(self._chunks[-1]) <= SMALL_BYTES:
-            self._chunks[-1] += chunk  # else millions of tiny ones would take many times their bytes
-        else:
-            self._chunks.append(chunk)
-        self._size += len(chunk)
-
     def _close(self) -> None:
         begin = self._begin
         if begin is None:
             raise FrameError("TENSOR_END came without TENSOR_BEGIN")
         if self._size != begin.size_bytes:
             raise FrameError(f"a tensor ended at {self._size} of {begin.size_bytes} bytes", code="bad_tensor")
-        tensor = begin.tensor(b"".join(self._chunks))
-        if tensor.tensor_id() != begin.tensor_id:
+        if self._name.hexdigest() != begin.tensor_id:
             raise FrameError("a tensor is not the one that its name promises", code="bad_tensor")
-        self._done[begin.tensor_id] = tensor
+        self._done[begin.tensor_id] = begin.tensor(b"".join(self._chunks))
         self._begin = None
         self._chunks, self._size = [], 0

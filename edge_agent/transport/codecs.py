@@ -51,9 +51,13 @@ class EncodedTensor:
 
     def tensor_id(self) -> str:
         """Its name, 64 hex digits: sha256 of the canonical description, a line feed and the payload."""
-        digest = hashlib.sha256(canonical_json(self.description()) + b"\n")
+        digest = self.naming()
         digest.update(self.payload)
         return digest.hexdigest()
+
+    def naming(self) -> hashlib._Hash:
+        """The sha256 that the name is made by, before the payload."""
+        return hashlib.sha256(canonical_json(self.description()) + b"\n")
 
 
 class Codec(Protocol):

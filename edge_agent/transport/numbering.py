@@ -42,6 +42,10 @@ class Numbering:
         """How many frames of `stream` were received."""
         return self._seen.get(stream, 0)
 
+    def note(self, stream: int) -> None:
+        """Count an incoming frame whose number the caller has compared with `seen`."""
+        self._seen[stream] = self._seen.get(stream, 0) + 1
+
     def skip(self, stream: int, *, seen: int) -> None:
         """Begin with `seen` frames of `stream` already received (HELLO, before the session had its number)."""
         self._seen[stream] = seen

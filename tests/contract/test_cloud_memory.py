@@ -236,10 +236,11 @@ def test_the_memory_of_a_session_is_bounded_and_forgets_the_oldest():
     memory = SessionMemory()
     small = [coded(100, n) for n in range(TENSORS + 3)]
     for one in small:
-        memory.keep_tensors((one,))
+        memory.keep_tensors((one.tensor_id(),), (one,))
     kept = [memory.tensor(one.tensor_id()) is not None for one in small]
     assert kept == [False] * 3 + [True] * TENSORS
-    memory.keep_tensors(tuple(coded(3 << 20, n) for n in (1, 2)))
+    for one in (coded(3 << 20, n) for n in (1, 2)):
+        memory.keep_tensors((one.tensor_id(),), (one,))
     assert memory.tensor(coded(3 << 20, 1).tensor_id()) is None
     assert memory.tensor(coded(3 << 20, 2).tensor_id()) is not None
     for n in range(CONVERSATIONS + 2):

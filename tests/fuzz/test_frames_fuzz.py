@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import struct
 import zlib
 
@@ -21,6 +22,7 @@ from edge_agent.transport.frames import (
     FrameError,
     FrameType,
     canonical_json,
+    chunk_of,
     decode_frame,
     encode_frame,
     parse_json,
@@ -120,6 +122,24 @@ def test_any_frame_survives_and_any_reader_ends_in_a_value_or_a_frame_error(fram
     for read in READERS:
         with contextlib.suppress(CloudError):
             read(back)
+
+
+@settings(max_examples=300, deadline=None)
+@given(FRAMES, st.booleans(), st.lists(st.tuples(st.integers(0, 200), st.integers(1, 255)), max_size=2), st.booleans())
+def test_the_short_way_to_a_chunk_says_what_the_long_one_says(frame, is_chunk, changes, mended):
+    data = bytearray(encode_frame(dataclasses.replace(frame, type=FrameType.TENSOR_CHUNK) if is_chunk else frame))
+    for at, mask in changes:
+        data[at % len(data)] ^= mask
+    if mended:
+        struct.pack_into("<I", data, 32, zlib.crc32(data[36:], zlib.crc32(data[:32])))
+    found = chunk_of(bytes(data))
+    try:
+        read = decode_frame(bytes(data))
+    except FrameError:
+        assert found is None
+        return
+    plain = read.type == FrameType.TENSOR_CHUNK and data[24:28] == bytes(4) and read.payload != b""
+    assert found == ((read.session, read.stream, read.seq, read.payload) if plain else None)
 
 
 @settings(max_examples=300, deadline=None)
