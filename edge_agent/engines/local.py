@@ -12,6 +12,7 @@ from typing import Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Detail, Query
+from edge_agent.engines.looking import LastLook
 from edge_agent.engines.upload import PROJECTED, Coding
 from edge_agent.errors import ModelError
 from edge_agent.transport.codecs import PICTURE_CODECS
@@ -53,14 +54,16 @@ class Model(Protocol):
 
 
 class BundleModel:
-    """A shipped or pulled bundle as a Model. Opening it verifies every file; see edge_agent.vlm.
+    """A shipped or pulled bundle as a Model. Opening it verifies every file; see edge_agent.vlm. A further question
+    about the last picture finds it encoded.
 
     `encoder` is what runs its vision encoder: "onnx", "litert" or "litert-int8"; `coding` what its `sizes` are of.
     """
 
     def __init__(self, bundle: Bundle, threads: int, encoder: str = "onnx", coding: Coding | None = None) -> None:
         self._bundle = bundle
-        self._vision = open_vision(bundle, threads, encoder)
+        vision = open_vision(bundle, threads, encoder)
+        self._eyes = LastLook(vision.look, vision.encode_tiles)
         self._generator = Generator(bundle, threads=threads)
         self._audio = AudioEncoder(bundle, threads=threads) if bundle.has_audio else None
         self._room = max(1, (bundle.context - bundle.layout.text_position) // 2)  # the other half is for the question
@@ -70,10 +73,10 @@ class BundleModel:
         self.grid = None if detail is None else (detail.rows, detail.columns)
 
     def look(self, frame: Frame) -> tuple[Embeddings, ...]:
-        return self._vision.look(frame.pixels)
+        return self._eyes.look(frame.pixels)
 
     def encode_tiles(self, frame: Frame) -> Iterator[Embeddings]:
-        return self._vision.encode_tiles(frame.pixels)
+        return self._eyes.tiles(frame.pixels)
 
     def encode_sound(self, sound: AudioWindow) -> Embeddings:
         if self._audio is None:

@@ -1,4 +1,9 @@
-"""Policies on one scenario over paired seeds: means, 95 % intervals, and differences from a reference seed by seed."""
+"""Policies on one scenario over paired seeds: means, 95 % intervals, and differences from a reference.
+
+Two kinds of noise stand in a difference. Seeds draw other links, arrivals and orders of the same questions:
+`difference`. Other photos would have been other questions: `over_photos`, questions about one photo together
+(cluster-robust, as in Cameron and Miller 2015, section II). Neither holds the other; `paired` is the wider of both.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,9 @@ from numpy.typing import NDArray
 
 from edge_agent.config import PolicySettings
 from edge_agent.policy.base import OffloadPolicy
+from edge_agent.sim.device import Answered
 from edge_agent.sim.scenario import Scenario
-from edge_agent.sim.simulator import METRICS, make_simulated, run_once
+from edge_agent.sim.simulator import METRICS, figures_of, make_simulated, play, worth_of
 from edge_agent.sim.world import Questions, World, draw
 
 F64 = NDArray[np.float64]
@@ -51,6 +57,28 @@ def interval(values: Sequence[float] | F64) -> Interval:
     return Interval(mean, t * float(np.std(values, ddof=1)) / math.sqrt(n))
 
 
+PER_PHOTO = ("worth", "accuracy", "latency_ms")
+
+
+class PhotoSums:
+    """Of one policy over all seeds: `asked` [P] questions about each photo, and per metric of PER_PHOTO its sums [P].
+
+    `size` is P, the photos of the table.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.asked = np.zeros(size)
+        self.sums = {metric: np.zeros(size) for metric in PER_PHOTO}
+
+    def add(self, answered: Sequence[Answered], settings: PolicySettings) -> None:
+        """Count the questions of one run."""
+        for one in answered:
+            self.asked[one.photo] += 1
+            worth = worth_of(settings, one.right, one.latency_ms, one.cost_usd, one.bytes_up)
+            for metric, value in zip(PER_PHOTO, (worth, one.right, one.latency_ms), strict=True):
+                self.sums[metric][one.photo] += value
+
+
 class Comparison:
     """What each policy reached under each seed: `values[policy][metric]` is [seeds], in the order of the seeds."""
 
@@ -58,9 +86,12 @@ class Comparison:
         self.scenario = scenario
         self.seeds = tuple(seeds)
         self.values: dict[str, dict[str, F64]] = {}
+        self._photos: dict[str, PhotoSums] = {}
 
-    def add(self, policy: str, metrics: dict[str, F64]) -> None:
+    def add(self, policy: str, metrics: dict[str, F64], photos: PhotoSums | None = None) -> None:
         self.values[policy] = metrics
+        if photos is not None:
+            self._photos[policy] = photos
 
     def of(self, policy: str, metric: str) -> Interval:
         """One figure of one policy. Raises KeyError."""
@@ -69,6 +100,25 @@ class Comparison:
     def difference(self, policy: str, other: str, metric: str) -> Interval:
         """policy - other, seed by seed."""
         return interval(self.values[policy][metric] - self.values[other][metric])
+
+    def over_photos(self, policy: str, other: str, metric: str) -> Interval:
+        """policy - other, photo by photo; `metric` is one of PER_PHOTO. Raises KeyError where photos were not kept."""
+        one, two = self._photos[policy], self._photos[other]
+        more, asked = one.sums[metric] - two.sums[metric], one.asked
+        mean = float(more.sum() / asked.sum())
+        photos = int((asked > 0).sum())
+        if photos < 2:
+            return Interval(mean, math.inf)
+        off = more - mean * asked
+        error = math.sqrt(float((off**2).sum()) * photos / (photos - 1)) / float(asked.sum())
+        return Interval(mean, 1.96 * error)
+
+    def paired(self, policy: str, other: str, metric: str) -> Interval:
+        """policy - other, with the wider of both intervals; that over seeds alone where photos were not kept."""
+        by_seeds = self.difference(policy, other, metric)
+        if policy not in self._photos or other not in self._photos or metric not in PER_PHOTO:
+            return by_seeds
+        return Interval(by_seeds.mean, max(by_seeds.half, self.over_photos(policy, other, metric).half))
 
     def lower(self, policy: str, other: str, metric: str) -> Interval:
         """By which part of the other's mean a policy is below it, -inf..1, seed by seed."""
@@ -87,12 +137,14 @@ def compare(
     worlds: list[World] = [draw(scenario, questions, seed) for seed in seeds]
     made = Comparison(scenario, seeds)
     for name in policies:
-        runs = []
+        runs, photos = [], PhotoSums(questions.photos)
         for seed, world in zip(seeds, worlds, strict=True):
 
             def make(device: int, name: str = name, seed: int = seed) -> OffloadPolicy:
                 return make_simulated(settings, name, 1000 * seed + device)
 
-            runs.append(asdict(run_once(scenario, questions, world, make, settings)))
-        made.add(name, {metric: np.array([run[metric] for run in runs]) for metric in METRICS})
+            answered, energy_j = play(scenario, questions, world, make)
+            photos.add(answered, settings)
+            runs.append(asdict(figures_of(answered, energy_j, settings)))
+        made.add(name, {metric: np.array([run[metric] for run in runs]) for metric in METRICS}, photos)
     return made

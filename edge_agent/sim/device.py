@@ -15,6 +15,7 @@ from typing import Any
 from edge_agent.monitors.link import Average, Link
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.sim.events import Events, Process, Reply, resume
+from edge_agent.sim.kept import Kept, answer_ms
 from edge_agent.sim.nodes import Board, CloudNode
 from edge_agent.sim.scenario import Scenario
 from edge_agent.sim.traces import Trace
@@ -34,8 +35,10 @@ Step = Generator[float | Reply, Any, Any]
 class Answered:
     """What became of one question. `latency_ms` from its arrival; `device_ms` and `cloud_ms` of work, on the machine of
     the table; an unanswered question is wrong, and was waited for until the deadline.
+    `photo`: of the table.
     """
 
+    photo: int
     right: bool
     answered: bool
     latency_ms: float
@@ -66,6 +69,7 @@ class Device:
         self._truth, self._journal, self._name = truth, journal, name
         self.board = Board(scenario.device)
         self._link = Link(events)
+        self._kept = Kept()
         self._local_ms = Average()
         self._views = questions.cloud_node.views
         self._uplink_free_s = 0.0
@@ -86,7 +90,7 @@ class Device:
         elif len(self._waiting) < self._scenario.device.queue:
             self._waiting.append(asked)
         else:
-            self.answered.append(self._lost())
+            self.answered.append(self._lost(asked))
 
     def _begin(self, asked: Asked) -> None:
         self._busy += 1
@@ -97,7 +101,7 @@ class Device:
             if self.board.alive(self._events.now_s):
                 yield from self._turn(asked)
             else:
-                self.answered.append(self._lost())
+                self.answered.append(self._lost(asked))
             if not self._waiting:
                 break
             asked = self._waiting.popleft()
@@ -111,8 +115,8 @@ class Device:
         if self._truth is not None:
             self._tell(question)
         decision = self._policy.decide(question.features, state, self._history)
-        books = Answered(False, True, 0.0)
-        yield self._work(books, question.edge.encode_ms + self._overhead_ms)
+        books = Answered(question.photo, False, True, 0.0)
+        yield self._work(books, self._kept.encode_ms(question) + self._overhead_ms)
         draft: Generation | None = None
         end: Generation | None = None
         in_cloud = False
@@ -127,7 +131,7 @@ class Device:
             end = draft if draft is not None else (yield from self._local(question, books))
         took_ms = 1000.0 * (self._events.now_s - started_s)
         if took_ms > self._scenario.limits.deadline_ms:
-            self.answered.append(self._lost(books))
+            self.answered.append(self._lost(asked, books))
             self._record(asked, question, state, decision, None)
             return
         books.right = question.cloud.right if in_cloud else question.edge.right
@@ -141,7 +145,7 @@ class Device:
 
     def _local(self, question: Question, books: Answered) -> Step:
         started_s = self._events.now_s
-        yield self._work(books, question.edge.service_ms)
+        yield self._work(books, self._kept.answer_ms(question, self._questions.edge_node))
         self._local_ms.add(1000.0 * (self._events.now_s - started_s))
         return question.edge.end
 
@@ -157,13 +161,15 @@ class Device:
             return None
         there = question.cloud
         asked_s = now_s
-        yield self._work(books, there.encode_ms - question.edge.encode_ms + there.code_ms + self._sending_ms)
-        arrives_s, sent_ms = self._send(books, there.bytes_up + self._questions.cloud_node.overhead_bytes_up, until_s)
+        node = self._questions.cloud_node
+        yield self._work(books, self._kept.tiles_ms(question) + self._sending_ms)
+        arrives_s, sent_ms = self._send(books, self._kept.bytes_up(question) + node.overhead_bytes_up, until_s)
         yield arrives_s
         reply = Reply(self._events)
-        service_ms = there.service_ms + self._receiving_ms
+        service_ms = answer_ms(question, node, self._cloud.prompted == question.photo) + self._receiving_ms
         done = False
         if sent_ms is not None and self._cloud.ask(service_ms, reply):
+            self._kept.sent = self._cloud.prompted = question.photo
             self._events.at(until_s, lambda: reply.give(False))
             done = yield reply
         if done:
@@ -238,8 +244,8 @@ class Device:
         self._spent_usd[day] = self._spent_usd.get(day, 0.0) + usd
         books.cost_usd += usd
 
-    def _lost(self, books: Answered | None = None) -> Answered:
-        books = books or Answered(False, False, 0.0)
+    def _lost(self, asked: Asked, books: Answered | None = None) -> Answered:
+        books = books or Answered(self._questions[asked.row].photo, False, False, 0.0)
         books.right, books.answered, books.latency_ms = False, False, self._scenario.limits.deadline_ms
         return books
 

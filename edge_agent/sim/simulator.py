@@ -57,7 +57,16 @@ def run_once(
     settings: PolicySettings,
     journal: JournalOf | None = None,
 ) -> Figures:
-    """Let every device of the world answer its questions by a policy of its own, `make(device)`, inside the guards."""
+    """The figures of `play`."""
+    return figures_of(*play(scenario, questions, world, make, journal), settings)
+
+
+def play(
+    scenario: Scenario, questions: Questions, world: World, make: MakePolicy, journal: JournalOf | None = None
+) -> tuple[list[Answered], float]:
+    """(what became of the questions, joules spent): every device of the world answers its questions by a policy of its
+    own, `make(device)`, inside the guards.
+    """
     events = Events()
     cloud = CloudNode(scenario.cloud, events)
     devices = []
@@ -71,7 +80,7 @@ def run_once(
             events.at(one.at_s, _arrival(device, one))
     events.run()
     answered = [one for device in devices for one in device.answered]
-    return figures_of(answered, sum(device.board.energy_j for device in devices), settings)
+    return answered, sum(device.board.energy_j for device in devices)
 
 
 def figures_of(answered: Sequence[Answered], energy_j: float, settings: PolicySettings) -> Figures:
@@ -95,9 +104,8 @@ def figures_of(answered: Sequence[Answered], energy_j: float, settings: PolicySe
         dtype=np.float64,
     )
     right, done, latency_ms, in_cloud, bytes_up, usd, compute_ms, cloud_ms = (float(v) for v in columns.mean(axis=0))
-    paid = settings.usd_worth * usd + settings.megabyte_worth * 1e-6 * bytes_up
     return Figures(
-        worth=right - settings.second_worth * 0.001 * latency_ms - paid,
+        worth=worth_of(settings, right, latency_ms, usd, bytes_up),
         accuracy=right,
         answered=done,
         latency_ms=latency_ms,
@@ -110,6 +118,12 @@ def figures_of(answered: Sequence[Answered], energy_j: float, settings: PolicySe
         cloud_ms=cloud_ms,
         energy_j=energy_j / len(answered),
     )
+
+
+def worth_of(settings: PolicySettings, right: float, latency_ms: float, usd: float, bytes_up: float) -> float:
+    """Of one question, or of the mean of many, in right answers."""
+    paid = settings.usd_worth * usd + settings.megabyte_worth * 1e-6 * bytes_up
+    return right - settings.second_worth * 0.001 * latency_ms - paid
 
 
 def policy_settings(settings: PolicySettings, name: str) -> PolicySettings:

@@ -31,16 +31,23 @@ class Side:
     right: bool
     encode_ms: float
     code_ms: float
-    service_ms: float
+    prefill_ms: float
+    decode_ms: float
     bytes_up: int
     bytes_down: int
     end: Generation
 
+    @property
+    def service_ms(self) -> float:
+        """Of the decoder, from prompt to last token, the picture being new to it."""
+        return self.prefill_ms + self.decode_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is known of a question: what a policy is told, and what either node does with it."""
+    """What is known of a question: what a policy is told, and what either node does with it. `photo`: of the table."""
 
+    photo: int
     features: ModalityFeatures
     edge: Side
     cloud: Side
@@ -73,6 +80,7 @@ class Questions:
         self._table = table
         self._below_bits = empty_below_bits
         self._made: dict[int, Question] = {}
+        self.photos = len(table.photos.name)
         self.rows = _rows(table, spec)
         self.view_bytes = round(float(np.median(table.columns[spec.cloud].bytes_up[self.rows])))
 
@@ -87,7 +95,8 @@ class Questions:
         assert features.image is not None
         empty = empty_tiles(features.image.tile_entropy_bits, self._below_bits)
         features = replace(features, image=replace(features.image, empty=empty), text=text_features(features.question))
-        return Question(features, self._side(self.edge_node.name, row), self._side(self.cloud_node.name, row))
+        photo, names = int(self._table.photo[row]), (self.edge_node.name, self.cloud_node.name)
+        return Question(photo, features, *(self._side(name, row) for name in names))
 
     def _side(self, name: str, row: int) -> Side:
         c = self._table.columns[name]
@@ -99,10 +108,16 @@ class Questions:
             tokens=int(c.tokens[row]),
             expected_gain=float(c.gain[row]) if edge else None,
         )
-        service_ms = float(c.prefill_ms[row]) + float(c.decode_ms[row])
-        encode_ms, code_ms = float(c.encode_ms[row]), float(c.code_ms[row])
-        sizes = int(c.bytes_up[row]), int(c.bytes_down[row])
-        return Side(bool(c.right[row]), encode_ms, code_ms, service_ms, *sizes, end)
+        return Side(
+            right=bool(c.right[row]),
+            encode_ms=float(c.encode_ms[row]),
+            code_ms=float(c.code_ms[row]),
+            prefill_ms=float(c.prefill_ms[row]),
+            decode_ms=float(c.decode_ms[row]),
+            bytes_up=int(c.bytes_up[row]),
+            bytes_down=int(c.bytes_down[row]),
+            end=end,
+        )
 
 
 def draw(scenario: Scenario, questions: Questions, seed: int) -> World:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from edge_agent.config import Config
-from edge_agent.sim.compare import compare, interval
+from edge_agent.sim.compare import PER_PHOTO, Comparison, PhotoSums, compare, interval
+from edge_agent.sim.device import Answered
 from edge_agent.sim.scenario import ArrivalSpec, CloudSpec, DeviceSpec, LimitSpec, LinkSpec, Scenario, TableSpec
-from edge_agent.sim.simulator import make_simulated, run_once
-from edge_agent.sim.world import Questions, draw, open_table
+from edge_agent.sim.simulator import make_simulated, play, run_once
+from edge_agent.sim.world import Asked, Questions, draw, open_table
 
 SETTINGS = replace(Config().policy, accept_entropy=0.1)
 TABLE = open_table("")
@@ -51,10 +52,43 @@ def test_an_idle_device_takes_the_milliseconds_of_the_table_and_no_more(question
     figures, _ = run(questions, "local", arrivals=ArrivalSpec(questions=60, per_minute=0.1))
     rows = [one.row for one in draw(Scenario("t", arrivals=SMALL), questions, 0).asked[0]]
     columns, node = TABLE.columns["edge-1t"], TABLE.nodes["edge-1t"]
-    expected = (columns.device_ms + columns.service_ms)[rows].mean() + node.overhead_ms
+    again = np.diff(TABLE.photo[rows], prepend=-1) == 0  # about the picture of the question before
+    encoded = np.where(again, 0.0, columns.device_ms[rows])
+    prompted = columns.prefill_ms[rows] * np.where(again, node.again_prefill, 1.0)
+    expected = (encoded + prompted + columns.decode_ms[rows]).mean() + node.overhead_ms
     assert figures.latency_ms == pytest.approx(expected, rel=1e-5)
     assert figures.accuracy == columns.right[rows].mean()
     assert (figures.cloud_share, figures.bytes_up) == (0.0, 0.0)
+
+
+def about_one_photo(questions: Questions, policy: str) -> list[Any]:
+    """What becomes of three questions about one photo and one about another, far apart."""
+    rows = [int(row) for row in questions.rows]
+    first = next(row for row in rows if sum(TABLE.photo[rows] == TABLE.photo[row]) >= 3)
+    same = [row for row in rows if TABLE.photo[row] == TABLE.photo[first]][:3]
+    other = next(row for row in rows if TABLE.photo[row] != TABLE.photo[first])
+    scenario = Scenario("test", link=LinkSpec(kind="wired"), arrivals=replace(SMALL, questions=4))
+    asked = tuple(Asked(100.0 * at, row, private=False) for at, row in enumerate([*same, other]))
+    world = replace(draw(scenario, questions, 0), asked=(asked,))
+    return play(scenario, questions, world, lambda at: make_simulated(SETTINGS, policy, at))[0]
+
+
+def test_a_further_question_about_a_picture_finds_it_encoded(questions: Questions) -> None:
+    new, again, *_, other = about_one_photo(questions, "local")
+    columns, share = TABLE.columns["edge-1t"], TABLE.nodes["edge-1t"].again_prefill
+    assert share < 0.5
+    spared = columns.encode_ms[TABLE.photo == new.photo].min()
+    assert new.device_ms - again.device_ms > spared
+    assert other.device_ms > 2 * again.device_ms
+
+
+def test_a_picture_that_the_cloud_still_holds_is_not_sent_again(questions: Questions) -> None:
+    new, again, third, other = about_one_photo(questions, "cloud")
+    payload = int(TABLE.columns["cloud-tiles"].bytes_up[TABLE.photo == new.photo].min())
+    assert new.bytes_up - again.bytes_up > 0.8 * payload
+    assert abs(third.bytes_up - again.bytes_up) < 60  # the question alone
+    assert new.cloud_ms > 3 * again.cloud_ms
+    assert other.cloud_ms > 3 * again.cloud_ms
 
 
 def test_the_cloud_answers_everything_with_its_own_answers_over_a_link_that_holds(questions: Questions) -> None:
@@ -162,6 +196,34 @@ def test_seeds_in_a_row_ask_every_question_before_one_comes_again(questions: Que
     scenario = Scenario("t", arrivals=ArrivalSpec(questions=count), device=DeviceSpec(count=3))
     rows = [one.row for seed in range(4) for device in draw(scenario, questions, seed).asked for one in device]
     assert len(set(rows)) == len(rows) == 4 * count
+
+
+def compared(questions: Questions, *policies: str) -> Comparison:
+    return compare(Scenario("test", arrivals=SMALL), questions, policies, SETTINGS, range(3))
+
+
+def test_a_difference_over_photos_has_the_mean_of_the_one_over_seeds_and_a_width_of_its_own(
+    questions: Questions,
+) -> None:
+    found = compared(questions, "local", "cloud")
+    for metric in PER_PHOTO:
+        by_seeds, by_photos = (of("cloud", "local", metric) for of in (found.difference, found.over_photos))
+        assert by_photos.mean == pytest.approx(by_seeds.mean, rel=1e-6)
+        assert by_photos.half > 0.0
+        assert found.paired("cloud", "local", metric).half == max(by_seeds.half, by_photos.half)
+
+
+def test_questions_about_one_photo_count_together(questions: Questions) -> None:
+    sums = [PhotoSums(questions.photos) for _ in range(2)]
+    for photo in range(4):  # all three questions about a photo gain, or none does
+        for _ in range(3):
+            for one, right in zip(sums, (photo % 2 == 0, False), strict=True):
+                one.add([Answered(photo, right, True, 0.0)], SETTINGS)
+    found = Comparison(Scenario("test"), [0])
+    for name, one in zip(("a", "b"), sums, strict=True):
+        found.add(name, {}, one)
+    # four values 1, 0, 1, 0 of one weight each: the standard error of their mean, not that of twelve
+    assert found.over_photos("a", "b", "accuracy").half == pytest.approx(1.96 * np.std([1, 0, 1, 0], ddof=1) / 2)
 
 
 def test_an_interval_is_students() -> None:

@@ -77,6 +77,23 @@ class Asking:
             "nodes": nodes,
         }
 
+    def again(self, profile: Profile, photo: Photo) -> float:
+        """Which part of the prompt's time the photo's second question takes once its first one was answered."""
+        pixels = load_photo(photo.path).pixels
+        eyes = self._eyes[("onnx", 1) if profile.place == CLOUD else (profile.encoder, profile.threads)]
+        seen = eyes.encode_views(pixels) if profile.tiles else eyes.look(pixels)
+        mind, (first, second) = self._minds[(profile.bundle, profile.threads)], photo.rows[:2]
+        took = {"new": float("inf"), "again": float("inf")}
+        for _ in range(self._repeats):
+            for kind, ms in took.items():
+                mind.forget()
+                if kind == "again":
+                    list(mind.stream(seen, first.question, max_new_tokens=MAX_NEW_TOKENS))
+                started = self._clock()
+                next(mind.stream(seen, second.question, max_new_tokens=MAX_NEW_TOKENS), None)
+                took[kind] = min(ms, self._clock() - started)
+        return took["again"] / took["new"]
+
     def _node(self, profile: Profile, photo: Photo, seen: tuple[Embeddings, ...], encode_ms: float) -> list[Any]:
         """A list for each question, in the order of `pack.MEASURED`."""
         code_ms, payload = 0.0, 0

@@ -41,7 +41,9 @@ def in_silence(profiles: list[Profile], asked: Sequence[Photo]) -> dict[str, Any
     for profile in profiles:
         rows = [photo["nodes"][profile.name][0] for photo in measured]
         answers = asyncio.run(_through_agent(single[:THROUGH_AGENT], profile))
-        made["profiles"][profile.name] = {"rows": rows, **_beyond(rows, answers, profile)}
+        shares = [asking.again(profile, photo) for photo in chosen if len(photo.rows) > 1]
+        again = round(float(np.median(shares)), 4)
+        made["profiles"][profile.name] = {"rows": rows, "again_prefill": again, **_beyond(rows, answers, profile)}
     return made
 
 
