@@ -7,6 +7,10 @@ from edge_agent.clock import Monotonic
 WEIGHT = 0.3  # of the newest measurement in a moving average
 COOL_DOWN_S = 5.0  # after a failure the cloud counts as unreachable for so long; doubles with each failure in a row
 COOL_DOWN_MOST_S = 300.0
+MEASURED_BYTES = 1000
+"""Uploads of less say nothing of the uplink: a further question about a picture that the cloud still holds is a few
+hundred bytes, which take as long as the machine needs to send anything at all.
+"""
 
 
 class Average:
@@ -46,7 +50,7 @@ class Link:
         self._failures = 0
         self._answered = True
         self._latency.add(total_ms)
-        if upload_ms > 0 and bytes_up > 0:
+        if upload_ms > 0 and bytes_up >= MEASURED_BYTES:
             self._uplink.add(bytes_up * 8 / 1000 / upload_ms)  # kbit/ms = Mbit/s
         if rtt_ms is not None:
             self._rtt.add(rtt_ms)

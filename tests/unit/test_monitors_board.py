@@ -137,6 +137,15 @@ def test_round_trip_and_loss_come_from_the_turns_own_packets() -> None:
     assert link.rtt_ms == pytest.approx(13.0)
 
 
+def test_the_uplink_is_what_pictures_reached_and_not_what_a_question_alone_took() -> None:
+    link = Link(ManualClock())
+    link.answered(50.0, 120, 1.0)  # a further question about a picture that the cloud holds
+    assert (link.uplink_mbps, link.reachable) == (None, True)
+    link.answered(50.0, 2000, 1.0)
+    link.answered(50.0, 120, 1.0)
+    assert link.uplink_mbps == pytest.approx(16.0)
+
+
 def tcp_info(rtt_us: int, again: int, out: int, length: int = 232) -> bytes:
     info = bytearray(232)
     struct.pack_into("=I", info, 68, rtt_us)
