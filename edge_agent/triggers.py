@@ -1,4 +1,4 @@
-"""When a watching agent asks by itself: on change, sound onset, interval. Pure rules behind one rate cap."""
+"""When a watching agent asks by itself: on change, sound onset, speech, interval. Pure rules behind one rate cap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Firing:
 
 
 class Triggers:
-    """All three rules behind one rate cap. Times are those of the stream, so a clip fires the same at any speed."""
+    """All rules behind one rate cap. Times are those of the stream, so a clip fires the same at any speed."""
 
     def __init__(self, settings: TriggerSettings) -> None:
         self._settings = settings
@@ -62,6 +62,10 @@ class Triggers:
         if self._settings.on_sound and warm and peak >= self._settings.onset_ratio * usual:
             return self._fire("sound", peak / usual, at_s)
         return None
+
+    def speech(self, probability: float, at_s: float) -> Firing | None:
+        """Somebody began to speak."""
+        return self._fire("speech", probability, at_s)
 
     def _fire(self, trigger: str, value: float, at_s: float) -> Firing | None:
         if self._fired_s is not None and 0 <= at_s - self._fired_s < self._settings.min_gap_s:

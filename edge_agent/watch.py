@@ -74,6 +74,14 @@ class Asker(Protocol):
     async def ask(self, observation: Observation, limits: Limits) -> Answer: ...
 
 
+class Listener(Protocol):
+    """Who tells speech from other sound."""
+
+    async def listen(self, window: AudioWindow) -> float | None:
+        """How likely somebody began to speak in this chunk of sound; None where nobody did, or nobody cares."""
+        ...
+
+
 class Keeper(Protocol):
     """Where questions wait for a cloud that is away."""
 
@@ -125,6 +133,7 @@ class Watcher:
         self._patient = patient
         self.keeper: Keeper | None = None
         self._overdue = Overdue()
+        self.listener: Listener | None = None
         self._answered = asyncio.Event()
         self._look_back = look_back or LookBack()
         self._witness = witness
@@ -211,7 +220,9 @@ class Watcher:
             sound = await asyncio.to_thread(self._extractor.sound, item.samples, item.rate_hz)
             if self._witness is not None:
                 self._witness.heard(item, sound)
-            firing = self._triggers.sound(sound, item.start_s)
+            speech = None if self.listener is None else await self.listener.listen(item)
+            firing = None if speech is None else self._triggers.speech(speech, item.start_s)
+            firing = firing or self._triggers.sound(sound, item.start_s)
         if firing is None:
             return
         observation = self._look_back.observe(self._settings.question, self._private, self.source)

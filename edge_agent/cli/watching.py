@@ -15,6 +15,7 @@ import click
 
 from edge_agent.agent import check_question
 from edge_agent.cli.build import extractor_factory, masks_in_force, open_agent, open_model, remembered_policy
+from edge_agent.cli.hearing import Hearing, open_ear
 from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
 from edge_agent.cli.output import asked_record, emit, say_asked, waiting
@@ -76,6 +77,7 @@ async def watch(
         bridge = _bridge(api, config) if api is not None and config.mqtt.host else None
         with waiting("opening", as_json):
             model = await asyncio.to_thread(open_model, config)
+            ear = await asyncio.to_thread(open_ear, config) if sources else None
         masks = masks_in_force(config)
         policy = remembered_policy(config)
         agent = await stack.enter_async_context(open_agent(config, model, clock, remembered=policy))
@@ -84,6 +86,10 @@ async def watch(
             stack.push_async_callback(source.close)
         watcher = _watcher(loaded, agent, api, clock, sources, Watchdog(notifier, clock), fast, as_json)
         watcher.keeper = stack.enter_context(keeping(loaded, agent, None if api is None else api.desk, clock))
+        if ear is not None:
+            asking = functools.partial(_ask_spoken, watcher, config.trigger.question)
+            watcher.listener = hearing = Hearing(*ear, config.voice.on_speech, asking)
+            stack.push_async_callback(hearing.close)
         if api is not None:
             masks.changed, api.masks = api.senses.forget, masks
             _hand_over(api, agent, config, watcher.source, sources)
@@ -207,6 +213,17 @@ def _show(api: Api, agent: Agent, policy: RememberedPolicy) -> None:
         return state, policy.preview(extractor.observe(moment), state)
 
     api.preview, api.policy_name = preview, lambda: policy.name
+
+
+def _ask_spoken(watcher: Watcher, usual: str, words: str | None) -> None:
+    """A question that was spoken, or the trigger's own."""
+    try:
+        check_question(words := usual if words is None else words)
+    except EdgeAgentError as error:
+        log.warning("%s", error)
+        return
+    if not watcher.ask(words):
+        log.warning("too many questions wait: one is refused")
 
 
 def _ask(watcher: Watcher, policy: RememberedPolicy, question: str) -> None:

@@ -1,5 +1,6 @@
 """The one settings tree: every setting once, with default, unit, range and a sentence; read from one TOML file."""
 
+from edge_agent.config.leaf import setting
 from edge_agent.config.loading import (
     MAX_CONFIG_BYTES,
     Loaded,
@@ -11,21 +12,20 @@ from edge_agent.config.loading import (
     nearest,
     path_in_use,
 )
+from edge_agent.config.reaching import ApiSettings, MqttSettings
 from edge_agent.config.settings import (
     POLICY_NAMES,
-    ApiSettings,
     CloudSettings,
     Config,
     FeatureSettings,
     LimitSettings,
     ModelSettings,
-    MqttSettings,
     OutboxSettings,
     PolicySettings,
     RunSettings,
     TriggerSettings,
-    setting,
 )
+from edge_agent.config.voice import VoiceSettings
 
 __all__ = [
     "MAX_CONFIG_BYTES",
@@ -43,6 +43,7 @@ __all__ = [
     "RunSettings",
     "Setting",
     "TriggerSettings",
+    "VoiceSettings",
     "default_paths",
     "leaves",
     "live_keys",

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from edge_agent.config.leaf import setting
+from edge_agent.config.reaching import ApiSettings, MqttSettings
+from edge_agent.config.voice import VoiceSettings
 
 POLICY_NAMES = ("msao", "moa-off", "tmo", "qlmio", "hybrid", "local", "cloud", "random", "threshold", "cascade", "ucb")
-
-
-def setting(
-    default: Any,
-    sentence: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: Sequence[str] = (),
-    live: bool = False,
-) -> Any:
-    """One leaf of the tree: its default, what `config explain` says about it, and whether a running agent takes it."""
-    meta = {"sentence": sentence, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "live": live}
-    return dataclasses.field(default=default, metadata=meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,27 +219,6 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiSettings:
-    """`[api]`: the local HTTP API and the page (docs/api.md)."""
-
-    enabled: bool = setting(False, "`edge-agent run` serves the API, too")
-    host: str = setting("127.0.0.1", "address to listen on; beyond this machine only with a token and TLS")
-    port: int = setting(8686, "port to listen on; 0: any free one", low=0, high=65_535)
-    hosts: str = setting(
-        "", "names that this device is called by beside localhost and bare addresses, with commas between"
-    )
-    token_file: str = setting(
-        "",
-        "file that holds the token clients must send; EDGE_AGENT_API_TOKEN wins over it; "
-        "empty: systemd's credential api-token, if there is one",
-    )
-    tls_cert: str = setting("", "certificate chain, PEM: serve https")
-    tls_key: str = setting("", "its private key, PEM")
-    max_body_mb: float = setting(16.0, "largest request", unit="MB", low=0.01, high=256)
-    waiting: int = setting(8, "questions that may wait for their turn; more are refused with 429", low=0, high=256)
-
-
-@dataclass(frozen=True, slots=True)
 class OutboxSettings:
     """`[outbox]`: questions that wait for a cloud that is away, and are asked again when it is back."""
 
@@ -284,24 +250,6 @@ class OutboxSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class MqttSettings:
-    """`[mqtt]`: answers and health for a broker, found by Home Assistant (docs/mqtt.md)."""
-
-    host: str = setting("", "the broker; empty: none (needs the extra `mqtt`)")
-    port: int = setting(1883, "its port; with TLS usually 8883", low=1, high=65_535)
-    tls: bool = setting(False, "speak TLS with it")
-    ca: str = setting("", "certificate that it is trusted by, PEM; empty: those of the system")
-    user: str = setting("", "user name, if it asks for one")
-    password_file: str = setting("", "file that holds the password; EDGE_AGENT_MQTT_PASSWORD wins over it")
-    plain_password: bool = setting(False, "the password may travel without TLS beyond this machine")
-    name: str = setting("", "what this device is called there; empty: the host's name")
-    prefix: str = setting("edge-agent", "first part of its topics")
-    discovery: str = setting("homeassistant", "first part of Home Assistant's discovery topics")
-    ask: bool = setting(False, "whoever may write to the broker may ask, on the topic `ask`")
-    every_s: float = setting(30.0, "how often health and measurements are sent", unit="s", low=1, high=86_400)
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """The whole tree."""
 
@@ -314,4 +262,5 @@ class Config:
     run: RunSettings = dataclasses.field(default_factory=RunSettings)
     api: ApiSettings = dataclasses.field(default_factory=ApiSettings)
     mqtt: MqttSettings = dataclasses.field(default_factory=MqttSettings)
+    voice: VoiceSettings = dataclasses.field(default_factory=VoiceSettings)
     outbox: OutboxSettings = dataclasses.field(default_factory=OutboxSettings)

@@ -151,6 +151,11 @@ def put_in_place(stage: Path, root: Path, name: str, source: str, hashes: dict[s
     problems = file_problems(stage, manifest_of(stage))
     if problems:
         raise ModelError(problems[0], "pull it again")
+    return swap_in(stage, root, name)
+
+
+def swap_in(stage: Path, root: Path, name: str) -> Path:
+    """The checked stage becomes `name`, what was there the previous one. Raises OSError; nothing has changed then."""
     for path in stage.rglob("*"):
         if path.is_file():
             _sync(path)

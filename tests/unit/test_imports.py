@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "policy": {"types", "summary", "config"},
     "transport": {"types", "errors", "config", "picture_header", "_core"},
     "vlm": {"types", "errors", "_core"},
+    "voice": {"types", "errors", "vlm"},
     "store": {"types", "errors", "config", "clock", "values", "vlm"},
     "engines": {"types", "errors", "config", "clock", "vlm", "transport", "store"},
     "sim": {"types", "errors", "config", "values", "policy", "summary", "clock", "monitors", "turn"},

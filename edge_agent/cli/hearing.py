@@ -1,0 +1,86 @@
+"""What `run` makes of a microphone: speech as a trigger, a wake word, and the question that is spoken after it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from edge_agent.config import Config
+from edge_agent.errors import EdgeAgentError
+from edge_agent.store import side_models
+from edge_agent.types import AudioWindow
+from edge_agent.voice import Ear, SpeechActivity, SpeechRules, Transcriber, WakeWord
+
+Write = Callable[[AudioWindow], str]
+log = logging.getLogger(__name__)
+
+
+def open_ear(config: Config) -> tuple[Ear, Write | None] | None:
+    """The networks that the configuration asks for, verified and loaded, and what writes a question down; None where it
+    asks for none. Takes a second or two. Raises ModelError with the line that gets what is missing, UsageError.
+    """
+    voice = config.voice
+    if not (voice.on_speech or voice.wake_word):
+        return None
+    rules = SpeechRules(voice.speech_threshold, voice.shortest_s, voice.silence_s)
+    speech = SpeechActivity(side_models.find(side_models.SPEECH) / side_models.SPEECH.files[0].name)
+    wake = WakeWord(side_models.find(side_models.WAKE_WORDS), voice.wake_word) if voice.wake_word else None
+    asks = voice.wake_word and voice.after_wake == "question"
+    write = Transcriber(side_models.find(side_models.WHISPER), config.model.threads) if asks else None
+    longest_s = voice.longest_s if asks else 0.0
+    return Ear(speech, rules, wake, voice.wake_threshold, longest_s), write
+
+
+class Hearing:
+    """Between the watcher and an ear. `ask` takes the words of a spoken question, or None: the trigger's own is meant.
+
+    While a question is written down, which takes seconds, the watch goes on; another one that ends meanwhile is let go.
+    """
+
+    def __init__(self, ear: Ear, write: Write | None, on_speech: bool, ask: Callable[[str | None], None]) -> None:
+        self._ear, self._write = ear, write
+        self._on_speech = on_speech
+        self._ask = ask
+        self._writing: asyncio.Task[None] | None = None
+        self._broken = False
+
+    async def listen(self, window: AudioWindow) -> float | None:
+        """The next chunk of sound; how likely somebody began to speak in it, where that is a trigger."""
+        try:
+            heard = await asyncio.to_thread(self._ear.hear, window)
+        except EdgeAgentError as error:
+            if not self._broken:
+                log.warning("speech is not listened to any more: %s", error)
+            self._broken = True
+            return None
+        if heard.woken is not None:
+            log.warning("the wake word was heard (%.2f)", heard.woken)
+            if self._write is None:
+                self._ask(None)
+        if heard.question is not None and self._write is not None:
+            self._begin(heard.question, self._write)
+        return heard.speech if self._on_speech else None
+
+    def _begin(self, sound: AudioWindow, write: Write) -> None:
+        if self._writing is not None and not self._writing.done():
+            log.warning("a spoken question came while another is written down: it is let go")
+            return
+        self._writing = asyncio.create_task(self._written(sound, write))
+
+    async def _written(self, sound: AudioWindow, write: Write) -> None:
+        try:
+            words = await asyncio.to_thread(write, sound)
+        except EdgeAgentError as error:
+            log.warning("a spoken question was not understood: %s", error)
+            return
+        if not words:
+            log.warning("nothing was said after the wake word")
+            return
+        self._ask(words)
+
+    async def close(self) -> None:
+        """Let go of a question that is being written down."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
