@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.machinery import PathFinder
 
 __all__ = ["__version__"]
+
+# ONNX Runtime from 1.29 on sends events to its maker, and leaves a device id in the user's cache, unless this is set
+# before it is loaded. Who wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # In a source tree whose kernels were not built in place (`python -m cloud_stub` in a clone), those of the installed
 # package are taken.

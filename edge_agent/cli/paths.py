@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from edge_agent.config import Config
+from edge_agent.config.loading import home
 from edge_agent.errors import UsageError
 
 
@@ -23,4 +24,4 @@ def state_dir(config: Config) -> Path:
         return user_path(config.run.state_dir)
     if os.environ.get("STATE_DIRECTORY"):
         return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-agent"
+    return Path(os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state") / "edge-agent"

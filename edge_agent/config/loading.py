@@ -92,10 +92,18 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
 
 
+def home() -> Path:
+    """The user's; /nonexistent, as Debian calls it, where there is none: a user that systemd makes has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
 def default_paths() -> list[Path]:
     """Where a configuration is looked for when none is named; the first that exists is read."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return [home / "edge-agent" / "config.toml", Path("/etc/edge-agent/config.toml")]
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config")
+    return [folder / "edge-agent" / "config.toml", Path("/etc/edge-agent/config.toml")]
 
 
 def path_in_use(path: Path | None = None) -> Path | None:

@@ -31,7 +31,10 @@ class BundleInfo:
 def search_path() -> list[Path]:
     """Folders of bundles, the first with a name wins: EDGE_AGENT_MODELS, the user's data folder, the shipped ones."""
     given = [Path(part) for part in os.environ.get("EDGE_AGENT_MODELS", "").split(os.pathsep) if part]
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    try:
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    except RuntimeError:  # a user that systemd makes has no home
+        data = Path("/nonexistent")
     shipped = [_PACKAGE / "models"]
     if (_PACKAGE.parent / "pyproject.toml").is_file():  # a checkout: its models are beside the package
         shipped.append(_PACKAGE.parent / "models")

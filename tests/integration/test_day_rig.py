@@ -26,4 +26,8 @@ def test_a_short_day_ends_every_question_and_loses_nothing_that_was_acknowledged
     assert ended == figures["questions"]
     assert (figures["unended"], figures["ended_twice"], figures["acknowledged_lost"]) == (0, 0, 0)
     assert sum(figures["mishaps"].values()) >= 3
-    assert figures["children"]["last"] <= 2, "the camera's process and the cloud's"
+    assert figures["children"]["last"] <= 3, "the camera's process, the cloud's and the witness"
+    assert figures["late_among_others"] <= figures["answered_late"]
+    verdicts = {line.split(": ")[1]: line.split(":")[0].strip() for line in done.stderr.splitlines() if ": " in line}
+    assert verdicts["every question ends once, by an answer or a typed refusal"] == "holds"
+    assert set(verdicts.values()) <= {"holds", "fails", "not shown"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,18 @@ def test_a_listed_bundle_tells_size_version_and_encoder(other: Path) -> None:
     assert info.size_bytes > 1_000_000
     assert info.encoder_id
     assert not info.has_vision
+
+
+def test_a_user_without_a_home_finds_the_shipped_models(tmp_path: Path) -> None:
+    """As systemd's DynamicUser is where no NSS module knows it: no HOME, and no line in the user database."""
+    code = (
+        "import pwd, sys\n"
+        "def unknown(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = unknown\n"
+        "from edge_agent.cli.main import main\n"
+        "sys.exit(main(['models', 'list', '--json']))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HOME", "XDG_"))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "edge-vqa" in done.stdout

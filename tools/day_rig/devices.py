@@ -7,6 +7,7 @@ import resource
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class Cameras:
         self._lives_s = lives_s
         self._fps = fps
         self.runs = 0
-        self.ends: dict[str, int] = dict.fromkeys(ENDS, 0)
+        self._planned: tuple[str, int] | None = None
+        self.points: Counter[tuple[str, int]] = Counter()  # how it ended, and after how many bytes of a frame
         self.last = False
 
     def __call__(self, uri: str) -> Command:
@@ -36,7 +38,9 @@ class Cameras:
         cuts = (0, 1, 4, 11, 12, 13, FRAME_BYTES - 1, self._rng.randrange(FRAME_BYTES))
         end, cut = ENDS[self.runs % len(ENDS)], cuts[self.runs // len(ENDS) % len(cuts)]
         self.runs += 1
-        self.ends[end] += 1
+        if self._planned is not None:
+            self.points[self._planned] += 1
+        self._planned = None if self.last else (end, cut)
         numbers = (str(int(lives_s * self._fps)), str(self._fps), end, str(cut))
         return Command((sys.executable, "-S", str(PROGRAM), *numbers), raw=True)
 

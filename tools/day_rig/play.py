@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,6 +17,7 @@ from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
 from edge_agent.config import Loaded, load
 from edge_agent.monitors import device
+from edge_agent.service.heap import small_heap
 from edge_agent.sources.camera import CameraSource
 from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource
@@ -26,11 +28,13 @@ from tools.day_rig.books import Books
 from tools.day_rig.devices import Board, Cameras, Disk, JumpingClock, Sounddevice
 from tools.day_rig.gauges import EVERY_S, Gauges
 from tools.day_rig.link import CUT, HOLE, OK, SLOW, Relay
+from tools.day_rig.witness import Witness
 
 DAY_MINUTES = 20.0  # a whole day: the number of mishaps is in proportion
 CAMERA_LOSSES, LINK_CHANGES, REPLUGS, RESTARTS, FULL_DISKS, JUMPS, HOT_SPELLS = 50, 60, 12, 6, 6, 8, 8
 QUESTIONS = ("what is in the picture?", "what colour is the bar?", "is it bright?", "how many bars are there?")
-HEAL_S = 90.0
+HEAL_S = 180.0
+CLIENTS, AT_A_TIME = 6, 3  # each asks one to so many questions at once, then pauses
 CONFIG = """
 [run]
 state_dir = "{folder}"
@@ -71,7 +75,10 @@ class Day:
         self._folder, self._minutes, self._rng = folder, minutes, random.Random(seed)
         self._rate, self._deadline_s, self._policy, self._model = rate, deadline_s, policy, model
         self._cloud_arguments = cloud_arguments
-        self.books, self.gauges = Books(deadline_s), Gauges()
+        self.witness = Witness()
+        self.books, self.gauges = Books(deadline_s, self.witness), Gauges()
+        self.late_among_others = 0
+        self.camera_points: dict[tuple[str, int], int] = {}
         self.mishaps: Counter[str] = Counter()
         self.outbox: dict[str, int] = {}
         self.still_waiting: set[int] = set()
@@ -84,11 +91,14 @@ class Day:
         """Play the day."""
         board = self._board
         vars(device).update(hottest_celsius=lambda: board.celsius, memory_available_mb=lambda: board.memory_mb)
+        self.witness.start()
         await self._relay.start()
         await self._start_cloud()
         try:
-            await self._live(self._configured())
+            async with small_heap(self._clock):
+                await self._live(self._configured())
         finally:
+            self.witness.stop()
             self._disk.clear()
             await self._relay.close()
             if self._cloud is not None:
@@ -120,6 +130,7 @@ class Day:
             await self._while_it_lives(watching, watcher)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            self.camera_points = dict(self._cameras.points)
             self.mishaps.update({f"{source.describe()} lost": source.health.losses for source in sources})
 
     def _sources(self) -> list[Supervisor]:
@@ -147,6 +158,7 @@ class Day:
 
     async def _heal(self, watching: asyncio.Task[None]) -> None:
         """Everything works again: what is open ends, and what waits is answered."""
+        self.late_among_others = len(self.books.late)
         self._relay.change(OK)
         self._disk.clear()
         self._module.plugged, self._board.celsius, self._board.memory_mb = True, 55.0, 900.0
@@ -167,14 +179,18 @@ class Day:
 
     async def _ask(self, watcher: Watcher) -> None:
         """People, at random times."""
-        number = 0
+        await asyncio.gather(*(self._ask_as(watcher, client) for client in range(CLIENTS)))
+
+    async def _ask_as(self, watcher: Watcher, client: int) -> None:
+        numbers = itertools.count()
+        mean_s = CLIENTS * (1 + AT_A_TIME) / 2 / self._rate
         while True:
-            await asyncio.sleep(self._rng.expovariate(self._rate))
-            question = f"{self._rng.choice(QUESTIONS)} ({number})"
-            number += 1
-            self.books.asked(question, asyncio.get_running_loop().time())
-            if not watcher.ask(question):
-                self.books.at_the_door(question)
+            await asyncio.sleep(self._rng.expovariate(1 / mean_s))
+            for _ in range(self._rng.randint(1, AT_A_TIME)):
+                question = f"{self._rng.choice(QUESTIONS)} ({client}.{next(numbers)})"
+                self.books.asked(question, asyncio.get_running_loop().time())
+                if not watcher.ask(question):
+                    self.books.at_the_door(question)
 
     async def _measure(self) -> None:
         began_s = asyncio.get_running_loop().time()
