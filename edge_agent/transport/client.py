@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
 
-from edge_agent.errors import CloudError, UsageError
+from edge_agent.errors import CloudError
 from edge_agent.transport.connection import (
     Connection,
     bounded,
 )
-from edge_agent.transport.dialing import CLOSE_S, SessionFactory, dial, open_session, trouble_of
+from edge_agent.transport.dialing import CLOSE_S, SessionFactory, UpgradeRefused, dial, open_session, trouble_of
 from edge_agent.transport.exchange import Exchange
-from edge_agent.transport.frames import ENDPOINT, Frame, FrameError, FrameType
-from edge_agent.transport.hosts import is_loopback
+from edge_agent.transport.frames import Frame, FrameError, FrameType
+from edge_agent.transport.hosts import endpoints
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
+from edge_agent.transport.posting import Poster
 from edge_agent.transport.request import TurnRequest, TurnResult, check_request
 from edge_agent.types import TokenEvent
 
@@ -28,6 +28,10 @@ __all__ = ["CloudClient", "CloudHealth", "TurnRequest", "TurnResult"]
 
 REVIVE_AFTER_S = (0.0, 0.1, 0.4, 1.0)
 """Waits before each try to go on over another connection."""
+_GREET_AGAIN = frozenset(
+    {"unreachable", "closed", "protocol", "auth", "unknown_encoder", "unknown_codec", "bad_tensor"}
+)
+_OF_A_CLOUD = frozenset({"auth", "overloaded"})
 _MAX_HEALTH_BYTES = 16 * 1024
 
 
@@ -54,7 +58,8 @@ class CloudClient:
 
     `url` is http(s):// or ws(s)://host[:port][/path]; without a path, /eap/v1/ws. Raises UsageError for another URL, or
     for a token that would travel in the clear to another machine. `session_factory` makes the HTTP session (tests count
-    with it); `connects` counts attempts to open a WebSocket. Close it, or use it as an async context.
+    with it); `connects` counts attempts to open a WebSocket. Where an upgrade is refused, by a proxy for instance,
+    turns go by POST. Close it, or use it as an async context.
 
     A connection that is given up is left in the background, so that nobody waits for a cloud that says nothing: at most
     CLOSE_S each, and `close` waits for all of them.
@@ -69,12 +74,13 @@ class CloudClient:
         device: str = "",
         session_factory: SessionFactory = open_session,
     ) -> None:
-        self.url, self._health_url = _endpoints(url, bool(token))
+        self.url, self._health_url = endpoints(url, bool(token))
         self.connects = 0
         self._token = token
         self._connect_timeout_s = connect_timeout_s
         self._device = device
         self._session_factory = session_factory
+        self._poster = Poster(self.url, token, device, self._opened)
         self._session: aiohttp.ClientSession | None = None
         self._idle: Connection | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -104,6 +110,8 @@ class CloudClient:
                     yield item
         except CloudError as error:
             error.bytes_up, error.bytes_down, error.asked = tally.up, tally.down, tally.asked
+            if error.code in _GREET_AGAIN:
+                self._poster.forget()
             raise
 
     async def probe(self, timeout_s: float = 2.0) -> CloudHealth:
@@ -199,8 +207,13 @@ class CloudClient:
 
     async def _connect(self, started_s: float, request: TurnRequest, tally: _Tally) -> Connection:
         deadline_s = started_s + request.deadline_ms / 1000
+        if self._poster.chosen:
+            return await self._posting(deadline_s, tally)
         self.connects += 1
-        socket = await dial(self._opened(), self.url, self._token, self._connect_timeout_s, deadline_s)
+        try:
+            socket = await dial(self._opened(), self.url, self._token, self._connect_timeout_s, deadline_s)
+        except UpgradeRefused as refused:
+            return await self._posting(deadline_s, tally, refused)
         connection = Connection(socket)
         try:
             greeting_s = min(deadline_s, asyncio.get_running_loop().time() + self._connect_timeout_s)
@@ -211,6 +224,22 @@ class CloudClient:
         finally:
             tally.up += connection.bytes_up
             tally.down += connection.bytes_down
+        return connection
+
+    async def _posting(self, deadline_s: float, tally: _Tally, refused: CloudError | None = None) -> Connection:
+        """A connection by POST, where a WebSocket was `refused`, just now or lately. Raises that error if a POST does
+        not get through to a cloud either.
+        """
+        if refused is not None and not self._poster.possible:
+            raise refused
+        until_s = min(deadline_s, asyncio.get_running_loop().time() + self._connect_timeout_s)
+        try:
+            connection = await self._poster.connect(until_s)
+        except CloudError as error:
+            self._poster.forget()
+            raise (error if refused is None or error.code in _OF_A_CLOUD else refused) from error
+        tally.up += connection.bytes_up
+        tally.down += connection.bytes_down
         return connection
 
     async def _revive(self, connection: Connection, stream: int, error: CloudError, deadline_s: float) -> None:
@@ -251,23 +280,3 @@ def _welcome_of(connection: Connection) -> Welcome:
     if connection.welcome is None:
         raise FrameError("a connection was used before WELCOME")
     return connection.welcome
-
-
-def _endpoints(url: str, has_token: bool) -> tuple[str, str]:
-    """The WebSocket and health URLs of `url`."""
-    hint = "give it as http://HOST:PORT or https://HOST"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise UsageError(f"{url!r} is not a URL of a cloud", hint) from error
-    secure = {"http": False, "ws": False, "https": True, "wss": True}.get(parts.scheme.lower())
-    if secure is None or not host or port == 0 or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"{url!r} is not a URL of a cloud", hint)
-    if has_token and not secure and not is_loopback(host):
-        raise UsageError(f"a token would travel unencrypted to {host}", f"use https://{parts.netloc}")
-    path = parts.path if parts.path.strip("/") else ENDPOINT
-    return (
-        f"{'wss' if secure else 'ws'}://{parts.netloc}{path}",
-        f"{'https' if secure else 'http'}://{parts.netloc}/healthz",
-    )

@@ -48,8 +48,12 @@ async def bounded(wait: Awaitable[T], deadline_s: float, what: str) -> T:
 
 class Connection:
     """An open session. One turn uses it at a time; a reader task takes frames off the socket into a bounded queue
-    (full: the socket waits, so TCP slows the cloud down) and answers pings in between.
+    (full: the socket waits, so TCP slows the cloud down) and answers pings in between. `named` are the features that
+    its HELLO says.
     """
+
+    named: tuple[str, ...] = features.CLIENT
+    _numbered = True
 
     def __init__(self, socket: Socket) -> None:
         self._take(socket)
@@ -72,7 +76,7 @@ class Connection:
 
     def speaks(self, feature: str) -> bool:
         """Whether both sides know `feature`, see transport.features."""
-        return self.welcome is not None and feature in self.welcome.features and feature in features.CLIENT
+        return self.welcome is not None and feature in self.welcome.features and feature in self.named
 
     @property
     def resumable(self) -> bool:
@@ -120,23 +124,33 @@ class Connection:
         """HELLO, then WELCOME. Raises CloudError."""
         if self._socket.protocol != SUBPROTOCOL:
             raise CloudError(f"the server does not speak {SUBPROTOCOL}", code="protocol", retryable=False)
-        hello = Hello(codecs=tuple(sorted(CODECS)), device=device, features=features.CLIENT)
         started_s = asyncio.get_running_loop().time()
-        await self.send(hello.to_frame(), 0, deadline_s)
+        await self.send(self._hello(device), 0, deadline_s)
+        await self.flush(deadline_s)
         frame = await self._next(deadline_s)
         self.rtt_ms = (asyncio.get_running_loop().time() - started_s) * 1000
         if frame.type == FrameType.ERROR:
             raise error_of(frame)
-        if frame.type != FrameType.WELCOME or frame.stream != 0 or frame.session == 0:
+        welcome = self.welcome = self._welcomed(frame)
+        self._credit = welcome.credit if self.speaks(features.CREDIT) else None
+        return welcome
+
+    def _hello(self, device: str) -> Frame:
+        return Hello(codecs=tuple(sorted(CODECS)), device=device, features=self.named).to_frame()
+
+    def _welcomed(self, frame: Frame) -> Welcome:
+        """What WELCOME says; its header has the session's number."""
+        if frame.type != FrameType.WELCOME or frame.stream != 0 or (frame.session != 0) != self._numbered:
             raise FrameError(f"{frame.name} came where WELCOME was expected")
         self._numbering.session = frame.session
         self._numbering.accept(frame)
         welcome = Welcome.from_frame(frame)
         if welcome.version != 1:
             raise FrameError(f"the cloud chose version {welcome.version}, which was not offered")
-        self.welcome = welcome
-        self._credit = welcome.credit if self.speaks(features.CREDIT) else None
         return welcome
+
+    async def flush(self, deadline_s: float) -> None:
+        """All was sent that the cloud needs to answer. A WebSocket has sent it already."""
 
     async def send(self, frame: Frame, stream: int, deadline_s: float) -> bool:
         """Send one frame; False if the connection is gone, and then `receive` says why. Raises CloudError `timeout`."""

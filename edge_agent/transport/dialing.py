@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -12,18 +12,53 @@ from edge_agent.errors import CloudError
 from edge_agent.transport.frames import HEADER_BYTES, MAX_META_BYTES, SUBPROTOCOL
 from edge_agent.transport.resolver import DaemonResolver
 
-Socket = aiohttp.ClientWebSocketResponse[bool]
-
 HEARTBEAT_S = 15.0
 CLOSE_S = 0.4
 _MAX_DOWN_PAYLOAD = 64 * 1024
 MAX_DOWN_FRAME = HEADER_BYTES + MAX_META_BYTES + _MAX_DOWN_PAYLOAD
 
 
+class Message(Protocol):
+    """What a socket received."""
+
+    @property
+    def type(self) -> aiohttp.WSMsgType: ...
+
+    @property
+    def data(self) -> Any: ...
+
+
+class Socket(Protocol):
+    """What a connection needs of a WebSocket: aiohttp's, or what stands in its place."""
+
+    @property
+    def protocol(self) -> str | None: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def close_code(self) -> int | None: ...
+
+    def get_extra_info(self, name: str) -> Any: ...
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+    async def receive(self) -> Message: ...
+
+    async def close(self) -> bool: ...
+
+
+class UpgradeRefused(CloudError):
+    """Something answered, but not with a WebSocket: a cloud that refuses, no cloud, or what stands before it."""
+
+
 async def dial(
     session: aiohttp.ClientSession, url: str, token: str | None, timeout_s: float, deadline_s: float
 ) -> Socket:
-    """Open the WebSocket at `url` (ws, wss). Raises CloudError: unreachable, auth, overloaded, protocol or timeout."""
+    """Open the WebSocket at `url` (ws, wss). Raises CloudError: unreachable, auth, overloaded, protocol or timeout;
+    UpgradeRefused where a POST may get through.
+    """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     loop = asyncio.get_running_loop()
     opening = session.ws_connect(
@@ -49,7 +84,9 @@ async def dial(
 def trouble_of(url: str, error: Exception) -> CloudError:
     """What an error of aiohttp or of the sockets below means to who asked `url`."""
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return _refusal(url, error.status)
+        return refusal(url, error.status)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return UpgradeRefused(f"{url} hung up", _START, code="unreachable")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CloudError(f"the certificate of {url} is not trusted", _TRUST, code="auth", retryable=False)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
@@ -86,10 +123,12 @@ async def _refuse_redirect(*_: Any) -> None:
     raise CloudError("the cloud redirects elsewhere; redirects are not followed", code="protocol", retryable=False)
 
 
-def _refusal(url: str, status: int) -> CloudError:
+def refusal(url: str, status: int) -> CloudError:
+    """What the status of an answer means that is no WebSocket, or no events."""
     if status in (401, 403):
         text = f"{url} refused the token (HTTP {status})"
-        return CloudError(text, "set EDGE_AGENT_CLOUD_TOKEN", code="auth", retryable=False)
+        kind = CloudError if status == 401 else UpgradeRefused
+        return kind(text, "set EDGE_AGENT_CLOUD_TOKEN", code="auth", retryable=False)
     if status in (429, 503):
         return CloudError(f"{url} takes no more sessions now (HTTP {status})", code="overloaded")
-    return CloudError(f"{url} does not answer as an EAP/1 cloud (HTTP {status})", code="protocol", retryable=False)
+    return UpgradeRefused(f"{url} does not answer as an EAP/1 cloud (HTTP {status})", code="protocol", retryable=False)

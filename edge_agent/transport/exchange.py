@@ -114,6 +114,7 @@ class Exchange:
                         break  # it is sent again once the session goes on
                     self.asked = self.asked and not opens
                     return
+        await self._connection.flush(self._deadline_s)
         self._sent_s = asyncio.get_running_loop().time()
 
     async def _frames(self, opening: TurnOpening) -> AsyncGenerator[Frame, None]:
