@@ -269,10 +269,12 @@ def test_a_goodbye_ends_the_session_for_good():
     async def main():
         async with running_cloud() as cloud, greeted(cloud.url) as first:
             await first.send(Frame(FrameType.BYE), 0)
+            before = cloud.app._reception.count
             await first.closed_with()
             await until(lambda: not cloud.app._reception.count)
+            return before, cloud.app._reception.count
 
-    asyncio.run(main())
+    assert asyncio.run(main()) == (1, 0)
 
 
 @pytest.mark.parametrize(

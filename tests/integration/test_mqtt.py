@@ -214,13 +214,14 @@ def test_a_broker_that_is_away_and_comes_back_is_told_what_it_missed(broker: Bro
             api.desk.record("sound", "what was it?", None, "nothing")
             broker.start()
             async with listening(broker) as listener:
-                await listener.wait(f"{NODE}/answer", lambda text: "what was it?" in text)
+                first = await listener.wait(f"{NODE}/answer", lambda text: "what was it?" in text)
             broker.stop()
             api.desk.record("sound", "and now?", None, "nothing")
             broker.start()
             async with listening(broker) as listener:
                 await listener.wait("homeassistant/sensor/kitchen/answer/config")
-                await listener.wait(f"{NODE}/answer", lambda text: "and now?" in text)
+                second = await listener.wait(f"{NODE}/answer", lambda text: "and now?" in text)
+        assert [json.loads(one)["question"] for one in (first, second)] == ["what was it?", "and now?"]
 
     asyncio.run(go())
 
@@ -233,6 +234,8 @@ def test_home_assistant_that_starts_anew_is_told_everything_again(broker: Broker
             await listener.client.publish("homeassistant/status", "online")
             while len(listener.told[topic]) < 2:  # noqa: ASYNC110 - told by another task
                 await asyncio.sleep(0.01)
+            before, again = listener.told[topic][:2]
+            assert json.loads(again) == json.loads(before)
 
     asyncio.run(go())
 

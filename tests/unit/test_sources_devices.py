@@ -101,16 +101,23 @@ def test_a_microphone_that_was_plugged_in_again_is_looked_for_again() -> None:
 
 def test_a_microphone_whose_end_hangs_does_not_block_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(microphone_module, "CLOSE_S", 0.05)
-    release = threading.Event()
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
 
-    async def run() -> None:
+    def close() -> None:
+        begun.set()
+        release.wait(30)
+        ended.set()
+
+    async def run() -> tuple[bool, bool]:
         microphone = MicrophoneSource(module=FakeSounddevice(1))
         await microphone.open()
-        microphone._stream.close = lambda: release.wait(30)
+        microphone._stream.close = close
         await asyncio.wait_for(microphone.close(), 20)
+        return begun.is_set(), ended.is_set()
 
-    asyncio.run(run())
+    was = asyncio.run(run())
     release.set()
+    assert was == (True, False)  # it went on while the device's own end still hung
 
 
 LOST = InputError("unplugged")
