@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from edge_agent.engines.base import PLAIN, Detail, Engine, Manner, Query
-from edge_agent.errors import CloudError, EdgeAgentError, NoAnswerError, UsageError
+from edge_agent.attempts import ask_cloud, pull
+from edge_agent.engines.base import PLAIN, Detail, Manner, Query
+from edge_agent.errors import EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.overdue import Overdue
-from edge_agent.parts import Limits, OnToken, Parts, question_state
+from edge_agent.parts import Limits, OnProvisional, OnToken, Parts, Telling, question_state
 from edge_agent.policy import AWAY, held_back
 from edge_agent.recording import Recorder
 from edge_agent.turn import Attempt, TurnClock, decision_record, finished, judge, picture_alone, rests_error
@@ -29,12 +29,7 @@ from edge_agent.types import (
 )
 
 MAX_QUESTION_CHARS = 2000
-FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more once that has been seen to take longer
-DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
-CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
-HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
 CLOSE_S = 2.0  # for what was left behind at its deadline
-SETTLE_S = 0.1  # of what is kept for the device, for the books of a cloud that took all the rest
 FORM_GUARD = "form: only the device's own decoder can be held to a schema"
 
 
@@ -54,15 +49,19 @@ class Agent:
         *,
         manner: Manner = PLAIN,
         route: Route | None = None,
+        on_provisional: OnProvisional | None = None,
     ) -> Answer:
         """Answer within the limits, in the `manner` asked for; `route` LOCAL or CLOUD wins over the policy.
+
+        `on_token` gets what the answer is made of, `on_provisional` the words of a draft that the cloud is asked to
+        check: they may turn out to be another's, and are shown as provisional or not at all.
 
         Raises NoAnswerError if no engine could, ModelError if the device's model is damaged. A cloud that fails never
         raises: the device answers instead and the reason says so.
         """
         check_question(observation.question)
         turn = TurnClock(self._parts.clock, limits.deadline_ms)
-        asking = self._ask(observation, limits, on_token, manner, route, turn)
+        asking = self._ask(observation, limits, Telling(on_token, on_provisional), manner, route, turn)
         try:
             return await self._overdue.by(asking, limits.deadline_ms / 1000, lambda: turn.doing)
         except EdgeAgentError as error:
@@ -73,7 +72,7 @@ class Agent:
         self,
         observation: Observation,
         limits: Limits,
-        on_token: OnToken | None,
+        telling: Telling,
         manner: Manner,
         route: Route | None,
         turn: TurnClock,
@@ -90,7 +89,7 @@ class Agent:
         turn.stages.mark("decide")
         turn.cloud_away = decision.guards == (AWAY,)
         try:
-            answer, outcome = await self._answer(observation, decision, state, turn, on_token, manner)
+            answer, outcome = await self._answer(observation, decision, state, turn, telling, manner)
         except EdgeAgentError as error:
             await self._record(observation, features, state, decision, None, str(error), turn)
             raise
@@ -121,7 +120,7 @@ class Agent:
         decision: Decision,
         state: SystemState,
         turn: TurnClock,
-        on_token: OnToken | None,
+        telling: Telling,
         manner: Manner,
     ) -> tuple[Answer, Outcome]:
         if decision.rests and decision.route is Route.LOCAL:
@@ -151,10 +150,12 @@ class Agent:
                 return finished(decision, Route.LOCAL, draft, why, turn, None)
             turn.stages.rename(("first_token", "decode"), "draft")
             query = replace(query, draft=draft.token_ids)
+            if telling.provisional is not None and self._parts.cloud is not None:
+                telling.provisional(draft.text)
         failed: Attempt | None = None
         why = decision.reason
         if decision.route is not Route.LOCAL:
-            attempt = await self._cloud(query, decision, state, turn, draft is not None, on_token)
+            attempt = await ask_cloud(self._parts, query, decision, state, turn, draft is not None, telling.token)
             if attempt.generation is not None:
                 if draft is not None:
                     why += f"; {judged}: the cloud answers"
@@ -165,7 +166,7 @@ class Agent:
             failed, why = attempt, f"{attempt.failure}: answered on the device; {why}"
         if unseen:
             query = replace(query, embeddings=await self._encode(observation, decision, turn))
-        local = draft if draft is not None else await self._local(query, decision, turn, on_token)
+        local = draft if draft is not None else await self._local(query, decision, turn, telling.token)
         if failed is not None:  # what a failed attempt has cost is part of this answer
             local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
         return finished(decision, Route.LOCAL, local, why, turn, None)
@@ -191,100 +192,10 @@ class Agent:
 
     async def _local(self, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None) -> Generation:
         started_s = self._parts.clock.monotonic_s()
-        pulling = self._pull(self._parts.local, Route.LOCAL, query, decision, turn, on_token)
+        pulling = pull(self._parts.local, Route.LOCAL, query, decision, turn, on_token)
         generation = await turn.within(pulling, "answering on the device")
         self._parts.monitors.local_answered((self._parts.clock.monotonic_s() - started_s) * 1000)
         return generation
-
-    async def _cloud(
-        self,
-        query: Query,
-        decision: Decision,
-        state: SystemState,
-        turn: TurnClock,
-        drafted: bool,
-        on_token: OnToken | None,
-    ) -> Attempt:
-        """Ask the cloud, within the purse and in time for the device to answer instead. Never raises."""
-        cloud, purse = self._parts.cloud, self._parts.purse
-        if cloud is None:
-            return Attempt(None, "the cloud was not reached (none is configured)")
-        reserve_ms = DRAFTED_RESERVE_MS
-        if not drafted:
-            reserve_ms = max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0.0))
-        until_s = turn.deadline_s - reserve_ms / 1000 - CLOUD_MARGIN_S
-        if until_s <= self._parts.clock.monotonic_s():
-            return Attempt(
-                None, f"the cloud was not reached (the deadline leaves no time for it: {reserve_ms:.0f} ms are kept)"
-            )
-        most_usd = min(state.max_cost_usd or 0.0, state.budget_left_usd or 0.0)
-        try:
-            reserving = asyncio.to_thread(purse.reserve, most_usd)
-            reservation = await turn.within(reserving, "reserving money", reserve_ms)
-        except NoAnswerError:  # what it may have set aside stays spent
-            return Attempt(None, "the cloud was not asked (the purse did not answer in time)")
-        if reservation is None:
-            return Attempt(None, "the cloud was not asked (today's budget is spent)")
-        expected_usd = min(most_usd, state.cloud_cost_estimate_usd)
-        attempt = Attempt(None, "", billed_usd=expected_usd)  # stands if it is cancelled: then no bill comes back
-        timed = replace(query, deadline_s=until_s, max_cost_usd=most_usd)
-        try:
-            attempt = await self._ask_cloud(cloud, timed, decision, turn, reserve_ms, on_token)
-            if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
-                attempt = replace(attempt, billed_usd=expected_usd)
-        finally:
-            settling = asyncio.ensure_future(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
-            left_s = until_s - self._parts.clock.monotonic_s()
-            await asyncio.wait({settling}, timeout=max(SETTLE_S, left_s))  # it goes on where the disk is slower
-            turn.stages.mark("decode" if attempt.generation is not None else "first_token")
-        return attempt
-
-    async def _ask_cloud(
-        self,
-        cloud: Engine,
-        query: Query,
-        decision: Decision,
-        turn: TurnClock,
-        reserve_ms: float,
-        on_token: OnToken | None,
-    ) -> Attempt:
-        monitors, clock = self._parts.monitors, self._parts.clock
-        started_s = clock.monotonic_s()
-        try:
-            pulling = self._pull(cloud, Route.CLOUD, query, decision, turn, on_token)
-            generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
-        except CloudError as error:
-            if error.code not in HOLDING_OFF:
-                return Attempt(None, f"the cloud refused ({error})", error.bytes_up, error.bytes_down, error.asked)
-            monitors.cloud_failed(error)
-            turn.cloud_away = True
-            words = f"the cloud was not reached ({error})"
-            return Attempt(None, words, error.bytes_up, error.bytes_down, error.asked)
-        except NoAnswerError as error:
-            monitors.cloud_failed(CloudError(error.message, code="timeout"))
-            turn.cloud_away = True
-            return Attempt(None, f"the cloud was not reached ({error.message})", maybe_billed=True)
-        monitors.cloud_answered(generation, (clock.monotonic_s() - started_s) * 1000)
-        return Attempt(generation, "", billed_usd=generation.cost_usd)
-
-    async def _pull(
-        self, engine: Engine, route: Route, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None
-    ) -> Generation:
-        """Run an engine to its end, marking upload, first token and decode."""
-        seen = False
-        async with aclosing(engine.generate(query, decision)) as stream:
-            async for event in stream:
-                if isinstance(event, Generation):
-                    turn.stages.mark("decode" if seen else "first_token")
-                    turn.stages.move("first_token", "upload", event.upload_ms)
-                    turn.stages.move("first_token", "encode", event.encode_ms)
-                    return event
-                if not seen:
-                    turn.stages.mark("first_token")
-                    seen = True
-                if on_token is not None:
-                    on_token(route, event)
-        raise NoAnswerError(f"the {engine.name} engine ended without an answer")
 
     async def _record(
         self,

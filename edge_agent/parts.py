@@ -28,6 +28,17 @@ from edge_agent.types import (
 )
 
 OnToken = Callable[[Route, TokenEvent], None]
+OnProvisional = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Who is told while an answer is made: `token` each token of the engine that answers, `provisional` the words of a
+    draft that the cloud is asked to check. Those are no part of the answer.
+    """
+
+    token: OnToken | None = None
+    provisional: OnProvisional | None = None
 
 
 class Extractor(Protocol):

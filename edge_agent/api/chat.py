@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from aiohttp import web
 
@@ -15,12 +15,12 @@ from edge_agent.api.chat_request import ChatRequest, read_chat
 from edge_agent.api.desk import Desk
 from edge_agent.api.messages import Asked
 from edge_agent.api.refusals import Refusal, refusal_of
-from edge_agent.api.replies import DONE, PING, ROUTE_HEADER, Reply, edge_of, event, finish_reason
+from edge_agent.api.replies import DONE, PING, ROUTE_HEADER, Reply, edge_of, event, finish_reason, provisional_event
 from edge_agent.api.senses import Senses
 from edge_agent.api.spoken import Spoken, spoken_text
 from edge_agent.clock import Clock
 from edge_agent.errors import EdgeAgentError
-from edge_agent.parts import Limits
+from edge_agent.parts import Limits, OnProvisional
 from edge_agent.sources.photo import decode_photo
 from edge_agent.sources.sound import decode_sound
 from edge_agent.types import Answer, AudioWindow, Frame, Observation, Route, TokenEvent
@@ -28,6 +28,10 @@ from edge_agent.types import Answer, AudioWindow, Frame, Observation, Route, Tok
 FIRST_BYTE_S = 10.0  # until then an error is an HTTP status; after that the stream is begun, and pinged
 PING_S = 15.0
 STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+Pieces: TypeAlias = "asyncio.Queue[tuple[Route, TokenEvent] | str | None]"
+"""What an answer is made of as it comes: tokens, provisional words, None at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,19 @@ class Chat:
         about += ["the microphone"] * shown.microphone + ["the sound sent"] * (shown.sound is not None)
         return frames, sound, " and ".join(about)
 
-    async def _ask(self, chat: ChatRequest, observation: Observation, on_token: Any) -> Answer:
+    async def _ask(
+        self, chat: ChatRequest, observation: Observation, on_token: Any, on_provisional: OnProvisional | None = None
+    ) -> Answer:
         question = None if observation.private else observation.question
         try:
             answer = await self.desk.ask(
-                observation, chat.limits, on_token, manner=chat.manner, route=chat.route, origin="api"
+                observation,
+                chat.limits,
+                on_token,
+                manner=chat.manner,
+                route=chat.route,
+                origin="api",
+                on_provisional=on_provisional,
             )
         except EdgeAgentError as error:
             self.desk.record("api", question, None, str(error))
@@ -100,20 +112,28 @@ class Chat:
     async def _stream(
         self, request: web.Request, reply: Reply, observation: Observation, about: str
     ) -> web.StreamResponse:
-        pieces: asyncio.Queue[tuple[Route, TokenEvent] | None] = asyncio.Queue()  # bounded by max_new_tokens
+        pieces: Pieces = asyncio.Queue()  # bounded by max_new_tokens
         chat = reply.request
         asking = asyncio.ensure_future(
-            self._ask(chat, observation, lambda route, token: pieces.put_nowait((route, token)))
+            self._ask(
+                chat,
+                observation,
+                lambda route, token: pieces.put_nowait((route, token)),
+                pieces.put_nowait if chat.provisional else None,
+            )
         )
         asking.add_done_callback(lambda _: pieces.put_nowait(None))
         response, spoken = web.StreamResponse(headers=STREAM), Spoken()
         try:
-            async for text in _told(pieces, spoken):
+            async for told in _told(pieces, spoken):
                 if not response.prepared:
-                    if text:  # only the device's own words come before the end
+                    if told.text:  # only the device's own words come before the end
                         response.headers[ROUTE_HEADER] = Route.LOCAL.value
                     await _begin(response, request, reply)
-                await response.write(reply.chunk({"content": text}) if text else PING)
+                if told.provisional is not None:
+                    await response.write(provisional_event(told.provisional))
+                else:
+                    await response.write(reply.chunk({"content": told.text}) if told.text else PING)
             answer = await asking
         except EdgeAgentError as error:
             if not response.prepared:
@@ -145,21 +165,31 @@ async def _begin(response: web.StreamResponse, request: web.Request, reply: Repl
     await response.write(reply.chunk({"role": "assistant", "content": "", "refusal": None}))
 
 
-async def _told(pieces: asyncio.Queue[tuple[Route, TokenEvent] | None], spoken: Spoken) -> AsyncIterator[str]:
-    """Text as it may be told, until the question ends; an empty one where nothing came for long."""
+class Told(NamedTuple):
+    """What may be told next: words of the answer, words that are provisional, or nothing, as nothing came for long."""
+
+    text: str = ""
+    provisional: str | None = None
+
+
+async def _told(pieces: Pieces, spoken: Spoken) -> AsyncIterator[Told]:
+    """What may be told, until the question ends."""
     wait_s = FIRST_BYTE_S
     while True:
         try:
             piece = await asyncio.wait_for(pieces.get(), wait_s)
         except asyncio.TimeoutError:
             wait_s = PING_S
-            yield ""
+            yield Told()
             continue
         if piece is None:
             return
+        if isinstance(piece, str):
+            yield Told(provisional=piece)
+            continue
         text = spoken.add(*piece)
         if text:
-            yield text
+            yield Told(text)
 
 
 async def read_body(request: web.Request, desk: Desk, most: int) -> bytes:

@@ -25,12 +25,14 @@ FORM_TOKENS = 128  # of an answer in a form, unless the request says: forms are 
 MAX_DEADLINE_MS = 3_600_000.0
 WANTING = ("tools", "functions", "logprobs", "audio", "prediction", "modalities")  # they would change what comes back
 UNHEEDED = ("frequency_penalty", "presence_penalty", "logit_bias", "reasoning_effort", "verbosity")
-EDGE_KEYS = ("prefer", "deadline_ms", "max_cost", "privacy")
+EDGE_KEYS = ("prefer", "deadline_ms", "max_cost", "privacy", "provisional")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A checked request. `unheeded`: fields that were given and have no effect here."""
+    """A checked request. `unheeded`: fields that were given and have no effect here. `provisional`: words that are not
+    checked yet may be told, as such.
+    """
 
     model: str
     asked: Asked
@@ -41,6 +43,7 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     unheeded: tuple[str, ...]
+    provisional: bool = False
 
 
 def read_chat(body: bytes, limits: Limits, private: bool) -> ChatRequest:
@@ -73,6 +76,7 @@ def read_chat(body: bytes, limits: Limits, private: bool) -> ChatRequest:
         stream=flag_of(fields, "stream"),
         include_usage=flag_of(stream_options, "include_usage", "stream_options"),
         unheeded=unheeded,
+        provisional=flag_of(edge, "provisional", "edge"),
     )
 
 

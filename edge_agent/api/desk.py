@@ -12,7 +12,7 @@ from edge_agent.api.refusals import Refusal
 from edge_agent.clock import Clock
 from edge_agent.engines.base import PLAIN, Manner
 from edge_agent.errors import EdgeAgentError, NoAnswerError
-from edge_agent.parts import Limits, OnToken
+from edge_agent.parts import Limits, OnProvisional, OnToken
 from edge_agent.types import Answer, Observation, Route
 
 RECORDS = 100
@@ -30,6 +30,7 @@ class Agent(Protocol):
         *,
         manner: Manner = PLAIN,
         route: Route | None = None,
+        on_provisional: OnProvisional | None = None,
     ) -> Answer: ...
 
 
@@ -115,6 +116,7 @@ class Desk:
         manner: Manner = PLAIN,
         route: Route | None = None,
         origin: str = "watch",
+        on_provisional: OnProvisional | None = None,
     ) -> Answer:
         """As Agent.ask, in turn. Raises what it raises, and Refusal where too many wait."""
         self.admit()
@@ -135,7 +137,9 @@ class Desk:
             try:
                 left_ms = limits.deadline_ms - (self._clock.monotonic_s() - started_s) * 1000
                 timed = replace(limits, deadline_ms=left_ms)
-                answer = await agent.ask(observation, timed, seen, manner=manner, route=route)
+                answer = await agent.ask(
+                    observation, timed, seen, manner=manner, route=route, on_provisional=on_provisional
+                )
             finally:
                 self._lock.release()
             outcome = "answered"

@@ -69,6 +69,13 @@ def event(body: Any) -> bytes:
     return b"data: " + json.dumps(body, allow_nan=False).encode() + b"\n\n"
 
 
+def provisional_event(text: str) -> bytes:
+    """An event of our own that is no chunk of the answer: its words may turn out to be others. A client that takes it
+    for a chunk all the same finds no choices in it.
+    """
+    return b"event: provisional\n" + event({"object": "edge.provisional", "choices": [], "provisional": text})
+
+
 def finish_reason(answer: Answer, request: ChatRequest, text: str) -> str:
     """`length` where the answer was cut by its number of tokens, else `stop`. JSON of a schema is whole even then: it
     says `stop`, and `edge.cut` says the rest.

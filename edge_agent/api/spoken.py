@@ -7,7 +7,8 @@ from edge_agent.types import Answer, Route, TokenEvent
 
 class Spoken:
     """Collects one answer. A client cannot take back what it was told, so only the device's own words are told as they
-    come: a cloud may fail half way, and the device then answers instead. Drafts are never told to anybody.
+    come: a cloud may fail half way, and the device then answers instead. Drafts are never told as
+    an answer, see replies.provisional_event.
 
     The text of all that was told is always a beginning of the answer's, and with `rest` the whole of it.
     """

@@ -11,7 +11,7 @@ import click
 from edge_agent.agent import check_question
 from edge_agent.cli.inputs import Inputs, gather
 from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, once_option, settle
-from edge_agent.cli.output import answer_record, emit, say_answer, waiting
+from edge_agent.cli.output import answer_record, emit, provisional, say_answer, waiting
 from edge_agent.cli.running import run
 from edge_agent.config import Loaded
 
@@ -60,8 +60,8 @@ async def _ask(loaded: Loaded, question: str, inputs: Inputs, as_json: bool) -> 
         model = await asyncio.to_thread(open_model, loaded.config)
     async with open_agent(loaded.config, model, clock) as agent:
         load_ms = (clock.monotonic_s() - started_s) * 1000  # of the input and the model, before the question began
-        with waiting("answering", as_json):
-            answer = await agent.ask(observation, limits_of(loaded))
+        with waiting("answering", as_json) as say:
+            answer = await agent.ask(observation, limits_of(loaded), on_provisional=lambda text: say(provisional(text)))
         if as_json:
             emit({**answer_record(answer), "load_ms": round(load_ms, 3)})
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,12 +88,20 @@ def say_asked(asked: Asked, wall_s: float) -> None:
 
 
 @contextmanager
-def waiting(words: str, quiet: bool) -> Iterator[None]:
-    """Show a spinner on a terminal's stderr while something takes its time; nothing for programs."""
+def waiting(words: str, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show a spinner on a terminal's stderr while something takes its time; nothing for programs. What it gives changes
+    its words.
+    """
     if quiet or not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
     from rich.console import Console
+    from rich.markup import escape
 
-    with Console(stderr=True).status(words):
-        yield
+    with Console(stderr=True).status(escape(words)) as status:
+        yield lambda other: status.update(escape(other))
+
+
+def provisional(text: str) -> str:
+    """Words that are not checked yet, as they are shown: never like an answer."""
+    return f"provisional, the cloud is asked: {text or '(no words)'}"

@@ -23,7 +23,7 @@ from edge_agent.sim.world import Asked, Question, Questions
 from edge_agent.turn import decision_record, judge
 from edge_agent.types import Decision, Generation, Modality, Observation, Outcome, Route, SystemState, Turn
 
-FALLBACK_RESERVE_MS, DRAFTED_RESERVE_MS, CLOUD_MARGIN_MS = 300.0, 20.0, 30.0  # as in edge_agent.agent
+FALLBACK_RESERVE_MS, DRAFTED_RESERVE_MS, CLOUD_MARGIN_MS = 300.0, 20.0, 30.0  # as in edge_agent.attempts
 DEVICE_PART = 0.5
 DAY_S = 86_400.0
 ENCODABLE = (Modality.IMAGE,)

@@ -98,6 +98,31 @@ def test_a_question_is_answered_with_its_route_and_reason_by_keyboard_alone(page
     assert row.locator("[data-name='why']").inner_text()
 
 
+def test_provisional_words_are_shown_as_such_and_make_way_for_the_answer(page: Any) -> None:
+    edge = {"route": "cloud", "timings_ms": {"total": 1}, "bytes_up": 1, "cost_usd": 0, "confidence": 1}
+    provisional = {"object": "edge.provisional", "choices": [], "provisional": "a dog"}
+    answer = [
+        {"choices": [{"delta": {"content": "a cat"}}]},
+        {"choices": [], "edge": edge | {"about": "", "reason": ""}},
+    ]
+
+    def ask(*told: dict[str, Any]) -> Any:
+        body = "".join(f"data: {json.dumps(one)}\n\n" for one in told)
+        page.unroute_all()
+        page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+        page.locator("#question").fill("what is it?")
+        with page.expect_request("**/v1/chat/completions") as asked:
+            page.locator("#ask-button").click()
+        page.locator("#ask-button:enabled").wait_for()
+        assert json.loads(asked.value.post_data)["edge"]["provisional"] is True
+        return page.locator("#answer")
+
+    shown = ask(provisional)
+    assert (shown.inner_text(), shown.get_attribute("class")) == ("provisional: a dog", "none")
+    shown = ask(provisional, *answer)
+    assert (shown.inner_text(), shown.get_attribute("class")) == ("a cat", "")
+
+
 def test_the_picture_its_numbers_and_the_next_decision_are_shown(page: Any) -> None:
     page.locator("#features", has_text="entropy").wait_for()
     page.locator("#why", has_text="what is in the picture?").wait_for()

@@ -58,6 +58,29 @@ def test_an_unsure_draft_goes_to_the_cloud_and_the_policy_learns_what_became_of_
     assert answer.timings_ms["draft"] >= 0
 
 
+def told(bench: Bench) -> tuple[list[str], list[str]]:
+    """The tokens and the provisional words that are told while one question is answered."""
+    tokens: list[str] = []
+    provisional: list[str] = []
+    telling = {"on_token": lambda _, event: tokens.append(event.text), "on_provisional": provisional.append}
+    run(bench.agent.ask(photo(), LIMITS, **telling))
+    return tokens, provisional
+
+
+def test_words_that_the_cloud_is_asked_to_check_are_told_as_provisional_and_never_as_tokens() -> None:
+    bench = Bench(FixedPolicy(Route.CASCADE, accept_entropy=0.1), local_scripts=[Script(("dog",), UNSURE)])
+    assert told(bench) == (["cat"], ["dog"])
+
+
+@pytest.mark.parametrize(
+    ("route", "scripts"),
+    [(Route.LOCAL, [Script(("dog",), UNSURE)]), (Route.CLOUD, [Script()]), (Route.CASCADE, [Script(("cup",))])],
+    ids=["the device's own", "the cloud's own", "a draft that stands"],
+)
+def test_words_that_nobody_checks_are_not_provisional(route: Route, scripts: list[Script]) -> None:
+    assert told(Bench(FixedPolicy(route, accept_entropy=0.1), local_scripts=scripts))[1] == []
+
+
 @pytest.mark.parametrize("route", [Route.CLOUD, Route.CASCADE])
 def test_a_cloud_that_fails_is_answered_on_the_device_with_the_reason(route: Route) -> None:
     failing = Script(error=CloudError("connection refused", code="unreachable"))

@@ -127,6 +127,42 @@ def test_a_draft_that_the_cloud_overrules_is_not_told() -> None:
     assert events[-2]["edge"]["bytes_up"] == CLOUD.bytes_up
 
 
+PROVISIONAL = {"edge": {"provisional": True}}
+
+
+def overruled() -> Bench:
+    policy = FixedPolicy(Route.CASCADE, accept_entropy=0.1)
+    return Bench(policy, state=REACHABLE, local_scripts=(Script(("dog",), UNSURE),))
+
+
+def test_who_asks_for_provisional_words_gets_them_in_an_event_that_is_no_chunk() -> None:
+    async def go() -> str:
+        body = asking(PICTURE, stream=True, **PROVISIONAL)
+        async with serving(overruled().agent) as (_, client), client.post(CHAT, json=body) as got:
+            return await got.text()
+
+    text = asyncio.run(go())
+    (event,) = [one for one in text.split("\n\n") if "dog" in one and '"finish_reason": "stop"' not in one]
+    assert event.startswith("event: provisional\ndata: ")
+    events = events_of(text)
+    told = next(one for one in events if "provisional" in one)
+    assert told == {"object": "edge.provisional", "choices": [], "provisional": "dog"}
+    assert events.index(told) < next(at for at, one in enumerate(events) if said([one]))
+    assert said(events) == "cat"
+
+
+@pytest.mark.parametrize("more", [{"stream": True}, PROVISIONAL, {}], ids=["not asked for", "no stream", "neither"])
+def test_provisional_words_are_told_to_nobody_else(more: dict[str, Any]) -> None:
+    _, _, got = ask(overruled().agent, asking(PICTURE, **more))
+    assert '"provisional"' not in json.dumps(got)
+
+
+def test_a_wish_for_provisional_words_that_is_no_flag_is_refused() -> None:
+    status, _, body = ask(overruled().agent, asking(PICTURE, edge={"provisional": "yes"}))
+    assert status == 400
+    assert "edge.provisional" in body["error"]["message"]
+
+
 def test_the_clouds_words_are_cut_at_a_stop_that_it_does_not_know() -> None:
     bench = Bench(FixedPolicy(Route.CLOUD), state=REACHABLE, cloud_scripts=(Script(("a", "cat.", "Or"), CLOUD),))
     for stream in (False, True):

@@ -34,7 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "parts": {"types", "errors", "clock", "engines", "policy"},
     "overdue": {"errors"},
     "recording": {"parts"},
-    "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn", "overdue", "recording"},
+    "attempts": {"types", "errors", "engines", "parts", "turn"},
+    "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn", "attempts", "overdue", "recording"},
     "look_back": {"types"},
     "watch": {"types", "errors", "config", "parts", "triggers", "overdue", "look_back"},
 }

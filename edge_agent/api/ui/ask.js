@@ -32,11 +32,19 @@ async function ask(question) {
     edge: {
       prefer: document.getElementById("prefer").value,
       privacy: document.getElementById("private").checked ? "private" : "default",
+      provisional: true,
     },
   });
   for await (const chunk of events(response.body)) {
     if (chunk.error) throw new Error(chunk.error.message);
-    answer.textContent += chunk.choices[0]?.delta?.content ?? "";
+    if (chunk.provisional !== undefined) {  // of the device, while the cloud is asked: no word of the answer
+      answer.textContent = `provisional: ${chunk.provisional}`;
+      answer.className = "none";
+      continue;
+    }
+    const said = chunk.choices[0]?.delta?.content ?? "";
+    if (answer.className && (said || chunk.edge)) answer.className = answer.textContent = "";
+    answer.textContent += said;
     if (chunk.edge) tell(chunk.edge);
   }
   if (!answer.textContent) answer.textContent = "(no words)";

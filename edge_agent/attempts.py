@@ -1,0 +1,114 @@
+"""Pulling an answer out of an engine, and out of the cloud within the purse and in time for the device to follow."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+
+from edge_agent.engines.base import Engine, Query
+from edge_agent.errors import CloudError, NoAnswerError
+from edge_agent.parts import OnToken, Parts
+from edge_agent.turn import Attempt, TurnClock
+from edge_agent.types import Decision, Generation, Route, SystemState
+
+FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more once that has been seen to take longer
+DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
+CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
+HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
+SETTLE_S = 0.1  # of what is kept for the device, for the books of a cloud that took all the rest
+
+
+async def ask_cloud(
+    parts: Parts,
+    query: Query,
+    decision: Decision,
+    state: SystemState,
+    turn: TurnClock,
+    drafted: bool,
+    on_token: OnToken | None,
+) -> Attempt:
+    """Ask the cloud, within the purse and in time for the device to answer instead. `drafted`: the device has an answer
+    already. Never raises.
+    """
+    cloud, purse = parts.cloud, parts.purse
+    if cloud is None:
+        return Attempt(None, "the cloud was not reached (none is configured)")
+    reserve_ms = DRAFTED_RESERVE_MS
+    if not drafted:
+        reserve_ms = max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0.0))
+    until_s = turn.deadline_s - reserve_ms / 1000 - CLOUD_MARGIN_S
+    if until_s <= parts.clock.monotonic_s():
+        return Attempt(
+            None, f"the cloud was not reached (the deadline leaves no time for it: {reserve_ms:.0f} ms are kept)"
+        )
+    most_usd = min(state.max_cost_usd or 0.0, state.budget_left_usd or 0.0)
+    try:
+        reserving = asyncio.to_thread(purse.reserve, most_usd)
+        reservation = await turn.within(reserving, "reserving money", reserve_ms)
+    except NoAnswerError:  # what it may have set aside stays spent
+        return Attempt(None, "the cloud was not asked (the purse did not answer in time)")
+    if reservation is None:
+        return Attempt(None, "the cloud was not asked (today's budget is spent)")
+    expected_usd = min(most_usd, state.cloud_cost_estimate_usd)
+    attempt = Attempt(None, "", billed_usd=expected_usd)  # stands if it is cancelled: then no bill comes back
+    timed = replace(query, deadline_s=until_s, max_cost_usd=most_usd)
+    try:
+        attempt = await _attempt(parts, cloud, timed, decision, turn, reserve_ms, on_token)
+        if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
+            attempt = replace(attempt, billed_usd=expected_usd)
+    finally:
+        settling = asyncio.ensure_future(asyncio.to_thread(purse.settle, reservation, attempt.billed_usd))
+        left_s = until_s - parts.clock.monotonic_s()
+        await asyncio.wait({settling}, timeout=max(SETTLE_S, left_s))  # it goes on where the disk is slower
+        turn.stages.mark("decode" if attempt.generation is not None else "first_token")
+    return attempt
+
+
+async def _attempt(
+    parts: Parts,
+    cloud: Engine,
+    query: Query,
+    decision: Decision,
+    turn: TurnClock,
+    reserve_ms: float,
+    on_token: OnToken | None,
+) -> Attempt:
+    monitors, clock = parts.monitors, parts.clock
+    started_s = clock.monotonic_s()
+    try:
+        pulling = pull(cloud, Route.CLOUD, query, decision, turn, on_token)
+        generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
+    except CloudError as error:
+        if error.code not in HOLDING_OFF:
+            return Attempt(None, f"the cloud refused ({error})", error.bytes_up, error.bytes_down, error.asked)
+        monitors.cloud_failed(error)
+        turn.cloud_away = True
+        words = f"the cloud was not reached ({error})"
+        return Attempt(None, words, error.bytes_up, error.bytes_down, error.asked)
+    except NoAnswerError as error:
+        monitors.cloud_failed(CloudError(error.message, code="timeout"))
+        turn.cloud_away = True
+        return Attempt(None, f"the cloud was not reached ({error.message})", maybe_billed=True)
+    monitors.cloud_answered(generation, (clock.monotonic_s() - started_s) * 1000)
+    return Attempt(generation, "", billed_usd=generation.cost_usd)
+
+
+async def pull(
+    engine: Engine, route: Route, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None
+) -> Generation:
+    """Run an engine to its end, marking upload, first token and decode."""
+    seen = False
+    async with aclosing(engine.generate(query, decision)) as stream:
+        async for event in stream:
+            if isinstance(event, Generation):
+                turn.stages.mark("decode" if seen else "first_token")
+                turn.stages.move("first_token", "upload", event.upload_ms)
+                turn.stages.move("first_token", "encode", event.encode_ms)
+                return event
+            if not seen:
+                turn.stages.mark("first_token")
+                seen = True
+            if on_token is not None:
+                on_token(route, event)
+    raise NoAnswerError(f"the {engine.name} engine ended without an answer")
