@@ -10,6 +10,7 @@ import json
 import logging
 import platform
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -17,8 +18,9 @@ from pathlib import Path
 
 import click
 
-from edge_agent.cli.checks import machine, runtime, setup
+from edge_agent.cli.checks import machine, runtime, setup, traps
 from edge_agent.cli.checks.base import Check, Probed, Status, probe
+from edge_agent.cli.checks.report import write_report
 from edge_agent.config import Config
 
 CLOUD_TIMEOUT_S = 2.0
@@ -32,8 +34,16 @@ log = logging.getLogger(__name__)
 @click.option("--cloud", "cloud_url", metavar="URL", help="Cloud to ask instead of the configured one.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (TOML).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, logs on stderr.")
-def command(cloud_url: str | None, config_path: Path | None, as_json: bool) -> int:
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one redacted file to attach to a bug report.",
+)
+def command(cloud_url: str | None, config_path: Path | None, as_json: bool, report: Path | None) -> int:
     """Check everything that answers need. Nothing is changed, and only the cloud's health is asked for.
+
+    The file of --report holds these checks, versions, settings and counts: no question, answer, picture, address, name
+    or secret. Read it before you send it.
 
     Exit code 0: questions can be answered here; 2: the configuration is wrong; 4: no usable model or runtime;
     5: a self-test failed.
@@ -42,6 +52,8 @@ def command(cloud_url: str | None, config_path: Path | None, as_json: bool) -> i
     if waiting:
         click.echo("looking; this takes some seconds ...", err=True, nl=False)
     checks = examine(config_path, cloud_url)
+    if report is not None:
+        write_report(report, checks, setup.read_config(config_path)[0])
     if waiting:
         click.echo("\r\033[K", err=True, nl=False)
     codes = {check.exit_code for check in checks}
@@ -51,6 +63,8 @@ def command(cloud_url: str | None, config_path: Path | None, as_json: bool) -> i
         click.echo(json.dumps({"checks": rows, "ok": code == 0}))
     else:
         _show(checks, code)
+        if report is not None:
+            click.echo(f"{report} can be attached to a bug report; read it first")
     return code
 
 
@@ -64,7 +78,8 @@ def examine(config_path: Path | None, cloud_url: str | None) -> list[Check]:
     pool = ThreadPoolExecutor(PROBES_AT_ONCE)
     try:
         found = _start_probes(pool, config, url)
-        return [*_of_runtime(found, config), *_of_machine(found, config), *_of_setup(found, url, config_check)]
+        parts = (_of_runtime(found, config), _of_machine(found, config), _of_setup(found, url, config_check, config))
+        return [check for part in parts for check in part]
     finally:
         pool.shutdown(cancel_futures=True)  # at Ctrl-C, those that have not begun never do
 
@@ -82,6 +97,8 @@ def _start_probes(pool: ThreadPoolExecutor, config: Config, url: str) -> dict[st
     for library in runtime.LIBRARIES:
         names = list(library.distributions)
         started[library.module] = pool.submit(probe, "library", module=library.module, distributions=names)
+    started["provider"] = pool.submit(probe, "provider", wanted=model.provider)
+    started["mixture"] = pool.submit(probe, "mixture")
     started["microphones"] = pool.submit(probe, "microphones")
     started["state"] = pool.submit(probe, "state_folder", state_dir=config.run.state_dir)
     return started
@@ -96,6 +113,11 @@ def _of_runtime(found: dict[str, Future[Probed]], config: Config) -> list[Check]
         _guarded("python", lambda: runtime.check_python(sys.version_info[:3], platform.machine(), sys.maxsize > 2**32)),
         _guarded("kernels", lambda: runtime.check_kernels(found["kernels"].result())),
         *(_guarded(one.module, partial(library, one)) for one in runtime.LIBRARIES),
+        _guarded("mixture", lambda: traps.check_mixed(found["mixture"].result())),
+        _guarded(
+            "provider",
+            lambda: traps.check_provider(found["provider"].result(), config.model.provider, platform.release()),
+        ),
         _guarded("models", lambda: runtime.check_models(found["models"].result(), edge)),
         _guarded("answer", lambda: runtime.check_answer(found["answer"].result(), edge)),
     ]
@@ -107,18 +129,26 @@ def _of_machine(found: dict[str, Future[Probed]], config: Config) -> list[Check]
         sizes = [b["size_bytes"] / 1e6 for b in bundles if b["name"] == config.model.edge]
         return machine.check_memory(sizes[0] if sizes else None)
 
+    tool = traps.check_camera_program(config.run.camera)
     return [
         _guarded("camera", lambda: machine.check_camera(config.run.camera)),
+        *([] if tool is None else [tool]),
         _guarded("microphone", lambda: machine.check_microphone(found["microphones"].result())),
         _guarded("heat", machine.check_heat),
+        _guarded("power", traps.check_power),
         _guarded("memory", memory),
         _guarded("disk", lambda: machine.check_disk(found["state"].result(), config.run.log_max_mb)),
     ]
 
 
-def _of_setup(found: dict[str, Future[Probed]], url: str, config_check: Check) -> list[Check]:
-    asked = found.get("cloud")
-    return [config_check, _guarded("cloud", lambda: setup.check_cloud(url, asked.result() if asked else None))]
+def _of_setup(found: dict[str, Future[Probed]], url: str, config_check: Check, config: Config) -> list[Check]:
+    asked, port = found.get("cloud"), traps.check_port(config.api)
+    return [
+        _guarded("clock", lambda: traps.check_clock(time.time())),
+        config_check,
+        *([] if port is None else [port]),
+        _guarded("cloud", lambda: setup.check_cloud(url, asked.result() if asked else None)),
+    ]
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:

@@ -14,8 +14,9 @@ from edge_agent.cli.checks.base import Check, Probed, Status, last_line, probe, 
 from edge_agent.cli.main import main
 
 NAMES = [
-    *("python", "kernels", "numpy", "cv2", "onnxruntime", "av", "tokenizers", "zstandard", "aiohttp", "models"),
-    *("answer", "camera", "microphone", "heat", "memory", "disk", "config", "cloud"),
+    *("python", "kernels", "numpy", "cv2", "onnxruntime", "av", "tokenizers", "zstandard", "aiohttp", "mixture"),
+    *("provider", "models", "answer", "camera", "microphone", "heat", "power", "memory", "disk", "clock", "config"),
+    "cloud",
 ]
 
 

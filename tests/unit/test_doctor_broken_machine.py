@@ -31,7 +31,7 @@ def examined(folder: Path, libraries: dict[str, str], *arguments: str) -> tuple[
 def test_a_numpy_of_another_processor_is_named_and_the_report_is_whole(tmp_path):
     code, checks = examined(tmp_path, {"numpy": DIES})
     assert code == 5
-    assert len(checks) == 18
+    assert len(checks) == 22
     for name in ("numpy", "kernels", "cv2", "models", "answer"):
         assert "illegal instruction" in checks[name]["detail"]
     assert checks["numpy"]["fix"] == "pip install --force-reinstall numpy"

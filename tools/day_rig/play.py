@@ -33,7 +33,7 @@ from tools.day_rig.witness import Witness
 DAY_MINUTES = 20.0  # a whole day: the number of mishaps is in proportion
 CAMERA_LOSSES, LINK_CHANGES, REPLUGS, RESTARTS, FULL_DISKS, JUMPS, HOT_SPELLS = 50, 60, 12, 6, 6, 8, 8
 QUESTIONS = ("what is in the picture?", "what colour is the bar?", "is it bright?", "how many bars are there?")
-HEAL_S = 180.0
+HEAL_S = 600.0
 CLIENTS, AT_A_TIME = 6, 3  # each asks one to so many questions at once, then pauses
 CONFIG = """
 [run]
@@ -54,7 +54,7 @@ edge = "{model}"
 min_gap_s = 3.0
 [outbox]
 keep = "all"
-quiet_s = 0.2
+quiet_s = 0.05
 """
 
 

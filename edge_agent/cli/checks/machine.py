@@ -30,6 +30,8 @@ def check_camera(
 ) -> Check:
     """Cameras under /dev that this user may open. `wanted` is run.camera: an index, a path, a URL or empty."""
     cameras = {path: label for path in sorted(dev.glob("video*")) if (label := _camera_name(path, names)) is not None}
+    if wanted.partition(":")[0] in ("rpicam", "csi", "gst") and "://" not in wanted:
+        return Check("camera", Status.OK, f"{wanted} is read by a program of its own (not opened here)")
     if "://" in wanted:
         return Check("camera", Status.OK, f"{wanted.split('@')[-1]} is used, over the network (not asked here)")
     named = dev / f"video{wanted}" if wanted.isdigit() else Path(wanted) if wanted else None
@@ -43,7 +45,10 @@ def check_camera(
     if shut:
         fix = f"sudo usermod -aG {_group_of(shut[0], 'video')} $USER, then log in again"
         return Check("camera", Status.WARN, f"{shut[0]} is there, but this user may not open it", fix)
-    return Check("camera", Status.OK, ", ".join(f"{path} {label}".strip() for path, label in cameras.items()))
+    several = (
+        " (by number; a path under /dev/v4l/by-id stays the same)" if wanted.isdigit() and len(cameras) > 1 else ""
+    )
+    return Check("camera", Status.OK, ", ".join(f"{path} {label}".strip() for path, label in cameras.items()) + several)
 
 
 def _camera_name(path: Path, names: Path) -> str | None:

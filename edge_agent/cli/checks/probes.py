@@ -108,3 +108,34 @@ def cloud(url: str, timeout_s: float) -> dict[str, Any]:
         return asyncio.run(ask())
     except EdgeAgentError as error:
         return {"reachable": False, "rtt_ms": None, "detail": error.message, "misused": error.hint}
+
+
+def mixture() -> dict[str, Any]:
+    """The OpenCV packages that are installed, and whether the system's picamera2 can be imported beside this NumPy."""
+    from importlib import metadata
+    from importlib.util import find_spec
+
+    names = {str(one.metadata["Name"]).lower() for one in metadata.distributions()}
+    picamera2 = ""
+    if find_spec("picamera2") is not None:
+        try:
+            importlib.import_module("simplejpeg")
+            importlib.import_module("picamera2")
+            picamera2 = "fits"
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            picamera2 = f"{type(error).__name__}: {error}"[:120]
+    return {"opencv": sorted(name for name in names if name.startswith("opencv-")), "picamera2": picamera2}
+
+
+def provider(wanted: str) -> dict[str, Any]:
+    """What runs the graphs where model.provider is `wanted`, and what this ONNX Runtime has."""
+    import onnxruntime
+
+    from edge_agent.vlm.providers import providers
+
+    available = [str(name).removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    try:
+        used = providers(wanted)[0].removesuffix("ExecutionProvider")
+    except EdgeAgentError as error:
+        return {"available": available, "used": "", "refused": error.message}
+    return {"available": available, "used": used, "refused": ""}
