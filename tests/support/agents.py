@@ -12,7 +12,7 @@ from edge_agent.agent import Agent
 from edge_agent.clock import ManualClock
 from edge_agent.engines.scripted import Script, ScriptedEngine
 from edge_agent.errors import CloudError
-from edge_agent.parts import Limits, Parts
+from edge_agent.parts import Limits, Parts, Veil
 from edge_agent.policy import GuardedPolicy, OffloadPolicy
 from edge_agent.store.ledger import MemoryLedger
 from edge_agent.types import (
@@ -124,6 +124,7 @@ class Bench:
     cloud_scripts: Sequence[Script] | None = (Script(("cat",), CLOUD),)
     state: SystemState = field(default_factory=SystemState)
     budget_usd: float = 1.0
+    veil: Veil | None = None
 
     def __post_init__(self) -> None:
         self.local = ScriptedEngine("local", self.clock, self.local_scripts)
@@ -142,6 +143,7 @@ class Bench:
                 purse=self.ledger,
                 journal=self.journal,
                 clock=self.clock,
+                veil=self.veil,
             )
         )
 
