@@ -239,7 +239,11 @@ def test_what_the_agent_refuses_is_said_in_words(page: Any) -> None:
     page.evaluate("document.getElementById('question').removeAttribute('maxlength')")
     page.evaluate("document.getElementById('question').value += 'more'")
     page.locator("#ask-button").click()
-    page.locator("#answer.none", has_text="at most 2000 are read").wait_for()
+    refused = page.locator("#answer.none", has_text="at most 2000 are read")
+    refused.wait_for()
+    assert "2004 characters" in refused.inner_text()
+    assert page.locator("#how").inner_text() == ""
+    assert page.locator("#records tr", has_text="xxxx").count() == 0
 
 
 def test_a_page_behind_a_token_asks_for_it_and_then_works(browser: Any, tmp_path: Path) -> None:
@@ -247,10 +251,17 @@ def test_a_page_behind_a_token_asks_for_it_and_then_works(browser: Any, tmp_path
         page = browser.new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(made.url)
+        told: list[tuple[str, int]] = []
+        page.on("response", lambda one: told.append((one.request.headers.get("authorization", ""), one.status)))
         field = page.locator("#token")
         for token in ("wrong", "kitchen-token"):
             field.wait_for()
+            assert page.get_by_text("ready", exact=True).count() == 0
             field.fill(token)
             field.press("Enter")
         page.get_by_text("ready", exact=True).wait_for()
+        assert not field.is_visible()
+        assert {status for sent, status in told if sent == "Bearer wrong"} == {401}
+        assert {status for sent, status in told if sent == "Bearer kitchen-token"} <= {200, 204, 304}
+        assert "Bearer kitchen-token" in dict(told)
         page.close()
