@@ -19,13 +19,14 @@ cloud() {
   sleep 5
 }
 
-for step in ${*:-ask time pack fit tmo tune headlines agent}; do
+for step in ${*:-ask time pack fit levels tmo tune headlines agent}; do
   echo "$(date +%T) $step" >&2
   case $step in
     ask) "$python" -m tools.measure_nodes --step ask --work "$work" ;;
     time) $alone "$python" -m tools.measure_nodes --step time --work "$work" ;; # alone
     pack) "$python" -m tools.measure_nodes --step pack --work "$work" ;;
     fit) "$python" -m tools.fit_nodes ;;
+    levels) "$python" -m tools.measure_levels ;;
     tmo)
       cloud
       "$python" -m tools.measure_tmo --cloud http://127.0.0.1:8791 \

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.agent import Agent
+from edge_agent.cli.levelling import levelled
 from edge_agent.cli.paths import state_dir
 from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.cli.secrets import cloud_secret
@@ -219,12 +220,13 @@ async def open_agent(
     cloud = make_cloud(config, clock, local)
     monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
     ledger = open_ledger(config, clock)
+    policy = make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered)
     agent = Agent(
         Parts(
             extractor=extractor_factory(config)(),
             local=local,
             cloud=cloud,
-            policy=make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered),
+            policy=levelled(config, policy),
             monitors=monitors,
             purse=ledger,
             journal=open_journal(config) if journal else None,
@@ -242,9 +244,9 @@ async def open_agent(
         await agent.close()
 
 
-def _constant(config: Config, route: Route) -> GuardedPolicy:
+def _constant(config: Config, route: Route) -> OffloadPolicy:
     """What decides where a question names its route itself."""
-    return make_policy(replace(config.policy, name=route.value), config.cloud)
+    return levelled(config, make_policy(replace(config.policy, name=route.value), config.cloud))
 
 
 def _sizes(config: Config) -> EmbeddingSizes | None:
@@ -262,7 +264,7 @@ class Decider:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._clock = SystemClock()
-        self._policy = make_policy(calibrated(config), config.cloud)
+        self._policy = levelled(config, make_policy(calibrated(config), config.cloud))
         self._monitors = DeviceMonitors(self._clock, _sizes(config), config.cloud.usd_per_question)
         self._extractor = extractor_factory(config)()
 

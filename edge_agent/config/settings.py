@@ -57,7 +57,11 @@ class CloudSettings:
         choices=("projected", "int8-zstd", "int4-zstd", "jpeg", "webp"),
     )
     level: int = setting(
-        2, "quality of the codec projected: 0 is the finest, each further level is smaller and coarser", low=0, high=5
+        2,
+        "quality of the codec projected, 0 the finest, each further level smaller and coarser; a coarser one is taken "
+        "where the uplink is so slow, or bytes so dear (policy.megabyte_worth), that it pays",
+        low=0,
+        high=5,
     )
     verify: str = setting(
         "auto",

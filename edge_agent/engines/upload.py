@@ -50,6 +50,7 @@ class Upload:
     def __init__(self, query: Query, decision: Decision, coding: Coding, clock: Clock) -> None:
         self._kept = {plan.modality for plan in decision.plans if plan.action is not Action.UPLOAD}
         self._codecs = {plan.modality: plan.codec for plan in decision.plans if plan.action is Action.UPLOAD}
+        self._levels = {plan.modality: plan.level for plan in decision.plans if plan.level is not None}
         self._coding = coding
         self._clock = clock
         self._whole = [one for one in query.embeddings if one.modality not in self._kept]
@@ -134,5 +135,5 @@ class Upload:
             return find_codec(name)
         for codec in projected_codecs(embeddings.encoder_id):
             if codec.codec_id in welcome.codecs and codec.fits(embeddings):
-                return codec.at(self._coding.level)
+                return codec.at(self._levels.get(embeddings.modality, self._coding.level))
         return find_codec(DEFAULT_CODEC)

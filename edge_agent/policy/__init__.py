@@ -9,6 +9,7 @@ from edge_agent.policy.base import OffloadPolicy
 from edge_agent.policy.baselines import ConstantPolicy
 from edge_agent.policy.guards import AWAY, GuardedPolicy, held_back
 from edge_agent.policy.hybrid import HybridPolicy
+from edge_agent.policy.levels import LevelledPolicy, Levels, shipped_levels
 from edge_agent.policy.moa_off import MoaOffPolicy
 from edge_agent.policy.msao import MsaoPolicy
 from edge_agent.policy.oracle import OraclePolicy
@@ -27,6 +28,8 @@ __all__ = [
     "ConstantPolicy",
     "GuardedPolicy",
     "HybridPolicy",
+    "LevelledPolicy",
+    "Levels",
     "MoaOffPolicy",
     "MsaoPolicy",
     "OffloadPolicy",
@@ -40,6 +43,7 @@ __all__ = [
     "held_back",
     "make_policy",
     "make_unguarded",
+    "shipped_levels",
     "shipped_predictors",
     "shipped_responses",
 ]

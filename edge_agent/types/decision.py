@@ -62,7 +62,9 @@ class SystemState:
 
 @value
 class ModalityPlan:
-    """What happens to one modality: the action, its codec when uploaded, and why."""
+    """What happens to one modality: the action, its codec when uploaded, and why. `level`: quality of the codec
+    `projected`, 0 the finest; None: as configured.
+    """
 
     modality: Modality
     action: Action
@@ -70,6 +72,7 @@ class ModalityPlan:
     tokens: int | None = None
     sparsity: float | None = None
     reason: str = ""
+    level: int | None = None
 
 
 @value
