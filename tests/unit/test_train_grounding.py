@@ -18,7 +18,7 @@ if importlib.util.find_spec("torch") is None:
 import torch
 
 from tools.train.eyes import prefix_positions
-from tools.train.grounding import NOTHING_WEIGHT, CellNames, cell_targets
+from tools.train.grounding import NOTHING_WEIGHT, CellNames, cell_sizes, cell_targets
 from tools.train.labels import COCO
 from tools.train.model import HOMES, Decoder, grow
 from tools.train.settings import CELLS, GRID, IMAGE_TOKENS, VIEWS, ModelConfig
@@ -51,6 +51,19 @@ def test_the_shares_of_a_cell_sum_to_one_and_two_things_on_one_place_share_it() 
     torch.testing.assert_close(targets.sum(dim=-1), torch.ones(2, VIEWS * IMAGE_TOKENS))
     cell = targets[0, 10]
     assert cell[DOG] == cell[CAT] == pytest.approx(0.5)
+
+
+def test_a_token_is_told_how_many_tokens_its_thing_covers_and_of_two_things_the_smaller() -> None:
+    dog, cat = ("dog", [0.0, 0.0, 1.0, 1.0]), ("cat", [0.0, 0.0, 0.5, 0.5])
+    for things in ((dog, cat), (cat, dog)):
+        sizes = cell_sizes([shown(*things), shown(dog, source="imagenet")], VIEWS)
+        told = sizes[0].view(VIEWS, IMAGE_TOKENS)
+        assert told[0, 0] == pytest.approx(3.5 * 3.5)
+        assert told[0, CELLS - 1] == CELLS
+        assert told[-1, CELLS - 1] == (VIEWS - 1) * CELLS
+        assert told[1, 0] == told[1, 8] < told[-1, CELLS - 1]
+        assert (told[:, CELLS:] == 0).all()
+        assert (sizes[1] == 0).all()
 
 
 def test_pictures_of_which_the_labels_are_not_known_give_no_loss() -> None:

@@ -48,22 +48,44 @@ class CellNames(nn.Module):  # type: ignore[misc]
     """Loss of what a decoder made of each picture token, of the whole and of tiles, against the label under it.
 
     A class for every label and one for nothing; where several lie, each has its share. Questions name a few things of
-    a picture, this names all of them: what a decoder that reads tiles must learn first.
+    a picture, this names all of them: what a decoder that reads tiles must learn first. And the size of the thing under
+    the token: to count things by their tokens, each token must know of how many it is one.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.names = nn.Linear(config.hidden, len(COCO) + 1)
+        self.size = nn.Linear(config.hidden, 1)
 
     def forward(self, states: Tensor, views: list[View], shown: int, keep: Tensor | None) -> Tensor:
         """`states` [b, p, hidden] of a prefix that begins with the tokens `keep` (None: all) of `shown` views."""
         every = torch.arange(shown * IMAGE_TOKENS) if keep is None else keep[keep < shown * IMAGE_TOKENS]
         targets, weights = cell_targets(views, shown)
-        targets, weights = targets[:, every], weights[:, every]
+        targets, weights, sizes = targets[:, every], weights[:, every], cell_sizes(views, shown)[:, every]
         x = states[:, : len(every)]
         x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)
         losses = -(targets * self.names(x).log_softmax(dim=-1)).sum(dim=-1)  # [b, k]
-        return (losses * weights).sum() / weights.sum().clamp_min(1.0)
+        there = (sizes > 0).float()
+        wrong = F.smooth_l1_loss(self.size(x)[..., 0], sizes.clamp_min(1.0).log(), reduction="none")
+        named: Tensor = (losses * weights).sum() / weights.sum().clamp_min(1.0)
+        return named + (wrong * there).sum() / there.sum().clamp_min(1.0)
+
+
+def cell_sizes(views: list[View], shown: int) -> Tensor:
+    """[b, shown * 51]: how many tokens the thing under each token covers, of the whole view or of all tiles together;
+    of several things the smallest; 0 where none is.
+    """
+    sizes = torch.zeros(len(views), shown * IMAGE_TOKENS)
+    for i, view in enumerate(views):
+        if view["source"] in ("shapes", "imagenet"):
+            continue
+        for thing in view["objects"]:
+            heat = torch.from_numpy(covered([thing["box"]], shown))
+            for part in (slice(0, IMAGE_TOKENS), slice(IMAGE_TOKENS, None)):
+                own, before = heat[part], sizes[i, part]
+                smaller = (own > 0.5) & ((before == 0) | (before > own.sum()))
+                sizes[i, part] = torch.where(smaller, own.sum(), before)
+    return sizes
 
 
 def cell_targets(views: list[View], shown: int) -> tuple[Tensor, Tensor]:

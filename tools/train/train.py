@@ -34,6 +34,7 @@ from tools.train.pack import Packer
 from tools.train.pointing import Pointing
 from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
 from tools.train.sounds import Sounds
+from tools.train.strangers import Strangers, read_strangers
 from tools.train.text import build_tokenizer
 from tools.train.views import View
 
@@ -54,6 +55,8 @@ DROPOUT = {"edge": 0.0, "cloud": 0.1, "control": 0.1}
 RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
 POINTING_SHARE = 0.3
 """How much the losses that show where to look count beside the answers."""
+COUNTING = {"count": 3.0, "number": 2.0}
+"""How much more the losses that teach to count weigh where all tokens of tiles are read."""
 NAMING_SHARE = 0.4
 """How much the names of all cells count beside them, for a decoder that reads tiles."""
 
@@ -132,6 +135,8 @@ class Run:
         )
         self.average = Average(self.model)
         self.step, self.spent_s = 0, 0.0
+        self.strangers: Strangers | None = None
+        self.whole = False
 
     def _grow(self, edge: dict[str, Any]) -> None:
         """A deeper decoder out of the edge's, behind the edge's eyes, which stay as they are."""
@@ -191,14 +196,18 @@ class Run:
         eyes, decoder = self.model["eyes"], self.model["decoder"]
         assert isinstance(decoder, Decoder)
         views, sounds = batch.features.shape[1], batch.sound.shape[1]
+        shown = [self.cache.views[r] for r in batch.rows]
         with torch.set_grad_enabled(not self.frozen):
             image = eyes(batch.features, decoder.words.weight, batch.pretend)
-        image = int8_noise(image) if self.which == "edge" else strange(int8_noise(image))
+        if self.strangers is not None:
+            image.unflatten(1, (views, IMAGE_TOKENS))[:, :, :CELLS] = self.strangers(batch.features, shown)
+        image = int8_noise(image)
+        if self.which != "edge" and self.strangers is None:
+            image = strange(image)
         prefix = torch.cat((image, batch.sound), dim=1)
-        keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 else None
+        keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 and not self.whole else None
         looks: list[Look] = []
         made = {"answer": answer_loss(decoder, prefix, prefix_positions(views, sounds), batch, keep, looks)}
-        shown = [self.cache.views[r] for r in batch.rows]
         if self.which == "edge" and not self.frozen:
             targets, known = grid_targets(shown)
             made["boxes"] = self.model["grounding"](image[:, :CELLS], decoder.words.weight, targets, known)
@@ -210,6 +219,8 @@ class Run:
         pointing = self.model["pointing"]
         assert isinstance(pointing, Pointing)
         told: dict[str, Tensor] = pointing(looks, about, batch.ids, views, keep)
+        if self.whole:
+            told |= {name: share * told[name] for name, share in COUNTING.items() if name in told}
         return made | told
 
     def train_step(self, done: float) -> dict[str, float]:
@@ -263,6 +274,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--keep-eyes", action="store_true", help="leave the vision graph as it is")
+    parser.add_argument("--strangers", action="store_true", help="read strangers.pt and show its tokens")
+    parser.add_argument("--whole", action="store_true", help="leave no tokens of tiles out, and teach counting more")
     parser.add_argument("--resume", action="store_true")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
@@ -273,6 +286,11 @@ def main() -> None:
         run.resume()
     elif wanted.start:
         run.start_from(wanted.start)
+    run.whole = wanted.whole
+    if wanted.strangers:
+        if not run.frozen:
+            raise SystemExit("--strangers stands in for eyes that are not trained: add --keep-eyes")
+        run.strangers = read_strangers(run.paths.work / "strangers.pt", run.config)
     run.train(wanted.minutes, wanted.steps)
 
 
