@@ -35,6 +35,7 @@ class Options:
     threads: int
     prices: Prices
     max_sessions: int
+    side_by_side: int
     max_turns: int
     drain_s: float
     tls_cert: Path | None
@@ -88,6 +89,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         prices=Prices(_micro(given.price_per_1k_prompt_tokens), _micro(given.price_per_1k_tokens)),
         max_sessions=given.max_sessions,
         max_turns=given.max_turns,
+        side_by_side=given.side_by_side,
         drain_s=given.drain_s,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
@@ -119,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--price-per-1k-prompt-tokens", type=_price, default=0.0, metavar="USD", help="of the question")
     parser.add_argument("--max-sessions", type=_within(1, 1024), default=64, help="connections at once")
     parser.add_argument("--max-turns", type=_within(1, 256), default=8, help="questions at once, over all sessions")
+    parser.add_argument(
+        "--side-by-side", type=_within(1, 64), default=8, help="of them decoded in one batch (default: %(default)s)"
+    )
     parser.add_argument("--drain-s", type=_seconds, default=30.0, help="time for running turns after SIGTERM")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout when listening")
     return parser

@@ -22,8 +22,8 @@ async def serve(options: Options) -> None:
     """Open the model, listen, and return after SIGINT or SIGTERM once running turns ended. Raises EdgeAgentError."""
     tls = options.tls()
     backend = await asyncio.to_thread(open_backend, options)
-    workers = 1 if options.backend == "onnx" else options.max_turns  # others only wait for their engine
-    desk = TurnDesk(backend, prices=options.prices, max_in_flight=options.max_turns, workers=workers)
+    most = options.max_turns
+    desk = TurnDesk(backend, prices=options.prices, max_in_flight=most, workers=most)
     cloud = CloudApp(desk, Access(options.token), max_sessions=options.max_sessions)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,7 +53,8 @@ def open_backend(options: Options) -> Backend:
         from cloud_stub.backends.onnx import OnnxBackend
 
         vision = find_bundle(options.vision) if options.vision else None
-        return OnnxBackend(find_bundle(options.model), threads=options.threads, vision=vision)
+        model, side_by_side = find_bundle(options.model), options.side_by_side
+        return OnnxBackend(model, threads=options.threads, vision=vision, side_by_side=side_by_side)
     from cloud_stub.backends.chat_server import ChatServer
     from cloud_stub.backends.openai import OpenAIBackend
     from cloud_stub.backends.vllm import VllmBackend

@@ -45,8 +45,8 @@ def opened(
 
 
 class Backend(Protocol):
-    """A decoder. Everything here is called from worker threads, never from the event loop, and may block. There is one
-    such thread, unless TurnDesk is told otherwise.
+    """A decoder. Everything here is called from worker threads, never from the event loop, and may block. There are as
+    many such threads as TurnDesk is told, and each has one turn.
 
     `encoder_ids` are the encoders whose embeddings it reads (PIXELS among them where it takes pictures), `codecs` those
     of tensors, `hidden_size` how wide embeddings are; `detail_views` (rows, columns) of the tiles that it likes to have

@@ -1,12 +1,14 @@
-"""A bundle of our own ONNX runtime as backend: greedy, on the CPU, one question at a time; it encodes pictures, too."""
+"""A bundle of our own ONNX runtime as backend: greedy, on the CPU, answers side by side; it encodes pictures, too."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cloud_stub.backends.base import Prompt
+from cloud_stub.backends.decoding import SIDE_BY_SIDE, Decoding
 from edge_agent.errors import CloudError, ModelError
 from edge_agent.transport.codecs import CODECS, PICTURE_CODECS, PIXELS
 from edge_agent.transport.pictures import decode_picture
@@ -19,13 +21,17 @@ class OnnxBackend:
     """Opens and verifies the bundle at `path`. Raises ModelError. `threads` are those of one inference.
 
     Pictures are encoded by the bundle at `vision`, which must have the encoder that this decoder was trained with;
-    without one, none are taken.
+    without one, none are taken. Any number of threads may ask; at most `side_by_side` answers are decoded at once.
     """
 
-    def __init__(self, path: Path, threads: int = 1, vision: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, threads: int = 1, vision: Path | None = None, side_by_side: int = SIDE_BY_SIDE
+    ) -> None:
         self._bundle = Bundle.open(path)
         register_bases(self._bundle.bases)
         self._generator = Generator(self._bundle, threads=threads)
+        self._decoding = Decoding(self._generator, side_by_side)
+        self._looking = threading.Lock()
         self.model = self._bundle.name
         own = (self._bundle.encoder_id, self._bundle.audio_encoder_id, *self._bundle.manifest.also_reads)
         self._vision = None if vision is None else self._encoder(vision, threads)
@@ -45,7 +51,9 @@ class OnnxBackend:
             most = 0 if self._vision is None else 1
             text = f"{len(prompt.pictures)} pictures; {self.model} reads {most}"
             raise CloudError(text, code="bad_request", retryable=False)
-        views = self._vision.encode_views(decode_picture(prompt.pictures[0]))
+        pixels = decode_picture(prompt.pictures[0])
+        with self._looking:
+            views = self._vision.encode_views(pixels)
         return replace(prompt, embeddings=(*views, *prompt.embeddings), pictures=())
 
     def _encoder(self, path: Path, threads: int) -> VisionEncoder:
@@ -60,14 +68,7 @@ class OnnxBackend:
         return made.rows
 
     def stream(self, prompt: Prompt, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
-        return self._generator.stream(
-            prompt.embeddings,
-            prompt.question,
-            history=prompt.history,
-            max_new_tokens=prompt.max_new_tokens,
-            draft=prompt.draft,
-            cancelled=cancelled,
-        )
+        return self._decoding.stream(prompt, cancelled)
 
     def summarise(self, events: Sequence[TokenEvent]) -> Generation:
         return summarise(events, self._bundle.calibration)

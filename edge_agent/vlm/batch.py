@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from edge_agent.types import F32
 from edge_agent.vlm.decoder import I64, Decoder, KeyValueCache
+
+
+class Stepper(Protocol):
+    """What decoding side by side uses of a Decoder."""
+
+    @property
+    def embed(self) -> Callable[[list[int]], F32]: ...
+
+    def step_all(
+        self, embeds: F32, positions: I64, mask: I64, cache: KeyValueCache, lengths: list[int] | None = None
+    ) -> tuple[F32, KeyValueCache]: ...
 
 
 @dataclass(frozen=True, slots=True)

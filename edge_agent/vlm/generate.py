@@ -13,6 +13,7 @@ from edge_agent.vlm.answering import Answer, FreeAnswer, GuidedAnswer, Rules, lo
 from edge_agent.vlm.batch import Lane, run_lanes
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.choice import GREEDY, Choice, Picker
+from edge_agent.vlm.continuous import Underway
 from edge_agent.vlm.decoder import Decoder, KeyValueCache
 from edge_agent.vlm.guided import Vocabulary, json_guide
 from edge_agent.vlm.prefix import Prefix
@@ -70,6 +71,31 @@ class Generator:
         prompt = self.prompt(embeddings, question, history, max_new_tokens)
         foretold = worth_reading(draft, max_new_tokens, self._bundle.vocab_size, self.writer.ends)
         return self._tokens(prompt, self._answer(max_new_tokens, Picker(choice), stop, schema), cancelled, foretold)
+
+    def begin(
+        self,
+        embeddings: Sequence[Embeddings],
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        max_new_tokens: int = 16,
+        draft: Sequence[int] = (),
+    ) -> Underway:
+        """The prompt read and the first token made, of a draft all that stands: the rest is for ContinuousBatch, and
+        gives the tokens that `stream` gives. Raises what `stream` raises.
+        """
+        prompt = self.prompt(embeddings, question, history, max_new_tokens)
+        foretold = worth_reading(draft, max_new_tokens, self._bundle.vocab_size, self.writer.ends)
+        answer, position = self._answer(max_new_tokens, Picker(GREEDY), (), None), prompt.next_position
+        if not foretold:
+            logits, cache = self.read(prompt)
+            ids = answer.take(logits)
+            return Underway(answer, ids[0] if ids else None, position, cache)
+        ahead = Ahead(self.decoder, *self._rows(prompt.chunks[-1]), self._behind(prompt.chunks), foretold)
+        ids = answer.take(ahead.logits)
+        while ids and (known := ahead.after(ids)) is not None:
+            ids, position = answer.take(known), position + 1
+        return Underway(answer, ids[0] if ids else None, position, ahead.cache())
 
     def batch(
         self,
