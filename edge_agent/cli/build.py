@@ -17,6 +17,7 @@ from edge_agent.cli.levelling import levelled
 from edge_agent.cli.paths import state_dir
 from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.cli.secrets import cloud_secret
+from edge_agent.cli.warming import kept_speed
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, PolicySettings
 from edge_agent.engines.base import Engine
@@ -190,6 +191,17 @@ def masks_in_force(config: Config) -> Masks:
     return Masks(config.run.masks, state_dir(config) / "masks.json")
 
 
+def primed(monitors: DeviceMonitors, config: Config) -> DeviceMonitors:
+    """The same monitors, told how long the device took for a short answer when it was last warmed up, if it was."""
+    try:
+        speed = kept_speed(config, model_identity(config))
+    except ModelError:
+        return monitors
+    if speed is not None:
+        monitors.local_answered(speed.answer_ms)
+    return monitors
+
+
 def open_veil(config: Config) -> FaceVeil | None:
     """What blurs faces, where that is wanted. Raises ModelError where it cannot be: it is never left out."""
     if not config.run.blur_faces:
@@ -218,7 +230,7 @@ async def open_agent(
     veil = await asyncio.to_thread(open_veil, config)
     local = LocalEngine(model, clock)
     cloud = make_cloud(config, clock, local)
-    monitors = DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question)
+    monitors = primed(DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question), config)
     ledger = open_ledger(config, clock)
     policy = make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered)
     agent = Agent(
@@ -265,7 +277,8 @@ class Decider:
         self._config = config
         self._clock = SystemClock()
         self._policy = levelled(config, make_policy(calibrated(config), config.cloud))
-        self._monitors = DeviceMonitors(self._clock, _sizes(config), config.cloud.usd_per_question)
+        monitors = DeviceMonitors(self._clock, _sizes(config), config.cloud.usd_per_question)
+        self._monitors = primed(monitors, config)
         self._extractor = extractor_factory(config)()
 
     def __call__(self, observation: Observation, limits: Limits) -> tuple[ModalityFeatures, SystemState, Decision]:

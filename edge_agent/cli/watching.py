@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_agent.agent import check_question
-from edge_agent.cli.build import extractor_factory, masks_in_force, open_agent, open_model, remembered_policy
+from edge_agent.cli.build import (
+    extractor_factory,
+    masks_in_force,
+    model_identity,
+    open_agent,
+    open_model,
+    remembered_policy,
+)
 from edge_agent.cli.hearing import Hearing, open_ear
 from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
@@ -24,6 +31,7 @@ from edge_agent.cli.questions import read_questions
 from edge_agent.cli.reloading import Reloader
 from edge_agent.cli.remembered import RememberedPolicy
 from edge_agent.cli.secrets import api_secret, mqtt_secret
+from edge_agent.cli.warming import keep_speed, speed_name, warm_up
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, Loaded, RunSettings
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -77,6 +85,8 @@ async def watch(
         bridge = _bridge(api, config) if api is not None and config.mqtt.host else None
         with waiting("opening", as_json):
             model = await asyncio.to_thread(open_model, config)
+            speed = await asyncio.to_thread(warm_up, model, speed_name(config, model_identity(config)))
+            await asyncio.to_thread(keep_speed, config, speed)
             ear = await asyncio.to_thread(open_ear, config) if sources else None
         masks = masks_in_force(config)
         policy = remembered_policy(config)
