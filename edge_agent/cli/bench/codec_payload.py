@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from edge_agent.cli.bench import pictures
+from edge_agent.cli.bench.codec_dropped import Refilled, refilled
 from edge_agent.cli.bench.codec_pictures import photo_ways, sent_as_photos
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.peers.bits import bits
@@ -68,7 +69,8 @@ def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool
             yield asked[-1]
     floor = None if not truth else _judged(exact, exact, truth)["accuracy"] - MOST_LOST
     smallest = min((row["bytes_mean"] for row in asked if row["accuracy"] >= floor), default=None)
-    for name, codec in subjects(seen[0].views[0].encoder_id).items():
+    encoder_id = seen[0].views[0].encoder_id
+    for name, codec in (subjects(encoder_id) | refilled(projected_codecs(encoder_id))).items():
         told = _judged(exact if name == EXACT else answers(seen, _through(seen, codec)), exact, truth)
         others = _others(seen, name, codec)
         if smallest is not None and told["accuracy"] >= floor:
@@ -164,7 +166,12 @@ def _coded(codec: Codec, views: Sequence[Embeddings]) -> list[EncodedTensor]:
 def _through(seen: Sequence[Seen], codec: Codec) -> list[list[Embeddings]]:
     """What the other side reads."""
     limits = Limits()
-    return [[view for tensor in _coded(codec, one.views) for view in decode_views(tensor, limits)] for one in seen]
+    return [[view for tensor in _coded(codec, one.views) for view in _back(codec, tensor, limits)] for one in seen]
+
+
+def _back(codec: Codec, tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...]:
+    """The views of a tensor; a codec that does not travel reads its own."""
+    return (codec.decode(tensor),) if isinstance(codec, Refilled) else decode_views(tensor, limits)
 
 
 def _bytes_mean(seen: Sequence[Seen], codec: Codec) -> float:
@@ -215,7 +222,7 @@ def _times(seen: Sequence[Seen], codec: Codec, rounds: int) -> dict[str, float]:
         coded = _coded(codec, views)
         coded_at = time.thread_time_ns()
         for tensor in coded:
-            decode_views(tensor, limits)
+            _back(codec, tensor, limits)
         encode_us.append((coded_at - began) / 1e3)
         decode_us.append((time.thread_time_ns() - coded_at) / 1e3)
     return {"encode_us": median(encode_us), "decode_us": median(decode_us)}
