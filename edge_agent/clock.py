@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Monotonic(Protocol):
@@ -63,3 +66,23 @@ class ManualClock:
     async def sleep(self, seconds: float) -> None:
         self.advance(max(0.0, seconds))
         await asyncio.sleep(0)
+
+
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """What `work` gives. Raises asyncio.TimeoutError after `seconds`, once `work` has been cancelled.
+
+    asyncio.wait_for loses a cancellation that comes as `work` ends (before Python 3.12): a loop around it, such as that
+    over a camera's frames, would then go on for ever, and so would whoever waits for its end.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=max(0.0, seconds))
+        if task.done():
+            return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if not task.cancelled() and task.exception() is None:
+        return task.result()  # it came to an end while it was being cancelled
+    raise asyncio.TimeoutError

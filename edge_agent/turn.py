@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from edge_agent.clock import Clock
+from edge_agent.clock import Clock, within
 from edge_agent.errors import NoAnswerError
 from edge_agent.types import (
     Action,
@@ -106,7 +106,7 @@ class TurnClock:
             work.close()
             raise NoAnswerError(f"no time is left for {doing}", f"the deadline was {self._deadline_ms:g} ms")
         try:
-            return await asyncio.wait_for(work, left_s)
+            return await within(work, left_s)
         except asyncio.TimeoutError as error:
             limit = f"the deadline was {self._deadline_ms:g} ms; try a larger --deadline-ms"
             raise NoAnswerError(f"the time ran out while {doing}", limit) from error

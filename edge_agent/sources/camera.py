@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Callable
 
-from edge_agent.clock import Clock, SystemClock
+from edge_agent.clock import Clock, SystemClock, within
 from edge_agent.errors import InputError
 from edge_agent.sources.base import Item, redacted
 from edge_agent.sources.child import Command, FrameChild, Picture
@@ -126,7 +126,7 @@ class CameraSource:
         if self._newest is None:
             raise InputError(f"{self._name} is not open", "open it first")
         try:
-            item = await asyncio.wait_for(self._newest.get(), timeout_s)
+            item = await within(self._newest.get(), timeout_s)
         except asyncio.TimeoutError as error:
             await self.close()
             raise InputError(f"{self._name} gave no frame for {timeout_s:g} s", "check its cable or address") from error

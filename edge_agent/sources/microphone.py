@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.clock import Clock, SystemClock
+from edge_agent.clock import Clock, SystemClock, within
 from edge_agent.errors import InputError
 from edge_agent.sources.base import SOUND_RATE_HZ, Item, clean_samples
 from edge_agent.types import F32, AudioWindow
@@ -88,7 +88,7 @@ class MicrophoneSource:
         """Chunks until closed; a microphone that falls silent on the wire raises InputError."""
         while self._stream is not None:
             try:
-                chunk = await asyncio.wait_for(self._chunks.get(), CHUNK_TIMEOUT_S)
+                chunk = await within(self._chunks.get(), CHUNK_TIMEOUT_S)
             except asyncio.TimeoutError as error:
                 raise InputError(f"microphone {self._device} was lost", "check its cable") from error
             yield chunk

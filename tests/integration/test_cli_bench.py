@@ -250,3 +250,22 @@ def test_ingest_times_a_frame_of_ours_beside_a_bare_websocket_and_post(capfd: py
     assert (row["bench"], row["case"], row["size"], row["rounds"]) == ("ingest", "frame", "8KiB/2", 3)
     assert set(row["peers"]) == {"aiohttp_websocket", "aiohttp_post"}
     assert all(peer["work"].startswith("less:") for peer in row["peers"].values())
+
+
+def test_idle_watches_without_asking_and_tells_its_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("idle", "--size", "160x120", "--fps", "20", "--seconds", "1.5", "--rounds", "3", "--json")
+    assert main(["bench", *arguments]) == 0
+    watching, frame = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (watching["case"], watching["size"], watching["asked"]) == ("watching", "160x120@20", 0)
+    assert watching["frames_s"] > 0
+    assert watching["resident_mib"] > 0
+    assert watching["core_share_pct"] >= 0
+    assert set(frame) >= FIXED
+    parts = [frame[f"{name}_us"] for name in ("features", "decide", "log")]
+    assert all(one > 0 for one in parts)
+
+
+@pytest.mark.parametrize("size", ["1280", "1280x", "x720", "1280x720x3", "8x8", "99999x99999", "-1x5"])
+def test_idle_refuses_what_is_no_size(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "idle", "--size", size]) == 2
+    assert size in capsys.readouterr().err

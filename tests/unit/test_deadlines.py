@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents import Bench, FixedPolicy, GreyExtractor, frame, photo
-from edge_agent.clock import SystemClock
+from edge_agent.clock import SystemClock, within
 from edge_agent.config import TriggerSettings
 from edge_agent.engines.base import Query
 from edge_agent.engines.scripted import Script
@@ -105,7 +105,8 @@ def test_an_engine_that_goes_on_after_it_was_cancelled_holds_up_nobody() -> None
         assert not deaf.ended
         go_on.set()
         await rig.agent.close()
-        assert deaf.ended
+        while not deaf.ended:  # noqa: ASYNC110 - it ends by itself, later
+            await asyncio.sleep(0.001)
 
     asyncio.run(ask())
 
@@ -208,5 +209,44 @@ def test_what_ends_in_time_is_given_as_it_is_and_a_cancelled_one_is_cancelled() 
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert await overdue.settled(0.0)
+
+    asyncio.run(play())
+
+
+def test_a_cancellation_that_comes_as_the_work_ends_is_not_lost() -> None:
+    """A watch that was told to stop just as a frame came went on for ever (asyncio.wait_for before Python 3.12)."""
+
+    async def play() -> None:
+        frame_came = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(within(frame_came, 60.0))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        frame_came.set_result("a frame")
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(play())
+
+
+def test_what_runs_out_of_time_is_cancelled_and_its_clean_up_awaited() -> None:
+    cleaned: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append("up")
+
+    async def play() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await within(work(), 0.01)
+        assert cleaned == ["up"]
+        with pytest.raises(ZeroDivisionError):
+            await within(fails(), 60.0)
+
+    async def fails() -> None:
+        raise ZeroDivisionError
 
     asyncio.run(play())

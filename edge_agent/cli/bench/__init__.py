@@ -13,6 +13,7 @@ SUBJECTS = {
     "decide": "one decision, by policy",
     "ingest": "a frame on its way into the cloud, against a bare WebSocket and POST",
     "vlm": "the model runtime, against plain onnxruntime and transformers",
+    "idle": "watching while nothing happens: share of a core, memory, time a frame",
     "goals": "rows of several runs against the goals",
 }
 
