@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,9 @@ class BundleInfo:
 
 
 def search_path() -> list[Path]:
-    """Folders of bundles, the first with a name wins: EDGE_AGENT_MODELS, the user's data folder, the shipped ones."""
+    """Folders of bundles, the first with a name wins: EDGE_AGENT_MODELS, the user's data folder, that of this Python's
+    environment, the shipped ones.
+    """
     given = [Path(part) for part in os.environ.get("EDGE_AGENT_MODELS", "").split(os.pathsep) if part]
     try:
         data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
@@ -38,7 +41,8 @@ def search_path() -> list[Path]:
     shipped = [_PACKAGE / "models"]
     if (_PACKAGE.parent / "pyproject.toml").is_file():  # a checkout: its models are beside the package
         shipped.append(_PACKAGE.parent / "models")
-    return [*given, data / "edge-agent" / "models", *shipped]
+    ours = Path(sys.prefix) / "share" / "edge-agent" / "models"
+    return [*given, data / "edge-agent" / "models", ours, *shipped]
 
 
 def _bundles() -> dict[str, Path]:
