@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from edge_agent.config import Config
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, UsageError
 from edge_agent.store import side_models
 from edge_agent.types import AudioWindow
 from edge_agent.voice import Ear, SpeechActivity, SpeechRules, Transcriber, WakeWord
@@ -23,6 +23,8 @@ def open_ear(config: Config) -> tuple[Ear, Write | None] | None:
     voice = config.voice
     if not (voice.on_speech or voice.wake_word):
         return None
+    if not (config.run.microphone or config.run.clip):
+        raise UsageError("speech is to be heard and there is no microphone", "set run.microphone, or add --mic")
     rules = SpeechRules(voice.speech_threshold, voice.shortest_s, voice.silence_s)
     speech = SpeechActivity(side_models.find(side_models.SPEECH) / side_models.SPEECH.files[0].name)
     wake = WakeWord(side_models.find(side_models.WAKE_WORDS), voice.wake_word) if voice.wake_word else None

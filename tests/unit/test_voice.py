@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_agent.cli.hearing import Hearing
-from edge_agent.errors import ModelError
+from edge_agent.cli.hearing import Hearing, open_ear
+from edge_agent.config import Config, RunSettings, VoiceSettings
+from edge_agent.errors import ModelError, UsageError
 from edge_agent.types import F32, AudioWindow
 from edge_agent.voice import Ear, Heard, SpeechGate, SpeechRules
 from edge_agent.voice.gate import Edge
@@ -104,6 +105,16 @@ def test_a_wake_word_alone_records_nothing_where_no_question_is_wanted() -> None
     made = heard(ear, chunks((0.3, 1.0), (1.0, 0.8), (3.0, 0.0)))
     assert [one for _, one in made if one.woken is not None]
     assert not [one for _, one in made if one.question is not None]
+
+
+@pytest.mark.parametrize("key", ["on_speech", "wake_word"])
+def test_speech_without_a_microphone_or_a_network_is_refused_and_never_left_out(key: str) -> None:
+    voice = VoiceSettings(on_speech=key == "on_speech", wake_word="alexa" if key == "wake_word" else "")
+    with pytest.raises(UsageError, match="no microphone"):
+        open_ear(Config(voice=voice, run=RunSettings(camera="0")))
+    with pytest.raises(ModelError, match="models pull pip:silero-vad"):
+        open_ear(Config(voice=voice, run=RunSettings(camera="0", microphone="default")))
+    assert open_ear(Config()) is None
 
 
 def listened(hearing: Hearing, windows: list[AudioWindow]) -> list[float]:
