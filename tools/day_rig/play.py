@@ -33,7 +33,7 @@ from tools.day_rig.witness import Witness
 DAY_MINUTES = 20.0  # a whole day: the number of mishaps is in proportion
 CAMERA_LOSSES, LINK_CHANGES, REPLUGS, RESTARTS, FULL_DISKS, JUMPS, HOT_SPELLS = 50, 60, 12, 6, 6, 8, 8
 QUESTIONS = ("what is in the picture?", "what colour is the bar?", "is it bright?", "how many bars are there?")
-HEAL_S = 600.0
+HEAL_S = 900.0
 CLIENTS, AT_A_TIME = 6, 3  # each asks one to so many questions at once, then pauses
 CONFIG = """
 [run]
@@ -54,6 +54,7 @@ edge = "{model}"
 min_gap_s = 3.0
 [outbox]
 keep = "all"
+max_mb = 200
 quiet_s = 0.05
 """
 
@@ -218,9 +219,11 @@ class Day:
             await mishap()
 
     async def _change_link(self) -> None:
-        mode = self._rng.choice([m for m in (OK, OK, SLOW, HOLE, CUT) if m != self._relay.mode])
+        mode = self._rng.choice((SLOW, HOLE, CUT))
         self._relay.change(mode)
         self.mishaps[f"link {mode}"] += 1
+        await asyncio.sleep(self._rng.uniform(2, 10))
+        self._relay.change(OK)
 
     async def _replug(self) -> None:
         self._module.plugged = False
