@@ -31,7 +31,7 @@ from tools.train.labels import imagenet_names
 from tools.train.losses import KEPT_TILE_TOKENS, answer_loss, some_tokens
 from tools.train.model import Decoder, Look, grow, int8_noise, strange
 from tools.train.pack import Packer
-from tools.train.pointing import Pointing
+from tools.train.pointing import STEPS, Pointing
 from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
 from tools.train.sounds import Sounds
 from tools.train.strangers import Strangers, read_strangers
@@ -55,7 +55,7 @@ DROPOUT = {"edge": 0.0, "cloud": 0.1, "control": 0.1}
 RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
 POINTING_SHARE = 0.3
 """How much the losses that show where to look count beside the answers."""
-COUNTING = {"count": 3.0, "number": 2.0}
+COUNTING = {"count": 1.0, "number": 2.0, "tally": 4.0}
 """How much more the losses that teach to count weigh where all tokens of tiles are read."""
 NAMING_SHARE = 0.4
 """How much the names of all cells count beside them, for a decoder that reads tiles."""
@@ -103,13 +103,22 @@ class Run:
     """One training run: model, optimiser, batches and clock. `which` is edge, cloud or control."""
 
     def __init__(
-        self, which: str, paths: Paths, top_lr: float, seed: int, shares: dict[str, float], keep_eyes: bool = False
+        self,
+        which: str,
+        paths: Paths,
+        top_lr: float,
+        seed: int,
+        shares: dict[str, float],
+        keep_eyes: bool = False,
+        whole: bool = False,
     ) -> None:
         self.which, self.paths, self.top_lr, self.rng = which, paths, top_lr, random.Random(seed)
         self.cache = Cache.load(paths)
         tokenizer = load_tokenizer(paths, self.cache.views)
         names, backbone = imagenet_names(), Backbone()
-        self.config = ModelConfig(vocab=tokenizer.get_vocab_size(), layers=LAYERS[which], dropout=DROPOUT[which])
+        self.whole, layers = whole, LAYERS[which]
+        counting = STEPS[layers][0] if whole else -1
+        self.config = ModelConfig(tokenizer.get_vocab_size(), layers=layers, dropout=DROPOUT[which], counting=counting)
         sounds = Sounds.load(paths, self.config.hidden)
         top = class_guesses(self.cache, backbone, paths.work / "top.npy")
         self.batches = Batches(self.cache, top, Packer(tokenizer), names, shares, sounds, seed, tiles=which != "edge")
@@ -136,7 +145,6 @@ class Run:
         self.average = Average(self.model)
         self.step, self.spent_s = 0, 0.0
         self.strangers: Strangers | None = None
-        self.whole = False
 
     def _grow(self, edge: dict[str, Any]) -> None:
         """A deeper decoder out of the edge's, behind the edge's eyes, which stay as they are."""
@@ -281,12 +289,19 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(wanted.seed)
     shares = {**SHARES, **{k: float(v) for k, v in (one.split("=") for one in wanted.share)}}
-    run = Run(wanted.which, default_paths(), wanted.lr or RATES[wanted.which], wanted.seed, shares, wanted.keep_eyes)
+    run = Run(
+        wanted.which,
+        default_paths(),
+        wanted.lr or RATES[wanted.which],
+        wanted.seed,
+        shares,
+        wanted.keep_eyes,
+        wanted.whole,
+    )
     if wanted.resume and run.checkpoint.exists():
         run.resume()
     elif wanted.start:
         run.start_from(wanted.start)
-    run.whole = wanted.whole
     if wanted.strangers:
         if not run.frozen:
             raise SystemExit("--strangers stands in for eyes that are not trained: add --keep-eyes")
