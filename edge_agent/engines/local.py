@@ -116,14 +116,17 @@ def embedding_sizes(bundle: Bundle, coding: Coding | None = None) -> EmbeddingSi
     view_bytes, views = bundle.tokens_per_image * token_bytes, bundle.layout.views_per_image
     if coding.codec_id in PICTURE_CODECS:
         view_bytes, views = coding.pictures.expected_bytes(coding.codec_id), 1
+    sound_bytes = None if sound is None else sound.tokens * token_bytes
     if coding.codec_id == PROJECTED:
-        sizes = [codec.at(coding.level).view_bytes for codec in projected_codecs(bundle.encoder_id)]
-        view_bytes = min([view_bytes, *sizes])
-    return EmbeddingSizes(
-        view_bytes=view_bytes,
-        views=views,
-        sound_bytes=None if sound is None else sound.tokens * token_bytes,
-    )
+        view_bytes = min([view_bytes, *_projected_bytes(bundle.encoder_id, coding.level)])
+        if sound_bytes is not None:
+            sound_bytes = min([sound_bytes, *_projected_bytes(bundle.audio_encoder_id, coding.level)])
+    return EmbeddingSizes(view_bytes=view_bytes, views=views, sound_bytes=sound_bytes)
+
+
+def _projected_bytes(encoder_id: str, level: int) -> list[int]:
+    """What a view, or a sound, of that encoder takes in each basis that is known here."""
+    return [codec.at(level).view_bytes for codec in projected_codecs(encoder_id)]
 
 
 class LocalEngine:

@@ -114,6 +114,18 @@ def test_each_kernel_of_codec_is_a_row_with_the_fixed_keys(capfd: pytest.Capture
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="EDGE_AGENT_DATA is not set")
+def test_a_sound_in_its_basis_takes_a_tenth_of_int8_and_is_heard_alike(capfd: pytest.CaptureFixture[str]) -> None:
+    found = {row["codec"]: row for row in rows(capfd, "codec", "--case", "sound", "--data", DATA)}
+    if not found:
+        pytest.skip("EDGE_AGENT_DATA has no esc10")
+    usual = found["projected/2"]
+    assert usual["bytes_mean"] < found["int8-zstd"]["bytes_mean"] / 10
+    assert usual["accuracy"] >= found["raw-f32"]["accuracy"] - 0.01
+    assert found["raw-f32"]["changed_pct"] == 0
+
+
+@pytest.mark.slow
 def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questions(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,6 +1,7 @@
 """Makes the basis of the codec `projected` for a pair of bundles and ships it in both.
 
     python -m tools.train.basis --models models            (needs the work folder of training; see README.md)
+    python -m tools.train.basis --models models --sounds   that of the ears, from the clips they were trained on
 
 Training photos are encoded by the edge's bundle (`codec/embeddings.npy` in the work folder). Where torch is installed,
 the cloud's checkpoint says how much its answers feel each direction (`codec/gradients.npy`); else all count alike. What
@@ -25,6 +26,7 @@ from edge_agent.vlm.bundle import BASES
 from edge_agent.vlm.manifest import sha256_of
 from tools.train.basis_fit import Floats, basis_bytes, cosine, fit_group, fit_level
 from tools.train.settings import GRID, IMAGE_TOKENS, Paths, default_paths
+from tools.train.sounds import Sounds
 
 STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 PHOTOS = {"coco": 242, "flickr": 200, "daquar": 200, "imagenet": 120}
@@ -82,16 +84,30 @@ def fitted(encoder_id: str, views: Floats, felt: Floats | None, floor: float) ->
     return basis_bytes(encoder_id, groups, [fit_level(coefficients, step) for step in STEPS])
 
 
+def fitted_to_sounds(encoder_id: str, sounds: Sounds) -> bytes:
+    """The file of the basis of sounds: each token for itself, as a name, the whole and its seconds have little in
+    common. Of the training clips and their changed copies, speech and silence among them.
+    """
+    tokens = np.asarray(sounds.tokens[:, sounds.rows["train"]], np.float64)  # [1 + copies, clips, A, hidden]
+    views = tokens.reshape(-1, *tokens.shape[2:])
+    group = fit_group(0, np.eye(1), np.eye(views.shape[1]), views, np.ones((1, *views.shape[1:])), 1.0)
+    coefficients: Any = group.coefficients(views).astype(np.float32)
+    return basis_bytes(encoder_id, [group], [fit_level(coefficients, step) for step in STEPS])
+
+
 def ship(data: bytes, folder: Path) -> Path:
-    """Into a bundle, in the place of every older one, and into its manifest."""
-    name = f"{BASES}{parse_basis(data).basis_id}.bin"
+    """Into a bundle, in the place of every older one of that encoder, and into its manifest."""
+    basis = parse_basis(data)
+    name = f"{BASES}{basis.basis_id}.bin"
     path, manifest = folder / name, folder / "manifest.json"
     path.parent.mkdir(exist_ok=True)
-    for old in folder.glob(f"{BASES}*"):
+    older = [old for old in folder.glob(f"{BASES}*") if parse_basis(old.read_bytes()).encoder_id == basis.encoder_id]
+    gone = {f"{BASES.rpartition('/')[0]}/{old.name}" for old in older}
+    for old in older:
         old.unlink()
     path.write_bytes(data)
     value = json.loads(manifest.read_text("utf-8"))
-    kept = [entry for entry in value["files"] if not entry["name"].startswith(BASES)]
+    kept = [entry for entry in value["files"] if entry["name"] not in gone]
     kept.append({"name": name, "size_bytes": len(data), "sha256": sha256_of(path)})
     value["files"] = sorted(kept, key=lambda entry: str(entry["name"]))
     manifest.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
@@ -103,19 +119,22 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--floor", type=float, default=1.0, help="what every direction counts at least")
     parser.add_argument("--from-file", type=Path, help="ship this basis again instead of making one")
+    parser.add_argument("--sounds", action="store_true", help="make the basis of sounds")
     options = parser.parse_args()
     bundles = [options.models / name for name in ("edge-vqa", "cloud-vqa")]
     edge = Bundle.open(bundles[0])
-    if options.from_file is None:
+    if options.from_file is not None:
+        data = options.from_file.read_bytes()
+    elif options.sounds:
+        data = fitted_to_sounds(edge.audio_encoder_id, Sounds.load(default_paths(), edge.hidden_size))
+    else:
         paths = default_paths()
         folder = paths.work / "codec"
         folder.mkdir(parents=True, exist_ok=True)
         views = np.asarray(encoded(edge, training_photos(paths), folder), np.float64)
         views = views.reshape(-1, *views.shape[2:])  # [photos * views, tokens, hidden]
         data = fitted(edge.encoder_id, views, gradients(paths, folder), options.floor)
-    else:
-        data = options.from_file.read_bytes()
-    if parse_basis(data).encoder_id != edge.encoder_id:
+    if parse_basis(data).encoder_id not in (edge.encoder_id, edge.audio_encoder_id):
         raise SystemExit(f"the basis is of {parse_basis(data).encoder_id}, the bundle of {edge.encoder_id}")
     for bundle in bundles:
         print(json.dumps({"basis": str(ship(data, bundle)), "bytes": len(data)}))

@@ -10,6 +10,7 @@ import click
 from edge_agent import features
 from edge_agent.cli.bench.codec_delta import DELTA, delta_rows, say_delta
 from edge_agent.cli.bench.codec_payload import PAYLOAD, PICTURES, ROUND_TRIP, payload_rows, say_payload
+from edge_agent.cli.bench.codec_sounds import SOUND, say_sound, sound_rows
 from edge_agent.cli.bench.libraries import Library, absent, builders
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import Asked, Wanted, asking
@@ -20,7 +21,8 @@ from edge_agent.cli.output import emit
 from edge_agent.transport.tensors import choose
 
 KERNELS = ("quantise_int8", "dequantise_int8", "quantise_int4", "dequantise_int4", "row_changes", "delta_int8")
-CASES = (*KERNELS, PAYLOAD, PICTURES, ROUND_TRIP, DELTA)
+CASES = (*KERNELS, PAYLOAD, PICTURES, ROUND_TRIP, DELTA, SOUND)
+SAY = {DELTA: say_delta, SOUND: say_sound}
 SIZES = ("64x576", "50x192")
 LIBRARIES: Mapping[str, Library] = {
     "numpy": Library("numpy", "numpy", "numpy", "tensors_numpy"),
@@ -38,7 +40,8 @@ def command(asked: Asked, limit: int) -> None:
     Sizes are tokens x hidden. `payload` codes what the shipped encoder makes of pictures; where the folder has
     coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too, and (case `picture`)
     from the photos sent as JPEG and WebP. `round_trip`: encoding and decoding a whole picture in a learned basis.
-    `delta`: what sending only the change since an earlier frame of a clip would save.
+    `delta`: what sending only the change since an earlier frame of a clip would save. `sound`: what is said to be heard
+    of the clips in esc10 that nobody learned from.
     """
     wanted = asked.checked(CASES, SIZES, INPUTS, tuple(LIBRARIES))
     report = Report(wanted.as_json)
@@ -51,7 +54,7 @@ def command(asked: Asked, limit: int) -> None:
             if wanted.as_json:
                 emit(row | mark)
             else:
-                (say_delta if row["case"] == DELTA else say_payload)(row)
+                SAY.get(row["case"], say_payload)(row)
 
 
 def payloads(wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
@@ -63,6 +66,8 @@ def payloads(wanted: Wanted, limit: int) -> Iterator[dict[str, Any]]:
                 yield row
     if DELTA in wanted.cases:
         yield from delta_rows(wanted.data)
+    if SOUND in wanted.cases:
+        yield from sound_rows(wanted.data)
 
 
 def kernel_rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
