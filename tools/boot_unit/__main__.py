@@ -59,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="a Debian root, made where there is none")
     parser.add_argument("--suite", default="bookworm", help="what is made")
-    parser.add_argument("--mirror", default="http://deb.debian.org/debian", help="where it comes from")
+    parser.add_argument("--mirror", default="", help="where it comes from; empty: where debootstrap takes it from")
     parser.add_argument("--minutes", type=float, default=8.0, help="the longest that it may take")
     given = parser.parse_args()
     missing = [tool for tool in ("systemd-nspawn", "debootstrap") if shutil.which(tool) is None]
@@ -67,7 +67,8 @@ def main() -> int:
         print(f"{', '.join(missing)} is missing: apt-get install systemd-container debootstrap", file=sys.stderr)
         return 2
     if not (given.root / "bin").exists():
-        make = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", given.suite, str(given.root), given.mirror]
+        make = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", given.suite, str(given.root)]
+        make += [given.mirror] if given.mirror else []
         subprocess.run(make, check=True, stdout=sys.stderr)
     furnish(given.root)
     with tempfile.TemporaryDirectory(prefix="boot-unit-") as folder:
