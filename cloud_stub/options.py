@@ -36,6 +36,7 @@ class Options:
     prices: Prices
     max_sessions: int
     side_by_side: int
+    kept: int
     max_turns: int
     drain_s: float
     tls_cert: Path | None
@@ -90,6 +91,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         max_sessions=given.max_sessions,
         max_turns=given.max_turns,
         side_by_side=given.side_by_side,
+        kept=given.kept,
         drain_s=given.drain_s,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
@@ -123,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-turns", type=_within(1, 256), default=8, help="questions at once, over all sessions")
     parser.add_argument(
         "--side-by-side", type=_within(1, 64), default=8, help="of them decoded in one batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--kept", type=_within(1, 1024), default=16, help="pictures that stay read (default: %(default)s)"
     )
     parser.add_argument("--drain-s", type=_seconds, default=30.0, help="time for running turns after SIGTERM")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout when listening")

@@ -54,7 +54,7 @@ def open_backend(options: Options) -> Backend:
 
         vision = find_bundle(options.vision) if options.vision else None
         model, side_by_side = find_bundle(options.model), options.side_by_side
-        return OnnxBackend(model, threads=options.threads, vision=vision, side_by_side=side_by_side)
+        return OnnxBackend(model, options.threads, vision, side_by_side, options.kept)
     from cloud_stub.backends.chat_server import ChatServer
     from cloud_stub.backends.openai import OpenAIBackend
     from cloud_stub.backends.vllm import VllmBackend

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from cloud_stub.backends.onnx import KEPT
 from edge_agent.transport.client import CloudClient, TurnRequest, TurnResult
 from edge_agent.transport.codecs import EncodedTensor, find_codec
 from edge_agent.transport.messages import uuid7
@@ -39,11 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0: every answer is the same in all ways; 1: one is not."""
     given = _parser().parse_args(arguments)
     tensors = pictures(given.agents * given.questions)
+    if given.one_picture:
+        tensors = tensors[: given.agents] * given.questions
     rows: dict[int, list[dict[str, Any]]] = {way: [] for way in given.ways}
     said: dict[int, list[str]] = {}
     for number in range(given.rounds + 1):
         for way in given.ways:
-            row, said[way] = asyncio.run(measured(way, given.agents, tensors))
+            row, said[way] = asyncio.run(measured(way, given.agents, tensors, given.kept))
             if number:  # the first of each only warms the machine up
                 rows[way].append(row)
     made = [summary(way, of, given.agents) for way, of in rows.items()]
@@ -67,9 +70,9 @@ def pictures(count: int) -> list[EncodedTensor]:
     return made
 
 
-async def measured(way: int, agents: int, tensors: list[EncodedTensor]) -> tuple[dict[str, Any], list[str]]:
+async def measured(way: int, agents: int, tensors: list[EncodedTensor], kept: int) -> tuple[dict[str, Any], list[str]]:
     """One cloud, all agents at once: its figures, and what it said to each question."""
-    process = started("--max-turns", str(2 * agents), "--side-by-side", str(way))
+    process = started("--max-turns", str(2 * agents), "--side-by-side", str(way), "--kept", str(kept))
     assert process.stdout is not None
     try:
         url = json.loads(process.stdout.readline())["url"]
@@ -123,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--questions", type=int, default=4, help="of each agent")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", type=int, nargs="+", default=[1, 8], help="how many answers at once (1 8)")
+    parser.add_argument(
+        "--one-picture", action="store_true", help="each agent asks all its questions about one picture"
+    )
+    parser.add_argument("--kept", type=int, default=KEPT, help="pictures that the cloud keeps read (%(default)s)")
     parser.add_argument("--json", action="store_true")
     return parser
 

@@ -30,6 +30,7 @@ class Reader(Protocol):
         history: Sequence[Turn],
         max_new_tokens: int,
         draft: Sequence[int],
+        owner: str,
     ) -> Underway: ...
 
 
@@ -153,6 +154,7 @@ class Decoding:
                 history=asked.history,
                 max_new_tokens=asked.max_new_tokens,
                 draft=asked.draft,
+                owner=asked.tenant,
             )
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asked
             one.end(error)

@@ -16,20 +16,28 @@ from edge_agent.transport.projected import register_bases
 from edge_agent.types import Generation, TokenEvent
 from edge_agent.vlm import Bundle, Generator, VisionEncoder, summarise
 
+KEPT = 16  # pictures
+
 
 class OnnxBackend:
     """Opens and verifies the bundle at `path`. Raises ModelError. `threads` are those of one inference.
 
     Pictures are encoded by the bundle at `vision`, which must have the encoder that this decoder was trained with;
-    without one, none are taken. Any number of threads may ask; at most `side_by_side` answers are decoded at once.
+    without one, none are taken. Any number of threads may ask; at most `side_by_side` answers are decoded at once. What
+    was read of the last `kept` pictures is kept, at most 9 MB each, for further questions of the same tenant alone.
     """
 
     def __init__(
-        self, path: Path, threads: int = 1, vision: Path | None = None, side_by_side: int = SIDE_BY_SIDE
+        self,
+        path: Path,
+        threads: int = 1,
+        vision: Path | None = None,
+        side_by_side: int = SIDE_BY_SIDE,
+        kept: int = KEPT,
     ) -> None:
         self._bundle = Bundle.open(path)
         register_bases(self._bundle.bases)
-        self._generator = Generator(self._bundle, threads=threads)
+        self._generator = Generator(self._bundle, threads=threads, kept=kept)
         self._decoding = Decoding(self._generator, side_by_side)
         self._looking = threading.Lock()
         self.model = self._bundle.name

@@ -166,10 +166,10 @@ class Device:
         arrives_s, sent_ms = self._send(books, self._kept.bytes_up(question) + node.overhead_bytes_up, until_s)
         yield arrives_s
         reply = Reply(self._events)
-        service_ms = answer_ms(question, node, self._cloud.prompted == question.photo) + self._receiving_ms
+        service_ms = answer_ms(question, node, self._kept.sent == question.photo) + self._receiving_ms
         done = False
         if sent_ms is not None and self._cloud.ask(service_ms, reply):
-            self._kept.sent = self._cloud.prompted = question.photo
+            self._kept.sent = question.photo
             self._events.at(until_s, lambda: reply.give(False))
             done = yield reply
         if done:

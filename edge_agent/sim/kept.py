@@ -1,7 +1,8 @@
 """What is kept of the last picture, so that a further question about it costs less: in the device, in the cloud.
 
 The device keeps its embeddings and tiles (edge_agent.engines.looking), both decoders the caches behind the picture of
-their last prompt (edge_agent.vlm.prefix), and the cloud says which tensors of the session it still holds (HAVE).
+their last prompt, the cloud's of each device (edge_agent.vlm.prefix), and the cloud says which tensors of the session
+it still holds (HAVE).
 """
 
 from __future__ import annotations

@@ -82,7 +82,6 @@ class CloudNode:
         self._waiting: deque[tuple[float, Reply]] = deque()
         self._free = spec.workers
         self.longest_queue = 0
-        self.prompted = -1  # the photo of the last prompt, whosever it was: the decoder keeps its caches
 
     def ask(self, service_ms: float, reply: Reply) -> bool:
         """Queue a question; `reply` is given True when it is answered. False: refused, the queue is full."""

@@ -16,7 +16,7 @@ from edge_agent.vlm.choice import GREEDY, Choice, Picker
 from edge_agent.vlm.continuous import Underway
 from edge_agent.vlm.decoder import Decoder, KeyValueCache
 from edge_agent.vlm.guided import Vocabulary, json_guide
-from edge_agent.vlm.prefix import Prefix
+from edge_agent.vlm.prefix import Prefixes
 from edge_agent.vlm.prompt import Chunk, Prompt
 from edge_agent.vlm.verify import Ahead, worth_reading
 from edge_agent.vlm.words import Words, text_of
@@ -34,15 +34,16 @@ class Generator:
     """Answers questions about embeddings. One question at a time; calls from several threads must be serialised.
 
     What was read of the last question's evidence and history is kept, so that the next question about the same is
-    answered at once. Each chunk of a prompt is always read in one go, kept or not: the numbers are the same either way.
+    answered at once; of the last `kept` pictures, where questions of several owners come in turn (`begin`). Each chunk
+    of a prompt is always read in one go, kept or not: the numbers are the same either way.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1, kept: int = 1) -> None:
         self._bundle = bundle
         self.decoder = Decoder(bundle, threads)
         self.writer = writer_of(bundle)
         self.text = text_of(self.writer.tokenizer)
-        self._prefix = Prefix()
+        self._prefixes = Prefixes(kept)
         self._vocabulary: Vocabulary | None = None
 
     def stream(
@@ -80,18 +81,20 @@ class Generator:
         history: Sequence[Turn] = (),
         max_new_tokens: int = 16,
         draft: Sequence[int] = (),
+        owner: str = "",
     ) -> Underway:
         """The prompt read and the first token made, of a draft all that stands: the rest is for ContinuousBatch, and
-        gives the tokens that `stream` gives. Raises what `stream` raises.
+        gives the tokens that `stream` gives. What is kept of it is for the `owner`'s next question alone. Raises what
+        `stream` raises.
         """
         prompt = self.prompt(embeddings, question, history, max_new_tokens)
         foretold = worth_reading(draft, max_new_tokens, self._bundle.vocab_size, self.writer.ends)
         answer, position = self._answer(max_new_tokens, Picker(GREEDY), (), None), prompt.next_position
         if not foretold:
-            logits, cache = self.read(prompt)
+            logits, cache = self.read(prompt, owner)
             ids = answer.take(logits)
             return Underway(answer, ids[0] if ids else None, position, cache)
-        ahead = Ahead(self.decoder, *self._rows(prompt.chunks[-1]), self._behind(prompt.chunks), foretold)
+        ahead = Ahead(self.decoder, *self._rows(prompt.chunks[-1]), self._behind(prompt.chunks, owner), foretold)
         ids = answer.take(ahead.logits)
         while ids and (known := ahead.after(ids)) is not None:
             ids, position = answer.take(known), position + 1
@@ -128,7 +131,7 @@ class Generator:
 
     def forget(self) -> None:
         """Give back the memory of what was kept for the next question."""
-        self._prefix.forget()
+        self._prefixes.forget()
 
     def _tokens(
         self, prompt: Prompt, answer: Answer, cancelled: Callable[[], bool], draft: tuple[int, ...]
@@ -141,9 +144,9 @@ class Generator:
             return
         yield from self.decode(answer, *self.read(prompt), prompt.next_position, cancelled)
 
-    def read(self, prompt: Prompt) -> tuple[F32, KeyValueCache]:
+    def read(self, prompt: Prompt, owner: str = "") -> tuple[F32, KeyValueCache]:
         """The logits [vocab] after a whole prompt, and its cache; what is kept of it already is not read again."""
-        return self.decoder.step(*self._rows(prompt.chunks[-1]), self._behind(prompt.chunks))
+        return self.decoder.step(*self._rows(prompt.chunks[-1]), self._behind(prompt.chunks, owner))
 
     def decode(
         self,
@@ -177,15 +180,16 @@ class Generator:
                 logits, cache = self.decoder.step(self.decoder.embed(ids), range(position, position + len(ids)), cache)
             position += len(ids)
 
-    def _behind(self, chunks: tuple[Chunk, ...]) -> KeyValueCache:
+    def _behind(self, chunks: tuple[Chunk, ...], owner: str = "") -> KeyValueCache:
         """The cache behind all chunks but the question; what is kept of them already is not read again."""
-        count, kept = self._prefix.find(chunks)
+        prefix = self._prefixes.of(owner, chunks)
+        count, kept = prefix.find(chunks)
         behind = self.decoder.start() if kept is None else kept
         fresh: dict[int, KeyValueCache] = {}
         for at, chunk in enumerate(chunks[count:-1], count + 1):
             _, behind = self.decoder.step(*self._rows(chunk), behind)
             fresh[at] = behind
-        self._prefix.keep(chunks, fresh)
+        prefix.keep(chunks, fresh)
         return behind
 
     def _answer(self, limit: int, picker: Picker, stop: Sequence[str], schema: Mapping[str, Any] | None) -> Answer:

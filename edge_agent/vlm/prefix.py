@@ -41,3 +41,38 @@ class Prefix:
         return count < len(chunks) and all(
             same_chunk(a, b) for a, b in zip(self._chunks[:count], chunks[:count], strict=True)
         )
+
+
+class Prefixes:
+    """What was read of the `most` pictures (or other evidence) that were asked about last. What one owner's question
+    left is never read for another's: whether somebody else asked about the same picture cannot be told from how long an
+    answer takes.
+
+    Raises ValueError for fewer than one.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        if most < 1:
+            raise ValueError(f"at least one prefix is kept, not {most}")
+        self._most = most
+        self._kept: list[tuple[str, Prefix]] = []  # who was asked for longest ago comes first
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of(self, owner: str, chunks: tuple[Chunk, ...]) -> Prefix:
+        """The owner's prefix that these chunks begin with, or an empty one, for which the oldest is forgotten. A prompt
+        that is a question alone leaves nothing, and takes nobody's place.
+        """
+        if len(chunks) < 2:
+            return Prefix()
+        found = next((one for one in reversed(self._kept) if one[0] == owner and one[1].find(chunks)[0]), None)
+        if found is not None:
+            self._kept.remove(found)
+        self._kept.append(found or (owner, Prefix()))
+        del self._kept[: -self._most]
+        return self._kept[-1][1]
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._kept.clear()
