@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from edge_agent.clock import Monotonic
 
 WEIGHT = 0.3  # of the newest measurement in a moving average
@@ -11,6 +13,11 @@ MEASURED_BYTES = 1000
 """Uploads of less say nothing of the uplink: a further question about a picture that the cloud still holds is a few
 hundred bytes, which take as long as the machine needs to send anything at all.
 """
+HANDLING_MS = 4.0
+"""What an upload takes beside its bytes and the round trip: frames written, read, handed on."""
+LEAST_BUSY_MS = 2.0
+"""Bytes that keep the link busy for less are not told from that: the uplink is faster than they can show."""
+UPLOADS_KEPT = 4
 
 
 class Average:
@@ -34,7 +41,7 @@ class Link:
         self._retry_at_s = 0.0
         self._answered = False
         self._latency = Average()
-        self._uplink = Average()
+        self._busy_ms_per_byte: deque[float] = deque(maxlen=UPLOADS_KEPT)
         self._rtt = Average()
         self._loss = Average()
 
@@ -46,14 +53,17 @@ class Link:
         rtt_ms: float | None = None,
         loss_share: float | None = None,
     ) -> None:
-        """A turn went well: `total_ms` in all, `bytes_up` sent in `upload_ms`; what the kernel saw of its packets."""
+        """A turn went well: `total_ms` in all; from the first of `bytes_up` until the cloud had them `upload_ms`, the
+        round trip included; what the kernel saw of its packets.
+        """
         self._failures = 0
         self._answered = True
         self._latency.add(total_ms)
-        if upload_ms > 0 and bytes_up >= MEASURED_BYTES:
-            self._uplink.add(bytes_up * 8 / 1000 / upload_ms)  # kbit/ms = Mbit/s
         if rtt_ms is not None:
             self._rtt.add(rtt_ms)
+        if upload_ms > 0 and bytes_up >= MEASURED_BYTES:
+            busy_ms = upload_ms - (self._rtt.value or 0.0) - HANDLING_MS
+            self._busy_ms_per_byte.append(busy_ms / bytes_up if busy_ms >= LEAST_BUSY_MS else 0.0)
         if loss_share is not None:
             self._loss.add(loss_share)
 
@@ -77,8 +87,11 @@ class Link:
 
     @property
     def uplink_mbps(self) -> float | None:
-        """Megabits a second that uploads have reached; socket buffers make it an upper bound for small ones."""
-        return self._uplink.value
+        """Megabits a second, by the quickest of the last uploads: what else delays one is not the link. None where
+        nothing was sent that shows it, or where all of it went through faster than can be told.
+        """
+        quickest = min(self._busy_ms_per_byte, default=0.0)
+        return 0.008 / quickest if quickest > 0.0 else None  # kbit/ms = Mbit/s
 
     @property
     def rtt_ms(self) -> float | None:

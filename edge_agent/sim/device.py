@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent.monitors.link import Average, Link
+from edge_agent.monitors.link import HANDLING_MS, Average, Link
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.sim.events import Events, Process, Reply, resume
 from edge_agent.sim.kept import Kept, answer_ms
@@ -182,7 +182,9 @@ class Device:
         if not done:
             self._link.failed()
             return None
-        self._link.answered(1000.0 * (self._events.now_s - asked_s), books.bytes_up, sent_ms or 0.0)
+        rtt_ms = self._trace.at(asked_s)[1]
+        uploaded_ms = (sent_ms or 0.0) + rtt_ms + HANDLING_MS  # as the agent sees it
+        self._link.answered(1000.0 * (self._events.now_s - asked_s), books.bytes_up, uploaded_ms, rtt_ms)
         return there.end
 
     def _send(self, books: Answered, size: int, until_s: float) -> tuple[float, float | None]:
@@ -211,6 +213,7 @@ class Device:
             cloud_configured=True,
             cloud_reachable=link.reachable,
             uplink_mbps=link.uplink_mbps,
+            rtt_ms=link.rtt_ms,
             edge_load=self.board.load(now_s),
             temperature_celsius=self.board.celsius if self._scenario.device.celsius_per_w else None,
             private=private,

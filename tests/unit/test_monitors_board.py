@@ -13,7 +13,7 @@ from edge_agent.clock import ManualClock
 from edge_agent.monitors import device as device_module
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.monitors.heat import hottest_celsius
-from edge_agent.monitors.link import Link
+from edge_agent.monitors.link import HANDLING_MS, UPLOADS_KEPT, Link
 from edge_agent.monitors.load import memory_available_mb
 from edge_agent.monitors.power import Throttle, throttle, watts
 from edge_agent.transport.wire import UNKNOWN, Wire, parse, wire_of
@@ -139,11 +139,36 @@ def test_round_trip_and_loss_come_from_the_turns_own_packets() -> None:
 
 def test_the_uplink_is_what_pictures_reached_and_not_what_a_question_alone_took() -> None:
     link = Link(ManualClock())
-    link.answered(50.0, 120, 1.0)  # a further question about a picture that the cloud holds
+    link.answered(50.0, 120, 90.0)  # a further question about a picture that the cloud holds
     assert (link.uplink_mbps, link.reachable) == (None, True)
-    link.answered(50.0, 2000, 1.0)
-    link.answered(50.0, 120, 1.0)
-    assert link.uplink_mbps == pytest.approx(16.0)
+    link.answered(50.0, 2000, 16.0 + HANDLING_MS)
+    link.answered(50.0, 120, 90.0)
+    assert link.uplink_mbps == pytest.approx(1.0)
+
+
+def test_the_round_trip_is_no_part_of_what_bytes_take() -> None:
+    link = Link(ManualClock())
+    link.answered(100.0, 2000, 60.0 + 8.0 + HANDLING_MS, rtt_ms=60.0)
+    assert link.uplink_mbps == pytest.approx(2.0)
+
+
+def test_an_uplink_that_is_faster_than_can_be_told_is_unknown() -> None:
+    link = Link(ManualClock())
+    for upload_ms in (0.5, HANDLING_MS, HANDLING_MS + 1.0):
+        link.answered(50.0, 2000, upload_ms)
+        assert link.uplink_mbps is None
+
+
+def test_one_slow_upload_does_not_make_a_slow_link_but_some_in_a_row_do() -> None:
+    link = Link(ManualClock())
+    link.answered(50.0, 2000, HANDLING_MS)
+    told = []
+    for _ in range(UPLOADS_KEPT):
+        link.answered(50.0, 2000, 160.0 + HANDLING_MS)
+        told.append(link.uplink_mbps)
+    assert told == [None] * (UPLOADS_KEPT - 1) + [pytest.approx(0.1)]
+    link.answered(50.0, 2000, 16.0 + HANDLING_MS)
+    assert link.uplink_mbps == pytest.approx(1.0)
 
 
 def tcp_info(rtt_us: int, again: int, out: int, length: int = 232) -> bytes:
