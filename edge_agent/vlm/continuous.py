@@ -26,8 +26,8 @@ class Underway:
 
 
 class ContinuousBatch:
-    """The answers that are under way. Shorter caches are padded in front, where the mask hides it; an answer that is
-    alone has no padding, so that its numbers are those of an answer decoded by itself.
+    """The answers that are under way. Shorter caches are padded in front, where the mask hides it. An answer that was
+    alone from its beginning goes on by itself: its cache is not copied.
 
     The cache of all takes (longest of them) x (their number). It is copied once before a step for all that came and
     went since the last.
@@ -54,6 +54,9 @@ class ContinuousBatch:
 
     def step(self) -> None:
         """One more token of each; those that end by it leave."""
+        if len(self.lanes) == 1 and self.lanes[0].cache is not None:
+            self._alone(self.lanes[0], self.lanes[0].cache)
+            return
         self._arrange()
         ids = [one.token for one in self.lanes if one.token is not None]
         positions: I64 = np.array([[one.position] for one in self.lanes], dtype=np.int64)  # [b, 1]
@@ -64,6 +67,13 @@ class ContinuousBatch:
             more = one.answer.take(row)
             one.token, one.position = (more[0] if more else None), one.position + 1
         self.keep(lambda one: one.token is not None)
+
+    def _alone(self, one: Underway, cache: KeyValueCache) -> None:
+        assert one.token is not None
+        logits, one.cache = self._decoder.next(one.token, one.position, cache)
+        more = one.answer.take(logits)
+        one.token, one.position = (more[0] if more else None), one.position + 1
+        self.keep(lambda lane: lane.token is not None)
 
     def _arrange(self) -> None:
         """Bring cache and mask to those who are here now, without padding that nobody needs."""

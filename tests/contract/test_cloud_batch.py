@@ -52,6 +52,11 @@ class FakeReader:
     def embed(self, ids: Sequence[int]) -> np.ndarray:
         return np.zeros((len(ids), 1), np.float32)
 
+    def next(self, token_id, position, cache):
+        mask = np.ones((1, cache.length + 1), np.int64)
+        logits, longer = self.step_all(np.zeros((1, 1), np.float32), None, mask, cache)
+        return logits[0], longer
+
     def step_all(self, embeds, positions, mask, cache, lengths=None):
         assert self.may_step.acquire(timeout=30)
         if self.fail_step is not None:
