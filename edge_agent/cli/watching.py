@@ -34,6 +34,7 @@ from edge_agent.cli.secrets import api_secret, mqtt_secret
 from edge_agent.cli.warming import keep_speed, speed_name, warm_up
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, Loaded, RunSettings
+from edge_agent.engines.local import BundleModel
 from edge_agent.errors import EdgeAgentError, UsageError
 from edge_agent.service.heap import small_heap
 from edge_agent.service.systemd import Notifier, Watchdog
@@ -84,9 +85,7 @@ async def watch(
         api = await _serve(config, clock, stack, as_json)
         bridge = _bridge(api, config) if api is not None and config.mqtt.host else None
         with waiting("opening", as_json):
-            model = await asyncio.to_thread(open_model, config)
-            speed = await asyncio.to_thread(warm_up, model, speed_name(config, model_identity(config)))
-            await asyncio.to_thread(keep_speed, config, speed)
+            model = await asyncio.to_thread(_warm_model, config)
             ear = await asyncio.to_thread(open_ear, config) if sources else None
         masks = masks_in_force(config)
         policy = remembered_policy(config)
@@ -134,6 +133,13 @@ async def watch(
             if api is not None:
                 api.health.phase = "the agent is stopping"
                 await api.desk.drain(DRAIN_S)
+
+
+def _warm_model(config: Config) -> BundleModel:
+    """The device's model, opened and warmed up; how fast it was is kept. Raises ModelError."""
+    model = open_model(config)
+    keep_speed(config, warm_up(model, speed_name(config, model_identity(config))))
+    return model
 
 
 def _watcher(

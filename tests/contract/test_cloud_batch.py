@@ -170,7 +170,7 @@ def test_the_thread_ends_with_the_last_question_and_begins_again():
     decoding = Decoding(reader)
     reader.may_step.release(100)
     for _ in range(3):
-        Asked(decoding, "q").end()
+        assert Asked(decoding, "q").end() == ["q"] * 4
         wait(lambda: not any(one.name == "decode side by side" for one in threading.enumerate()))
 
 
