@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import InputError
 from edge_agent.store.decisions import SCHEMA
+from edge_agent.store.small_file import read_document, write_document
 
-FORMAT = 1
 MAX_LINE_CHARS = 4_000_000
-MAX_CALIBRATION_BYTES = 65_536
 CLOCK_STEP_S = 60.0  # a clock may be set back by so much
 HINT = "name a decision log of this version with --log"
 
@@ -96,28 +95,14 @@ class StoredCalibration:
 
 def write_calibration(path: Path, calibration: StoredCalibration, facts: Mapping[str, Any]) -> None:
     """Replace the file in one step. Raises OSError."""
-    document = {
-        "format": FORMAT,
-        "min_gain": calibration.min_gain,
-        "model": calibration.model,
-        "goal": calibration.goal,
-        **facts,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_document(path, {**asdict(calibration), **facts}, indent=1)
 
 
 def read_calibration(path: Path) -> StoredCalibration | None:
     """What was left there; None where nothing was. Raises ValueError for what is no calibration, OSError."""
-    if not path.exists():
+    document = read_document(path)
+    if document is None:
         return None
-    if path.stat().st_size > MAX_CALIBRATION_BYTES:
-        raise ValueError(f"it is larger than {MAX_CALIBRATION_BYTES} bytes")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"it is not of format {FORMAT}")
     gain, model, goal = document.get("min_gain"), document.get("model"), document.get("goal")
     if isinstance(gain, bool) or not isinstance(gain, (int, float)) or not -1.0 <= gain <= 1.0:
         raise ValueError("its min_gain is not in -1..1")

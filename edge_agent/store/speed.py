@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-FORMAT = 1
-MAX_BYTES = 1 << 16
+from edge_agent.store.small_file import read_document, write_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +20,16 @@ class Speed:
 
 def write_speed(path: Path, speed: Speed) -> None:
     """Replace the file in one step. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps({"format": FORMAT, **asdict(speed)}) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_document(path, asdict(speed))
 
 
 def read_speed(path: Path, model: str) -> Speed | None:
     """What was measured of this very model; None where nothing was, or of another. Raises ValueError for what is no
     such file, OSError.
     """
-    if not path.exists():
+    document = read_document(path)
+    if document is None:
         return None
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"it is not of format {FORMAT}")
     times = [document.get(name) for name in ("encode_ms", "answer_ms")]
     if not all(isinstance(one, (int, float)) and math.isfinite(one) and one > 0 for one in times):
         raise ValueError("its times are no positive numbers")
