@@ -10,7 +10,7 @@ from edge_agent.attempts import ask_cloud, pull
 from edge_agent.engines.base import PLAIN, Detail, Manner, Query
 from edge_agent.errors import EdgeAgentError, NoAnswerError, UsageError
 from edge_agent.overdue import Overdue
-from edge_agent.parts import Limits, OnProvisional, OnToken, Parts, Telling, question_state
+from edge_agent.parts import Limits, OnProvisional, OnToken, Parts, Telling, Veil, question_state
 from edge_agent.policy import AWAY, held_back
 from edge_agent.recording import Recorder
 from edge_agent.turn import Attempt, TurnClock, decision_record, finished, judge, picture_alone, rests_error
@@ -108,6 +108,11 @@ class Agent:
     def cloud_reachable(self) -> bool | None:
         """What the traffic has shown; None: not known."""
         return self._parts.monitors.state().cloud_reachable if self._parts.cloud is not None else False
+
+    @property
+    def veil(self) -> Veil | None:
+        """What every question's pictures go through first."""
+        return self._parts.veil
 
     async def close(self) -> None:
         """Close both engines, once what was left behind and the decision log's last lines are through."""

@@ -18,7 +18,7 @@ from edge_agent.api.refusals import Refusal, refusal_of
 from edge_agent.api.replies import DONE, PING, ROUTE_HEADER, Reply, edge_of, event, finish_reason, provisional_event
 from edge_agent.api.senses import Senses
 from edge_agent.api.spoken import Spoken, spoken_text
-from edge_agent.clock import Clock
+from edge_agent.clock import Clock, within
 from edge_agent.errors import EdgeAgentError
 from edge_agent.parts import Limits, OnProvisional
 from edge_agent.sources.photo import decode_photo
@@ -177,7 +177,7 @@ async def _told(pieces: Pieces, spoken: Spoken) -> AsyncIterator[Told]:
     wait_s = FIRST_BYTE_S
     while True:
         try:
-            piece = await asyncio.wait_for(pieces.get(), wait_s)
+            piece = await within(pieces.get(), wait_s)
         except asyncio.TimeoutError:
             wait_s = PING_S
             yield Told()

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from edge_agent.api.refusals import Refusal
 from edge_agent.clock import Clock
@@ -163,11 +163,21 @@ class Desk:
         return made
 
     async def _turn(self, limits: Limits) -> None:
-        """Wait until it is this question's turn. Raises NoAnswerError at the deadline."""
+        """Wait until it is this question's turn. Raises NoAnswerError at the deadline.
+
+        A turn that comes in the very moment in which the client goes away is given back, and the question ends.
+        """
+        taking = asyncio.create_task(self._lock.acquire())
         try:
-            await asyncio.wait_for(self._lock.acquire(), limits.deadline_ms / 1000)
-        except asyncio.TimeoutError as error:
-            words = "the time ran out while other questions were answered"
-            raise NoAnswerError(
-                words, f"the deadline was {limits.deadline_ms:g} ms; ask less, or allow more"
-            ) from error
+            await asyncio.wait({taking}, timeout=limits.deadline_ms / 1000)
+            if not taking.done():
+                words = "the time ran out while other questions were answered"
+                raise NoAnswerError(words, f"the deadline was {limits.deadline_ms:g} ms; ask less, or allow more")
+        except BaseException:
+            taking.cancel()
+            taking.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, taking: asyncio.Task[Literal[True]]) -> None:
+        if not taking.cancelled():
+            self._lock.release()

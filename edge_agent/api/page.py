@@ -71,6 +71,7 @@ class Page:
             "policy": api.policy_name(),
             "source": api.source,
             "private": api.config.limits.private,
+            "blurs_faces": api.config.run.blur_faces,
             "watching": senses.watching,
             "question": api.config.trigger.question,
             "frame": senses.frames,

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from edge_agent.clock import within
 from edge_agent.errors import CloudError
 
 START_TIMEOUT_S = 60.0
@@ -45,7 +46,7 @@ class CloudProcess:
             preexec_fn=_end_with_parent,
         )
         try:
-            self.url = await asyncio.wait_for(self._listening(self._process), START_TIMEOUT_S)
+            self.url = await within(self._listening(self._process), START_TIMEOUT_S)
         except asyncio.TimeoutError as error:
             await self.stop()
             raise CloudError(
@@ -68,7 +69,7 @@ class CloudProcess:
             return
         process.terminate()
         try:
-            await asyncio.wait_for(process.communicate(), STOP_TIMEOUT_S)
+            await within(process.communicate(), STOP_TIMEOUT_S)
         except asyncio.TimeoutError:
             process.kill()
             await process.communicate()

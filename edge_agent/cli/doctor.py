@@ -6,6 +6,7 @@ would end the doctor instead of being named by it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import platform
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from edge_agent.cli.checks import machine, runtime, setup, traps
+from edge_agent.cli.checks import machine, runtime, senses, setup, traps
 from edge_agent.cli.checks.base import Check, Probed, Status, probe
 from edge_agent.cli.checks.report import write_report
 from edge_agent.config import Config
@@ -100,6 +101,12 @@ def _start_probes(pool: ThreadPoolExecutor, config: Config, url: str) -> dict[st
     started["provider"] = pool.submit(probe, "provider", wanted=model.provider)
     started["mixture"] = pool.submit(probe, "mixture")
     started["microphones"] = pool.submit(probe, "microphones")
+    if config.run.blur_faces:
+        started["faces"] = pool.submit(probe, "faces", probes=senses.MODULE)
+    if senses.wanted_of(config.voice):
+        given = partial(probe, "voice", probes=senses.MODULE, settings=dataclasses.asdict(config.voice))
+        sounds = {"microphone": config.run.microphone, "clip": config.run.clip}
+        started["voice"] = pool.submit(partial(given, threads=model.threads, **sounds))
     started["state"] = pool.submit(probe, "state_folder", state_dir=config.run.state_dir)
     return started
 
@@ -133,12 +140,22 @@ def _of_machine(found: dict[str, Future[Probed]], config: Config) -> list[Check]
     return [
         _guarded("camera", lambda: machine.check_camera(config.run.camera)),
         *([] if tool is None else [tool]),
-        _guarded("microphone", lambda: machine.check_microphone(found["microphones"].result())),
+        _guarded("microphone", lambda: machine.check_microphone(found["microphones"].result(), config.run.microphone)),
+        *_of_senses(found, config),
         _guarded("heat", machine.check_heat),
         _guarded("power", traps.check_power),
         _guarded("memory", memory),
         _guarded("disk", lambda: machine.check_disk(found["state"].result(), config.run.log_max_mb)),
     ]
+
+
+def _of_senses(found: dict[str, Future[Probed]], config: Config) -> list[Check]:
+    """Of what this configuration asks for beyond pictures and questions."""
+    looks: dict[str, Callable[[], Check]] = {
+        "faces": lambda: senses.check_faces(found["faces"].result()),
+        "voice": lambda: senses.check_voice(found["voice"].result(), senses.wanted_of(config.voice)),
+    }
+    return [_guarded(name, look) for name, look in looks.items() if name in found]
 
 
 def _of_setup(found: dict[str, Future[Probed]], url: str, config_check: Check, config: Config) -> list[Check]:

@@ -23,15 +23,38 @@ def open_ear(config: Config) -> tuple[Ear, Write | None] | None:
     voice = config.voice
     if not (voice.on_speech or voice.wake_word):
         return None
+    _there_is_sound(config)
+    rules = SpeechRules(voice.speech_threshold, voice.shortest_s, voice.silence_s)
+    speech, wake, write = _speech(), _wake(config), _writer(config)
+    longest_s = 0.0 if write is None else voice.longest_s
+    return Ear(speech, rules, wake, voice.wake_threshold, longest_s), write
+
+
+def parts_of(config: Config) -> list[Callable[[], object]]:
+    """What `open_ear` does, each part by itself, for who wants to know all that is missing."""
+    if not (config.voice.on_speech or config.voice.wake_word):
+        return []
+    return [lambda: _there_is_sound(config), _speech, lambda: _wake(config), lambda: _writer(config)]
+
+
+def _there_is_sound(config: Config) -> None:
     if not (config.run.microphone or config.run.clip):
         raise UsageError("speech is to be heard and there is no microphone", "set run.microphone, or add --mic")
-    rules = SpeechRules(voice.speech_threshold, voice.shortest_s, voice.silence_s)
-    speech = SpeechActivity(side_models.find(side_models.SPEECH) / side_models.SPEECH.files[0].name)
-    wake = WakeWord(side_models.find(side_models.WAKE_WORDS), voice.wake_word) if voice.wake_word else None
-    asks = voice.wake_word and voice.after_wake == "question"
-    write = Transcriber(side_models.find(side_models.WHISPER), config.model.threads) if asks else None
-    longest_s = voice.longest_s if asks else 0.0
-    return Ear(speech, rules, wake, voice.wake_threshold, longest_s), write
+
+
+def _speech() -> SpeechActivity:
+    return SpeechActivity(side_models.find(side_models.SPEECH) / side_models.SPEECH.files[0].name)
+
+
+def _wake(config: Config) -> WakeWord | None:
+    word = config.voice.wake_word
+    return WakeWord(side_models.find(side_models.WAKE_WORDS), word) if word else None
+
+
+def _writer(config: Config) -> Write | None:
+    if not config.voice.wake_word or config.voice.after_wake != "question":
+        return None
+    return Transcriber(side_models.find(side_models.WHISPER), config.model.threads)
 
 
 class Hearing:

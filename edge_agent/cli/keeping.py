@@ -41,4 +41,5 @@ def late_questions(outbox: Outbox, loaded: Loaded, agent: Agent, desk: Desk | No
         automatic=wanted.keep == "all",
         quiet_s=wanted.quiet_s,
         inside=(lambda: 0) if desk is None else (lambda: desk.inside),
+        veil=agent.veil,
     )

@@ -15,8 +15,8 @@ from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.config import OutboxSettings
-from edge_agent.errors import EdgeAgentError, NoAnswerError
-from edge_agent.parts import Limits
+from edge_agent.errors import EdgeAgentError, ModelError, NoAnswerError
+from edge_agent.parts import Limits, Veil
 from edge_agent.store.outbox import ASKED, Outbox, Waiting
 from edge_agent.triggers import Firing
 from edge_agent.types import Answer, Observation
@@ -51,6 +51,7 @@ class LateQuestions:
         automatic: bool,
         quiet_s: float,
         inside: Callable[[], int] = lambda: 0,
+        veil: Veil | None = None,
     ) -> None:
         self.limits = limits
         self.automatic = automatic
@@ -60,6 +61,7 @@ class LateQuestions:
         self._reachable = reachable
         self._clock = clock
         self._inside = inside
+        self._veil = veil
         self._longer = 1.0
         self._ended_s = clock.monotonic_s()  # of the last late question
         self._took_s = 0.0
@@ -73,7 +75,16 @@ class LateQuestions:
         """The number under which a question waits, once that is on the disk; None for one that is not kept."""
         if observation.private or (firing.trigger != ASKED and not self.automatic):
             return None
-        return await asyncio.shield(asyncio.to_thread(self._outbox.put, observation, firing.trigger))
+        return await asyncio.shield(asyncio.to_thread(self._put, observation, firing.trigger))
+
+    def _put(self, observation: Observation, trigger: str) -> int | None:
+        """On the disk lies what would go up: faces are blurred before, or the question is not kept."""
+        try:
+            veiled = observation if self._veil is None else self._veil(observation)
+        except ModelError as error:
+            log.warning("a question is not kept, since its faces cannot be blurred: %s", error)
+            return None
+        return self._outbox.put(veiled, trigger)
 
     async def catch_up(self, say: Callable[[Asked], None]) -> None:
         """Ask one after the other, each after a quiet, until cancelled."""

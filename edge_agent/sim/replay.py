@@ -33,7 +33,7 @@ from edge_agent.types import (
     SystemState,
     Turn,
 )
-from edge_agent.values import plain
+from edge_agent.values import plain, unpacked
 
 HINT = "name a decision log of this version"
 MOST_DIFFERENCES = 20
@@ -101,8 +101,7 @@ def _told(record: Mapping[str, Any]) -> tuple[ModalityFeatures, SystemState, tup
     features = ModalityFeatures(
         image=None if raw["image"] is None else _image(raw["image"]),
         motion=tuple(
-            MotionFeatures(**{**m, "tile_mean_abs_diff": np.array(m["tile_mean_abs_diff"], np.float32)})
-            for m in raw["motion"]
+            MotionFeatures(**{**m, "tile_mean_abs_diff": unpacked(m["tile_mean_abs_diff"])}) for m in raw["motion"]
         ),
         sound=None if sound is None else _sound(sound),
         question=question,
@@ -116,7 +115,7 @@ def _told(record: Mapping[str, Any]) -> tuple[ModalityFeatures, SystemState, tup
 
 def _image(raw: Mapping[str, Any]) -> ImageFeatures:
     empty = raw.get("empty")
-    tiles = np.array(raw["tile_entropy_bits"], np.float32)
+    tiles = unpacked(raw["tile_entropy_bits"])
     return ImageFeatures(**{**raw, "tile_entropy_bits": tiles, "empty": None if empty is None else EmptyTiles(**empty)})
 
 
@@ -124,7 +123,7 @@ def _sound(raw: Mapping[str, Any]) -> SoundFeatures:
     """As it was, or one of the same length and summary: what policies read of a long one."""
     summary = None if raw.get("summary") is None else SoundSummary(**raw["summary"])
     if "flux" in raw:
-        arrays = {name: np.array(raw[name], np.float32) for name in SOUND}
+        arrays = {name: unpacked(raw[name]) for name in SOUND}
         return SoundFeatures(**{**raw, **arrays, "summary": summary})
     frames = int(raw["stft_frames"])
     if not 0 < frames <= MOST_FRAMES:

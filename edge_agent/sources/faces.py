@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -127,17 +128,27 @@ class FaceVeil:
 
     def __init__(self, finder: FaceFinder) -> None:
         self._finder = finder
+        self._last: tuple[weakref.ref[U8], F32] | None = None
 
     def __call__(self, observation: Observation) -> Observation:
         """The same question about veiled frames. Raises ModelError: then nothing may be asked."""
         if not observation.frames:
             return observation
         shown = observation.frames[observation.key_frame]
-        faces = self._finder.find(shown.pixels)
+        faces = self._found(shown.pixels)
         if not len(faces):
             return observation
         frames = tuple(_veiled(one, shown, faces) for one in observation.frames)
         return replace(observation, frames=frames)
+
+    def _found(self, pixels: U8) -> F32:
+        """Faces of a picture; of the one that was looked at last, which is also kept for the cloud, without a look."""
+        last = self._last
+        if last is not None and last[0]() is pixels:
+            return last[1]
+        faces = self._finder.find(pixels)
+        self._last = weakref.ref(pixels), faces
+        return faces
 
 
 def _veiled(frame: Frame, shown: Frame, faces: F32) -> Frame:

@@ -12,7 +12,8 @@ from typing import Any
 
 from edge_agent.values import plain
 
-SCHEMA = 1
+SCHEMA = 2  # 1 wrote arrays as lists of numbers
+READABLE = (1, SCHEMA)
 MAX_FIRST_LINE = 4_000_000
 
 
@@ -37,9 +38,8 @@ class DecisionLog:
         """
         line = json.dumps({**self._stamp, **plain(record, exact=True)}, separators=(",", ":"), allow_nan=False) + "\n"
         data = line.encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._rotate(len(data), record.get("time_s"))
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = self._opened()
         try:
             written = os.write(handle, data)
             if written < len(data):
@@ -49,6 +49,14 @@ class DecisionLog:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         finally:
             os.close(handle)
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        try:
+            return os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, flags, 0o600)
 
     def _rotate(self, more_bytes: int, now_s: Any) -> None:
         older = self.path.with_name(self.path.name + ".1")

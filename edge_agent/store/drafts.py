@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import InputError
-from edge_agent.store.decisions import SCHEMA
+from edge_agent.store.decisions import READABLE
 from edge_agent.store.small_file import read_document, write_document
 
 MAX_LINE_CHARS = 4_000_000
@@ -63,9 +63,10 @@ def _line(path: Path, number: int, text: str) -> LoggedLine:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}:{number}: not JSON: {error}", HINT) from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    if not isinstance(record, dict) or record.get("schema") not in READABLE:
         found = record.get("schema") if isinstance(record, dict) else None
-        raise InputError(f"{path}:{number}: schema {found!r:.40}, this program reads {SCHEMA}", HINT)
+        known = " and ".join(map(str, READABLE))
+        raise InputError(f"{path}:{number}: schema {found!r:.40}, this program reads {known}", HINT)
     time_s, decision, outcome = record.get("time_s"), record.get("decision"), record.get("outcome")
     if isinstance(time_s, bool) or not isinstance(time_s, (int, float)) or not math.isfinite(time_s):
         raise InputError(f"{path}:{number}: time_s is no number", HINT)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent.cli.main import main
+from edge_agent.values import unpacked
 from m4a1 import drawn
 
 DEMO = str(files("edge_agent") / "assets" / "demo.mp4")
@@ -95,6 +96,20 @@ def test_an_agents_own_log_replays(own_home: Path, capsys: pytest.CaptureFixture
     assert main(["simulate", "--replay", str(log), "--json"]) == 0
     (said,) = lines(capsys.readouterr().out)
     assert (said["same"], said["different"]) == (2, 0)
+    written = [json.loads(line) for line in log.read_text().splitlines()]
+    assert "f32" in written[0]["features"]["image"]["tile_entropy_bits"]
+    log.write_text("".join(json.dumps(in_digits(record) | {"schema": 1}) + "\n" for record in written))
+    assert main(["simulate", "--replay", str(log), "--json"]) == 0
+    (said,) = lines(capsys.readouterr().out)
+    assert (said["same"], said["different"]) == (2, 0), "what the first version wrote is read for ever"
+
+
+def in_digits(value: Any) -> Any:
+    """A record as the first version of the log wrote it: arrays as lists of numbers."""
+    if isinstance(value, dict):
+        packed = "f32" in value
+        return unpacked(value).tolist() if packed else {name: in_digits(one) for name, one in value.items()}
+    return [in_digits(one) for one in value] if isinstance(value, list) else value
 
 
 def test_a_log_of_other_decisions_is_told_with_its_line(

@@ -57,6 +57,7 @@ def test_before_anything_is_seen_the_page_is_told_so() -> None:
         async with client.get("/edge/v1/now") as got:
             body = await got.json()
         assert (body["image"], body["sound"], body["frame_age_s"], body["watching"]) == (None, None, None, False)
+        assert body["blurs_faces"] is False
         for path in ("/edge/v1/frame.jpg", "/edge/v1/decision"):
             async with client.get(path) as got:
                 assert (got.status, (await got.json())["error"]["code"]) == (404, "no_picture")

@@ -173,6 +173,20 @@ def test_the_microphone_names_what_is_missing_and_is_never_fatal(probed, status,
     checks(machine.check_microphone(probed), status, words)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [("default", Status.OK), ("usb pnp", Status.OK), ("PnP USB", Status.OK), ("Jabra", Status.WARN)],
+)
+def test_a_microphone_that_the_configuration_names_is_looked_for_as_portaudio_does(wanted, status):
+    check = machine.check_microphone(Probed({"missing": "", "inputs": ["USB PnP: Audio (hw:1,0)"]}), wanted)
+    checks(check, status, *(["Jabra", "set it to a part of: USB PnP"] if status is Status.WARN else []))
+
+
+def test_a_microphone_that_is_configured_is_not_only_for_mic():
+    check = machine.check_microphone(Probed({"missing": "portaudio", "inputs": []}), "default")
+    checks(check, Status.WARN, "run.microphone is default and needs it")
+
+
 @pytest.mark.parametrize(("celsius", "status"), [(45_300, Status.OK), (84_000, Status.WARN), (None, Status.UNKNOWN)])
 def test_heat_comes_from_the_hottest_zone(tmp_path, celsius, status):
     for number, value in enumerate([20_000, celsius] if celsius else []):

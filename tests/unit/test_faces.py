@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,13 @@ import numpy as np
 import pytest
 
 from agents import LIMITS, Bench, FixedPolicy, photo
+from edge_agent.cli.keeping import late_questions
+from edge_agent.clock import SystemClock
+from edge_agent.config import Config, Loaded
 from edge_agent.errors import ModelError
 from edge_agent.sources.faces import CELL, FaceFinder, FaceVeil, _boxes, _without_doubles, blurred
+from edge_agent.store.outbox import Outbox
+from edge_agent.triggers import Firing
 from edge_agent.types import F32, U8, Frame, Observation, Route
 
 RNG = np.random.default_rng(1)
@@ -97,6 +103,34 @@ def test_neither_model_nor_cloud_sees_a_veiled_face(route: Route) -> None:
     assert query.picture is not None
     assert len(np.unique(query.picture.reshape(-1, 3), axis=0)) <= 25
     assert np.isclose(query.embeddings[0].data[0, 0], query.picture.mean())
+
+
+def test_the_outbox_holds_the_picture_that_would_go_up_and_faces_are_looked_for_once(tmp_path: Path) -> None:
+    finder: Any = FixedFinder(face(0, 0, 80, 60))
+    bench = Bench(FixedPolicy(Route.LOCAL), veil=FaceVeil(finder))
+    observation = photo(frames=(Frame(noise(), 0.0),))
+    with contextlib.closing(Outbox(tmp_path / "o.sqlite3", SystemClock(), 10**6, 3600.0)) as outbox:
+        late = late_questions(outbox, Loaded(Config(), {}), bench.agent, None, SystemClock())
+        asyncio.run(bench.agent.ask(observation, LIMITS))
+        assert asyncio.run(late.keep(Firing("asked", 0.0, 0.0), observation)) is not None
+        waiting = outbox.head()
+        assert waiting is not None
+        assert finder.asked == 1
+        kept = waiting.observation().frames[0].pixels
+    rough = np.abs(np.diff(kept.astype(int), axis=1)).mean(), np.abs(np.diff(noise().astype(int), axis=1)).mean()
+    assert rough[0] < 0.1 * rough[1], "a mosaic, not noise"
+
+
+def test_where_blurring_fails_nothing_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: Observation) -> Observation:
+        raise ModelError("no faces can be looked for")
+
+    bench = Bench(FixedPolicy(Route.LOCAL), veil=broken)
+    with contextlib.closing(Outbox(tmp_path / "o.sqlite3", SystemClock(), 10**6, 3600.0)) as outbox:
+        late = late_questions(outbox, Loaded(Config(), {}), bench.agent, None, SystemClock())
+        assert asyncio.run(late.keep(Firing("asked", 0.0, 0.0), photo())) is None
+        assert outbox.counts()["kept"] == 0
+    assert "faces cannot be blurred" in caplog.text
 
 
 def test_where_blurring_fails_nothing_is_asked() -> None:

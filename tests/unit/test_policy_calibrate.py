@@ -181,7 +181,7 @@ def test_not_exactly_one_goal_is_bad_usage(arguments: list[str], capsys: pytest.
     ("bad", "reason"),
     [
         ("nonsense\n", "not JSON"),
-        ('{"schema": 2, "time_s": 1, "decision": {}}\n', "schema 2, this program reads 1"),
+        ('{"schema": 3, "time_s": 1, "decision": {}}\n', "schema 3, this program reads 1 and 2"),
         ('{"schema": 1, "time_s": NaN, "decision": {}}\n', "time_s is no number"),
         ('{"schema": 1, "time_s": 1}\n', "no decision"),
         ('{"schema": 1, "time_s": -9000, "decision": {}}\n', "time runs backwards"),

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from edge_agent.clock import ManualClock
 from edge_agent.store.decisions import DecisionLog
 from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.types import Decision, Route
-from edge_agent.values import plain
+from edge_agent.values import plain, unpacked
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -113,7 +115,7 @@ def test_the_decision_log_rotates_and_keeps_whole_lines(tmp_path: Path) -> None:
     assert all(f.stat().st_size <= 400 for f in files)
     rows = [json.loads(line) for f in reversed(files) for line in f.read_text().splitlines()]
     assert [r["number"] for r in rows] == list(range(30))[-len(rows) :]
-    assert rows[-1]["schema"] == 1
+    assert rows[-1]["schema"] == 2
     assert rows[-1]["decision"]["route"] == "local"
     assert (tmp_path / "state" / "decisions.jsonl").stat().st_mode & 0o077 == 0
 
@@ -156,3 +158,39 @@ def test_a_line_that_a_full_disk_cuts_is_taken_back(tmp_path: Path, monkeypatch:
 def test_plain_values() -> None:
     value = {"a": np.float32(0.5), "b": (Route.CLOUD, np.arange(2)), "c": None}
     assert plain(value) == {"a": 0.5, "b": ["cloud", [0, 1]], "c": None}
+
+
+NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(arrays(np.float32, st.tuples(st.integers(0, 9), st.integers(1, 9)), elements=NUMBERS))
+def test_numbers_of_the_log_are_read_back_to_the_bit(values: NDArray[np.float32]) -> None:
+    line = json.dumps(plain({"tiles": values, "turned": np.asfortranarray(values)}, exact=True), allow_nan=False)
+    read = json.loads(line)
+    for name in ("tiles", "turned"):
+        back = unpacked(read[name]).reshape(values.shape)
+        assert (back.dtype, back.tobytes()) == (np.float32, values.tobytes())
+
+
+def test_a_log_line_of_many_tiles_holds_six_bytes_a_tile() -> None:
+    tiles = np.random.default_rng(1).random((23, 40), dtype=np.float32)
+    assert len(json.dumps(plain(tiles, exact=True))) < 6 * tiles.size
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"f32": "AAAA"},
+        {"f32": "AAAA", "shape": [1]},
+        {"f32": "A?AA", "shape": [1]},
+        {"f32": "AAAAAA==", "shape": [-1]},
+        {"f32": "AAAAAA==", "shape": [-1, -1]},
+        {"f32": "AAAAAA==", "shape": [True]},
+        {"f32": "AAAAAA==", "shape": [1 << 62, 4]},
+        {"f32": 5, "shape": [1]},
+        "words",
+    ],
+)
+def test_packed_numbers_that_do_not_fit_are_refused(bad: object) -> None:
+    with pytest.raises(ValueError, match=r"packed numbers|base64|could not convert|padding|characters"):
+        unpacked(bad)

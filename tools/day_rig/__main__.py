@@ -34,12 +34,14 @@ def main() -> int:
     parser.add_argument(
         "--model", default="edge-vqa", help="bundle of the device; the cloud runs the other of the shipped pair"
     )
+    parser.add_argument("--camera-losses", type=int, help="instead of 50 in 20 minutes, in proportion")
     parser.add_argument("--write", action="store_true", help="write the verdicts into docs/reliability.md")
     parser.add_argument("--verbose", action="store_true", help="the agent's own log on standard error")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING if given.verbose else logging.CRITICAL, stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="day-rig-") as folder:
-        day = Day(Path(folder), given.minutes, given.seed, given.rate, given.deadline, given.policy, given.model)
+        numbers = (given.minutes, given.seed, given.rate, given.deadline, given.policy, given.model)
+        day = Day(Path(folder), *numbers, camera_losses=given.camera_losses)
         began_s = time.monotonic()
         asyncio.run(day.run())
         spent = os.times()
@@ -57,6 +59,7 @@ def main() -> int:
             "processor_share": round((spent.user + spent.system) / (time.monotonic() - began_s), 3),
             "machine_stood_still_s": round(day.witness.longest_s, 2),
             "mishaps": dict(sorted(day.mishaps.items())),
+            "camera_losses_wanted": day.camera_losses_wanted,
             "camera_points": len(day.camera_points),
             **day.gauges.figures(),
         }

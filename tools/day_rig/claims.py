@@ -105,10 +105,12 @@ def _of_mishaps(figures: dict[str, Any]) -> Claim:
     kinds = ("link cut", "link hole", "link slow", "microphone pulled out", "cloud killed", "clock set", "board hot")
     missing = [kind for kind in (*kinds, "disk full") if not mishaps.get(kind)]
     words = ", ".join(f"{name} {times} times" for name, times in mishaps.items())
-    points = f"; the camera at {figures['camera_points']} different points of a read"
-    return Claim(
-        "everything went wrong that was to", verdict(not missing) if not missing else NOT_SHOWN, words + points
+    wanted = figures["camera_losses_wanted"]
+    points = (
+        f"; the camera was to be lost {wanted} times, and was at {figures['camera_points']} different points of a read"
     )
+    enough = not missing and mishaps.get("camera rig lost", 0) >= wanted
+    return Claim("everything went wrong that was to", HOLDS if enough else NOT_SHOWN, words + points)
 
 
 def page_of(figures: dict[str, Any], command: str) -> str:

@@ -14,35 +14,72 @@ from typing import Any
 import numpy as np
 
 from edge_agent.clock import SystemClock
+from edge_agent.sources.camera import FRAME_TIMEOUT_S
 from edge_agent.sources.child import Command
-from tools.day_rig.camera_program import FRAME_BYTES
+from tools.day_rig.camera_program import FRAME_BYTES, HEAD, WIDTH
 
+HEAD_BYTES = len(HEAD)
 PROGRAM = Path(__file__).with_name("camera_program.py")
 ENDS = ("exit", "words", "hang", "junk")
+OPENED_S, LEAST_S, SHARE = 1.0, 0.25, 0.9
+PLACES = {  # bytes of the frame in which a camera ends
+    "between frames": 0,
+    "after a byte": 1,
+    "in the magic": 3,
+    "after the magic": 4,
+    "in the width": 6,
+    "in the height": 11,
+    "after the head": HEAD_BYTES,
+    "in the first pixel": HEAD_BYTES + 1,
+    "after a row": HEAD_BYTES + WIDTH * 3,
+    "when the pipe is full": 65_536,
+    "in the middle": FRAME_BYTES // 2,
+    "a byte before the end": FRAME_BYTES - 1,
+}
 
 
 class Cameras:
-    """Gives the command of each run of the camera: it lives so many seconds, then ends at another point of a read."""
+    """Gives the command of each run of the camera, which lives so long that it is lost `losses` times within
+    `seconds`, whatever each loss takes to be noticed; each time at another point of a read. `runs`: so many were asked.
+    """
 
-    def __init__(self, rng: random.Random, lives_s: float, fps: float = 8.0) -> None:
+    def __init__(self, rng: random.Random, losses: int, seconds: float, fps: float = 8.0) -> None:
         self._rng = rng
-        self._lives_s = lives_s
+        self._losses = losses
+        self._seconds = seconds
         self._fps = fps
+        self._began_s: float | None = None
+        self._planned: tuple[str, str] | None = None
         self.runs = 0
-        self._planned: tuple[str, int] | None = None
-        self.points: Counter[tuple[str, int]] = Counter()  # how it ended, and after how many bytes of a frame
+        self.points: Counter[tuple[str, str]] = Counter()  # how it ended, and where in a read
         self.last = False
 
     def __call__(self, uri: str) -> Command:
-        lives_s = 1e6 if self.last else self._rng.uniform(0.5, 1.5) * self._lives_s
-        cuts = (0, 1, 4, 11, 12, 13, FRAME_BYTES - 1, self._rng.randrange(FRAME_BYTES))
-        end, cut = ENDS[self.runs % len(ENDS)], cuts[self.runs // len(ENDS) % len(cuts)]
+        end, (place, cut) = ENDS[self.runs % len(ENDS)], self._cut()
+        lives_s = 1e6 if self.last else self._lives_s(end == "hang" or (end == "junk" and cut >= HEAD_BYTES))
         self.runs += 1
         if self._planned is not None:
             self.points[self._planned] += 1
-        self._planned = None if self.last else (end, cut)
-        numbers = (str(int(lives_s * self._fps)), str(self._fps), end, str(cut))
+        self._planned = None if self.last else (end, place)
+        numbers = (str(max(1, int(lives_s * self._fps))), str(self._fps), end, str(cut))
         return Command((sys.executable, "-S", str(PROGRAM), *numbers), raw=True)
+
+    def _cut(self) -> tuple[str, int]:
+        """A place of a read and its bytes of a frame: all of PLACES with all of ENDS, in turn."""
+        places = {**PLACES, "anywhere": self._rng.randrange(FRAME_BYTES)}
+        return list(places.items())[self.runs // len(ENDS) % len(places)]
+
+    def _lives_s(self, silent: bool) -> float:
+        """The time that is left, shared among the losses that are left, less what this one takes to be noticed. A
+        tenth is kept back; once there were enough losses, they go on as often.
+        """
+        now_s = time.monotonic()
+        self._began_s = now_s if self._began_s is None else self._began_s
+        left_s = SHARE * self._seconds - (now_s - self._began_s)
+        left = self._losses - self.runs
+        gap_s = left_s / left if left > 0 else self._seconds / self._losses
+        away_s = OPENED_S + (FRAME_TIMEOUT_S if silent else 0.0)
+        return max(LEAST_S, self._rng.uniform(0.5, 1.5) * (gap_s - away_s))
 
 
 class Sounddevice:

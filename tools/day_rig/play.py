@@ -72,6 +72,7 @@ class Day:
         policy: str,
         model: str,
         cloud_arguments: tuple[str, ...] = (),
+        camera_losses: int | None = None,
     ) -> None:
         self._folder, self._minutes, self._rng = folder, minutes, random.Random(seed)
         self._rate, self._deadline_s, self._policy, self._model = rate, deadline_s, policy, model
@@ -79,13 +80,14 @@ class Day:
         self.witness = Witness()
         self.books, self.gauges = Books(deadline_s, self.witness), Gauges()
         self.late_among_others = 0
-        self.camera_points: dict[tuple[str, int], int] = {}
+        self.camera_points: dict[tuple[str, str], int] = {}
         self.mishaps: Counter[str] = Counter()
         self.outbox: dict[str, int] = {}
         self.still_waiting: set[int] = set()
         self._relay, self._clock, self._board, self._disk = Relay(), JumpingClock(), Board(), Disk()
         self._module = Sounddevice()
-        self._cameras = Cameras(random.Random(seed + 1), minutes * 60 / self._times(CAMERA_LOSSES))
+        self.camera_losses_wanted = camera_losses or self._times(CAMERA_LOSSES)
+        self._cameras = Cameras(random.Random(seed + 1), self.camera_losses_wanted, minutes * 60)
         self._cloud: CloudProcess | None = None
 
     async def run(self) -> None:

@@ -58,7 +58,8 @@ function status() {
   pill.textContent = now.ready ? "ready" : now.reasons.join("; ");
   pill.className = now.ready ? "pill local" : "pill none";
   const kept = now.private ? "; private: nothing leaves the device" : "";
-  document.getElementById("about").textContent = `${now.model} by ${now.policy}, watching ${now.source}${kept}`;
+  const faces = now.blurs_faces ? "; faces are blurred in what is asked about, not in this picture" : "";
+  document.getElementById("about").textContent = `${now.model} by ${now.policy}, watching ${now.source}${kept}${faces}`;
 }
 
 function paint() {

@@ -67,22 +67,30 @@ def _group_of(path: Path, usual: str) -> str:
         return usual
 
 
-def check_microphone(probed: Probed) -> Check:
-    """Microphones that PortAudio sees; both parts of it are extras."""
+def check_microphone(probed: Probed, wanted: str = "") -> Check:
+    """Microphones that PortAudio sees; both parts of it are extras. `wanted` is run.microphone: `default`, part of a
+    name, or empty.
+    """
+    needs = "only --mic needs" if not wanted else f"run.microphone is {wanted[:40]} and needs"
     if probed.error:
         return Check("microphone", Status.WARN, probed.error, "arecord -l")
     missing, inputs = probed.values["missing"], probed.values["inputs"]
     if missing == "sounddevice":
         fix = "pip install 'edge-agent[mic]' && sudo apt install libportaudio2"
-        return Check("microphone", Status.WARN, "sounddevice is not installed; only --mic needs it", fix)
+        return Check("microphone", Status.WARN, f"sounddevice is not installed; {needs} it", fix)
     if missing == "portaudio":
         fix = "sudo apt install libportaudio2"
-        return Check("microphone", Status.WARN, "PortAudio is not installed; only --mic needs it", fix)
+        return Check("microphone", Status.WARN, f"PortAudio is not installed; {needs} it", fix)
     if not inputs:
         fix = "arecord -l; if it lists one: sudo usermod -aG audio $USER, then log in again"
-        return Check("microphone", Status.WARN, "no microphone is seen; only --mic needs one", fix)
+        return Check("microphone", Status.WARN, f"no microphone is seen; {needs} one", fix)
     more = f" and {len(inputs) - 3} more" if len(inputs) > 3 else ""
-    return Check("microphone", Status.OK, ", ".join(name[:40] for name in inputs[:3]) + more)
+    there = ", ".join(name[:40] for name in inputs[:3]) + more
+    parts = wanted.lower().split()  # PortAudio takes any device whose name has all of these words
+    if wanted not in ("", "default") and not any(all(part in name.lower() for part in parts) for name in inputs):
+        words = f"run.microphone is {wanted[:40]}, and no microphone is called so"
+        return Check("microphone", Status.WARN, words, f"set it to a part of: {there}")
+    return Check("microphone", Status.OK, there)
 
 
 def check_heat(root: Path = THERMAL) -> Check:
