@@ -15,7 +15,7 @@ from cloud_stub.turns import TurnDesk, TurnKey
 from edge_agent.errors import CloudError
 from edge_agent.transport import features
 from edge_agent.transport.answers import said, tokens_frame
-from edge_agent.transport.frames import Frame
+from edge_agent.transport.frames import Frame, FrameError
 from edge_agent.transport.messages import error_frame
 from edge_agent.types import Turn
 
@@ -38,11 +38,13 @@ class Answering:
         self._out = out
 
     async def run(self, stream: int, turn: OpenTurn) -> None:
-        """Answer one turn within its deadline, or say why not."""
+        """Answer one turn within its deadline, or say why not. Raises FrameError where its tensors are not as said."""
         try:
             await asyncio.wait_for(self._answer(stream, turn), turn.opening.deadline_ms / 1000)
         except asyncio.TimeoutError:
             await self._give_up(stream, turn, error_frame("timeout", "the deadline of the turn passed"))
+        except FrameError:
+            raise
         except CloudError as error:
             await self._give_up(stream, turn, refusal(error))
         except ConnectionError:

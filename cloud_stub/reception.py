@@ -129,7 +129,7 @@ class Reception:
         resume = Resume.from_frame(frame)
         session = self._sessions.get(resume.token)
         mine = session is not None and session.principal.split("/", 1)[0] == owner and session.number == frame.session
-        if session is None or not mine or not link.resumable:
+        if session is None or session.ended or not mine or not link.resumable:
             raise FrameError("this session is not known here (any more)", code="forgotten", close_code=1000)
         if (timer := self._parked.pop(resume.token, None)) is not None:
             timer.cancel()

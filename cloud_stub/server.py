@@ -13,6 +13,7 @@ from aiohttp import web
 
 from cloud_stub.app import Access, CloudApp
 from cloud_stub.backends.base import Backend
+from cloud_stub.heap import keep_heap
 from cloud_stub.options import Options, parse
 from cloud_stub.turns import TurnDesk
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -21,6 +22,7 @@ from edge_agent.errors import EdgeAgentError, UsageError
 async def serve(options: Options) -> None:
     """Open the model, listen, and return after SIGINT or SIGTERM once running turns ended. Raises EdgeAgentError."""
     tls = options.tls()
+    keep_heap()
     backend = await asyncio.to_thread(open_backend, options)
     most = options.max_turns
     desk = TurnDesk(backend, prices=options.prices, max_in_flight=most, workers=most)

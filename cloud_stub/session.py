@@ -22,7 +22,6 @@ from edge_agent.transport.resume import Resume
 
 log = logging.getLogger("cloud_stub")
 
-_FATAL = frozenset({"protocol", "too_large"})
 _TENSOR_TYPES = frozenset({FrameType.TENSOR_BEGIN, FrameType.TENSOR_CHUNK, FrameType.TENSOR_END})
 
 
@@ -69,7 +68,7 @@ class Session:
         """Returns when this connection is closed. All turns are over by then, unless the session may be resumed."""
         gone = False
         try:
-            while (data := await link.receive()) is not None and self._out.link is link:
+            while (data := await link.receive()) is not None and self._out.link is link and not self.ended:
                 if not self._took(data) and not await self._step(decode_frame(data)):
                     break
             gone = not self.ended
@@ -156,9 +155,9 @@ class Session:
                 self._drafted(turn, frame)
             else:
                 raise FrameError(f"{frame.name} is out of place on stream {frame.stream}")
+        except FrameError:
+            raise
         except CloudError as error:
-            if isinstance(error, FrameError) and error.code in _FATAL:
-                raise
             await self._refuse(frame.stream, error)
 
     async def _open(self, frame: Frame) -> None:
@@ -197,6 +196,12 @@ class Session:
     async def _run(self, stream: int, turn: OpenTurn) -> None:
         try:
             await self._answering.run(stream, turn)
+        except FrameError as error:  # its tensors are not what was said of them
+            self._end(stream)
+            self.ended = True
+            if (link := self._out.link) is not None:
+                await self._fail(link, error)
+            await self.end()
         finally:
             if self._turns.get(stream) is turn:  # else `_refuse` has taken it over, and still counts its frames
                 self._end(stream)
@@ -213,7 +218,7 @@ class Session:
         self._end(stream)
 
     async def _fail(self, link: Link, error: FrameError) -> None:
-        """Tell why, then close: the other side broke the protocol."""
+        """Tell why, then close: the other side broke the protocol, or sends what WELCOME did not ask for."""
         log.info("closing a session: %s", error.message)
         await self._out.try_send(refusal(error), 0)
         await link.close(error.close_code, error.code.encode())

@@ -11,8 +11,8 @@ from cloud_stub.prices import Prices
 from cloud_stub.record import TurnRecord
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Done, Usage
-from edge_agent.transport.codecs import EncodedTensor
 from edge_agent.transport.drafts import Draft, Judge, Verdict
+from edge_agent.transport.encoded import EncodedTensor, check_name
 from edge_agent.transport.limits import Limits
 from edge_agent.types import TokenEvent
 
@@ -42,7 +42,9 @@ class Work:
         self._asked_s = time.monotonic()
 
     def compute(self) -> tuple[Usage, Done]:
-        """Decode the tensors, then the answer. Raises CloudError `cancelled` when the last follower left."""
+        """Check and decode the tensors, then the answer. Raises FrameError for a tensor that is not as was said,
+        CloudError `cancelled` when the last follower left.
+        """
         began_s = time.monotonic()
         self._stop_if_cancelled()
         prompt, prompt_tokens = self._prompt()
@@ -69,6 +71,8 @@ class Work:
 
     def _prompt(self) -> tuple[Prompt, int]:
         opening = self._record.opening
+        for name, tensor in zip(opening.tensors, self._tensors, strict=True):
+            check_name(tensor, name)
         embeddings, pictures = opened(self._tensors, self._limits)
         asked = Prompt(embeddings, opening.question, opening.history, opening.max_tokens, (), pictures, self._tenant)
         prompt = self._backend.read(asked)

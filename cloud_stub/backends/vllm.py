@@ -18,6 +18,7 @@ from cloud_stub.backends.chat_server import ChatServer
 from cloud_stub.backends.openai import OpenAIBackend
 from edge_agent.errors import CloudError
 from edge_agent.transport.codecs import CODECS
+from edge_agent.transport.frames import FrameError
 from edge_agent.transport.projected import register_bases
 from edge_agent.vlm import Bundle
 
@@ -49,7 +50,7 @@ class VllmBackend(OpenAIBackend):
         for one in prompt.embeddings:
             if one.encoder_id not in self.encoder_ids or one.data.shape != wanted or not np.isfinite(one.data).all():
                 text = f"a view is {one.data.shape} of {one.encoder_id!r}, or not finite; wanted is {wanted}"
-                raise CloudError(text, code="bad_tensor", retryable=False)
+                raise FrameError(text, code="bad_tensor")
         return prompt
 
     def evidence(self, prompt: Prompt) -> list[dict[str, Any]]:

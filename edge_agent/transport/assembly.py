@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 
 from edge_agent.transport.codecs import PICTURE_CODECS, PIXELS, EncodedTensor, check_declaration
@@ -18,6 +17,8 @@ class TensorAssembly:
     """The tensors that one TURN promised, in the order of their names in it. One arrives at a time, each once.
 
     Sizes are checked when they are declared; memory grows only with the bytes that really came, never past the limits.
+    Names are not: reading every byte once more costs as much as all else of an upload, so whoever opens the tensors
+    checks them (encoded.check_name), away from the event loop.
     """
 
     def __init__(
@@ -35,7 +36,6 @@ class TensorAssembly:
         self._codecs = codecs
         self._done: dict[str, EncodedTensor] = {}
         self._begin: TensorBegin | None = None
-        self._name = hashlib.sha256()  # of what came so far: read while it is in the processor's cache
         self._chunks: list[bytes] = []  # joined once: a growing buffer would be copied again and again
         self._size = 0
         self._compressed = 0
@@ -88,7 +88,6 @@ class TensorAssembly:
             self._chunks[-1] += chunk  # else millions of tiny ones would take many times their bytes
         else:
             self._chunks.append(chunk)
-        self._name.update(chunk)
         self._size += size
         return True
 
@@ -114,7 +113,7 @@ class TensorAssembly:
         if not picture and begin.shape[1] != self._hidden:
             raise FrameError(f"embeddings are {begin.shape[1]} wide, not {self._hidden}", code="bad_tensor")
         self._count(decoded, begin.size_bytes)
-        self._begin, self._name = begin, begin.tensor(b"").naming()
+        self._begin = begin
 
     def _count(self, decoded: int, compressed: int) -> None:
         self._decoded += decoded
@@ -130,8 +129,6 @@ class TensorAssembly:
             raise FrameError("TENSOR_END came without TENSOR_BEGIN")
         if self._size != begin.size_bytes:
             raise FrameError(f"a tensor ended at {self._size} of {begin.size_bytes} bytes", code="bad_tensor")
-        if self._name.hexdigest() != begin.tensor_id:
-            raise FrameError("a tensor is not the one that its name promises", code="bad_tensor")
         self._done[begin.tensor_id] = begin.tensor(b"".join(self._chunks))
         self._begin = None
         self._chunks, self._size = [], 0

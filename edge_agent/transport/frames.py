@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any
-from zlib import crc32
 
 from edge_agent.errors import CloudError
+from edge_agent.transport.checksum import crc32
 
 MAGIC = b"EAP1"
 SCHEMA = 1

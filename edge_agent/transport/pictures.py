@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_agent.errors import InputError, UsageError
 from edge_agent.picture_header import picture_size
-from edge_agent.transport.codecs import PIXELS, EncodedTensor, bad_tensor
+from edge_agent.transport.encoded import PIXELS, EncodedTensor, bad_tensor
 from edge_agent.types import U8, Modality
 
 DTYPE = "uint8"

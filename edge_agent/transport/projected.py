@@ -11,16 +11,8 @@ import numpy as np
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import Basis, read_basis
-from edge_agent.transport.codecs import (
-    CODECS,
-    EncodedTensor,
-    bad_tensor,
-    coded,
-    declared,
-    decoded,
-    register_codec,
-    shaped,
-)
+from edge_agent.transport.codecs import CODECS, register_codec
+from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, decoded, shaped
 from edge_agent.transport.projection import I32
 from edge_agent.transport.tensors import choose
 from edge_agent.types import F32, Embeddings

@@ -58,12 +58,12 @@ def test_the_error_that_ends_a_cancelled_turn_carries_the_next_number(words):
     assert [frame.seq for frame in frames] == list(range(len(frames)))
 
 
-def test_the_error_that_ends_a_broken_upload_carries_the_next_number_on_its_stream():
+def test_the_error_that_ends_an_upload_carries_the_next_number_on_its_stream():
     async def script(client, cloud):
         one = tensor()
         await client.send(opening([one]).to_frame())
         await client.send(TensorBegin.frame_of(one, one.tensor_id()))
-        await client.send(Frame(FrameType.TENSOR_END))
+        await client.send(Frame(FrameType.CANCEL))
         await client.ask(opening(), stream=2)
         return [await client.read(), *await client.until_end(2)]
 

@@ -46,7 +46,7 @@ def changed(opening: TurnOpening, **meta: object) -> Frame:
         ({"config": {"level": 3}}, "bad_tensor"),
     ],
 )
-def test_a_tensor_that_does_not_fit_ends_the_turn_but_not_the_session(change, code):
+def test_a_tensor_that_does_not_fit_closes_the_session_and_no_other(change, code):
     async def script(client, cloud):
         one = tensor()
         described = one.description() | change
@@ -56,12 +56,12 @@ def test_a_tensor_that_does_not_fit_ends_the_turn_but_not_the_session(change, co
         await client.send(begin)
         await client.send(Frame(FrameType.TENSOR_CHUNK, payload=one.payload))
         await client.send(Frame(FrameType.TENSOR_END))
-        frames = await client.until_end()
-        await client.ask(opening(), stream=2)
-        again = await client.until_end(2)
-        return frames[-1].meta["code"], again[-1].type
+        async with raw_client(cloud.url, device="innocent") as other:
+            ended = await session_error(client)
+            await other.ask(opening())
+            return ended, (await other.until_end())[-1].type, cloud.desk.uploads.held
 
-    assert talk(script) == (code, FrameType.DONE)
+    assert talk(script) == ((code, 1002), FrameType.DONE, 0)
 
 
 def test_a_tensor_with_another_content_than_its_name_is_refused():
@@ -72,9 +72,9 @@ def test_a_tensor_with_another_content_than_its_name_is_refused():
         await client.send(TensorBegin.frame_of(one, one.tensor_id()))
         await client.send(Frame(FrameType.TENSOR_CHUNK, payload=two.payload))
         await client.send(Frame(FrameType.TENSOR_END))
-        return (await client.until_end())[-1].meta["code"]
+        return await session_error(client), len(cloud.desk.backend.prompts), cloud.desk.billed_microusd
 
-    assert talk(script) == "bad_tensor"
+    assert talk(script) == (("bad_tensor", 1002), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_a_tensor_longer_than_declared_is_refused():
         await client.send(opening([one]).to_frame())
         await client.send(TensorBegin.frame_of(one, one.tensor_id()))
         await client.send(Frame(FrameType.TENSOR_CHUNK, payload=one.payload + b"x"))
-        return (await client.until_end())[-1].meta["code"]
+        return await session_error(client)
 
-    assert talk(script) == "bad_tensor"
+    assert talk(script) == ("bad_tensor", 1002)
 
 
 def test_a_chunk_over_64_kib_closes_the_session():

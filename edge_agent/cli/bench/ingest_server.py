@@ -11,6 +11,7 @@ from aiohttp import web
 
 from cloud_stub.app import Access, CloudApp
 from cloud_stub.backends.base import Prompt
+from cloud_stub.heap import keep_heap
 from cloud_stub.turns import TurnDesk
 from edge_agent.transport.frames import MAX_FRAME_BYTES
 from edge_agent.types import Generation, TokenEvent
@@ -63,6 +64,7 @@ async def post(request: web.Request) -> web.Response:
 
 async def serve() -> None:
     """Listen on a free port of the loopback, print it, and go on until the input ends."""
+    keep_heap()  # as python -m cloud_stub does
     cloud = CloudApp(TurnDesk(NoBackend(), max_in_flight=256), Access(), max_sessions=256, heartbeat_s=HEARTBEAT_S)
     cloud.app.router.add_get(BARE, bare)
     cloud.app.router.add_post(POST, post)

@@ -1,0 +1,28 @@
+"""Keeps the memory that uploads come in: a server that gave each back to the system would fault every page in again."""
+
+from __future__ import annotations
+
+import ctypes
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
+KEPT_BYTES = 64 << 20
+"""As much as all open uploads may hold together, see credit.ALL_BYTES."""
+LARGEST_BYTES = 8 << 20
+"""A tensor, whole, is smaller. What is larger is mapped by itself and given back at once, as ever."""
+STEP_BYTES = 1 << 20
+
+
+def keep_heap() -> bool:
+    """Keep up to KEPT_BYTES that are free from now on; False where the C library has no such settings.
+
+    The pages of a frame, in the socket's hands and in its tensor's, took more time than all else of an upload.
+    """
+    try:
+        library = ctypes.CDLL(None)
+    except OSError:
+        return False
+    if not hasattr(library, "mallopt"):
+        return False
+    wanted = {M_TRIM_THRESHOLD: KEPT_BYTES, M_TOP_PAD: STEP_BYTES, M_MMAP_THRESHOLD: LARGEST_BYTES}
+    took = [bool(library.mallopt(name, value)) for name, value in wanted.items()]
+    return all(took)
