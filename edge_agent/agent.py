@@ -115,12 +115,13 @@ class Agent:
         return self._parts.veil
 
     async def close(self) -> None:
-        """Close both engines, once what was left behind and the decision log's last lines are through."""
+        """Close both engines and the purse, once what was left behind and the decision log's last lines are through."""
         await self._overdue.settled(CLOSE_S)
         await self._recorder.close()
         await self._parts.local.close()
         if self._parts.cloud is not None:
             await self._parts.cloud.close()
+        self._parts.purse.close()
 
     async def _answer(
         self,

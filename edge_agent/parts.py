@@ -86,6 +86,8 @@ class Purse(Protocol):
 
     def settle(self, reservation: int, usd: float) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class Journal(Protocol):
     """What the pipeline needs of edge_agent.store.decisions.DecisionLog."""

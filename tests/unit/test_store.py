@@ -7,6 +7,8 @@ import json
 import os
 import sqlite3
 import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,15 @@ from edge_agent.store.ledger import Ledger, MemoryLedger
 from edge_agent.types import Decision, Route
 from edge_agent.values import plain, unpacked
 
+Open = Callable[..., Ledger]
+
+
+@pytest.fixture
+def open_ledger() -> Iterator[Open]:
+    """Ledgers that are closed at the end of the test."""
+    with contextlib.ExitStack() as opened:
+        yield lambda *what: opened.enter_context(contextlib.closing(Ledger(*what)))
+
 
 @pytest.mark.parametrize("on_disk", [True, False])
 @given(questions=st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 1)), max_size=12))
@@ -29,7 +40,9 @@ from edge_agent.values import plain, unpacked
 def test_reservations_never_exceed_the_budget(on_disk: bool, questions: list[tuple[float, float]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder) / "ledger.sqlite3"
-        check_books(Ledger(disk, 1.0, ManualClock()) if on_disk else MemoryLedger(1.0, ManualClock()), questions)
+        ledger = Ledger(disk, 1.0, ManualClock()) if on_disk else MemoryLedger(1.0, ManualClock())
+        with contextlib.closing(ledger):
+            check_books(ledger, questions)
 
 
 def check_books(ledger: Ledger | MemoryLedger, questions: list[tuple[float, float]]) -> None:
@@ -45,18 +58,18 @@ def check_books(ledger: Ledger | MemoryLedger, questions: list[tuple[float, floa
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
-def test_a_new_day_has_a_new_budget(on_disk: bool, tmp_path: Path) -> None:
+def test_a_new_day_has_a_new_budget(on_disk: bool, tmp_path: Path, open_ledger: Open) -> None:
     clock = ManualClock(wall_s=86_400 * 10 + 5)
-    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, clock) if on_disk else MemoryLedger(0.5, clock)
+    ledger = open_ledger(tmp_path / "ledger.sqlite3", 0.5, clock) if on_disk else MemoryLedger(0.5, clock)
     assert ledger.reserve(0.5) is not None
     assert ledger.reserve(0.000001) is None
     clock.advance(86_400)
     assert ledger.left_usd() == 0.5
 
 
-def test_old_books_are_thrown_away(tmp_path: Path) -> None:
+def test_old_books_are_thrown_away(tmp_path: Path, open_ledger: Open) -> None:
     clock = ManualClock()
-    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, clock)
+    ledger = open_ledger(tmp_path / "ledger.sqlite3", 0.5, clock)
     for _ in range(100):
         assert ledger.reserve(0.001) is not None
         clock.advance(86_400)
@@ -64,17 +77,17 @@ def test_old_books_are_thrown_away(tmp_path: Path) -> None:
         assert db.execute("SELECT COUNT(*) FROM spending").fetchone()[0] <= 33
 
 
-def test_two_agents_share_one_purse(tmp_path: Path) -> None:
-    first = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
-    second = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+def test_two_agents_share_one_purse(tmp_path: Path, open_ledger: Open) -> None:
+    first = open_ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+    second = open_ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
     assert first.reserve(0.4) is not None
     assert second.reserve(0.2) is None
     assert second.left_usd() == pytest.approx(0.1)
 
 
-def test_books_that_break_are_an_empty_purse_not_an_error(tmp_path: Path) -> None:
+def test_books_that_break_are_an_empty_purse_not_an_error(tmp_path: Path, open_ledger: Open) -> None:
     path = tmp_path / "ledger.sqlite3"
-    ledger = Ledger(path, 0.5, ManualClock())
+    ledger = open_ledger(path, 0.5, ManualClock())
     path.write_bytes(b"junk" * 5000)
     assert ledger.left_usd() == 0.0
     assert ledger.reserve(0.01) is None
@@ -84,8 +97,43 @@ def test_books_that_break_are_an_empty_purse_not_an_error(tmp_path: Path) -> Non
     ledger.settle(free, 0.02)
 
 
-def test_books_that_are_locked_are_an_empty_purse_for_a_moment(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+def test_what_is_left_follows_every_spending_of_every_process_and_thread(tmp_path: Path, open_ledger: Open) -> None:
+    path, clock = tmp_path / "ledger.sqlite3", ManualClock()
+    ledger, other = open_ledger(path, 0.5, clock), open_ledger(path, 0.5, clock)
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert ledger.left_usd() == 0.5
+        number = other.reserve(0.1)
+        assert number is not None
+        assert elsewhere.submit(ledger.left_usd).result() == pytest.approx(0.4)
+        other.settle(number, 0.02)
+        assert ledger.left_usd() == pytest.approx(0.48)
+        assert ledger.reserve(0.2) is not None
+        assert ledger.left_usd() == pytest.approx(0.28)
+        clock.advance(86_400)
+        assert ledger.left_usd() == 0.5
+
+
+def test_books_that_break_while_they_are_read_are_an_empty_purse_and_are_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with contextlib.closing(Ledger(path, 0.5, ManualClock())) as ledger:
+        assert ledger.left_usd() == 0.5
+        good = path.read_bytes()
+        path.write_bytes(b"junk" * 5000)
+        assert ledger.left_usd() == 0.0
+        path.write_bytes(good)
+        assert ledger.left_usd() == 0.5
+
+
+def test_adding_up_a_day_reads_none_of_the_other_days(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    Ledger(path, 0.5, ManualClock())
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        plan = db.execute("EXPLAIN QUERY PLAN SELECT SUM(microusd) FROM spending WHERE day = 3").fetchall()
+    assert "COVERING INDEX" in plan[0][3]
+
+
+def test_books_that_are_locked_are_an_empty_purse_for_a_moment(tmp_path: Path, open_ledger: Open) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert ledger.left_usd() == 0.0
@@ -93,17 +141,17 @@ def test_books_that_are_locked_are_an_empty_purse_for_a_moment(tmp_path: Path) -
     assert ledger.left_usd() == 0.5
 
 
-def test_what_was_promised_for_nothing_but_billed_counts(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
+def test_what_was_promised_for_nothing_but_billed_counts(tmp_path: Path, open_ledger: Open) -> None:
+    ledger = open_ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock())
     free = ledger.reserve(0.0)
     assert free is not None
     ledger.settle(free, 0.7)
     assert ledger.left_usd() == 0.0
 
 
-def test_an_unsettled_reservation_stays_spent(tmp_path: Path) -> None:
-    Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).reserve(0.4)
-    assert Ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).left_usd() == pytest.approx(0.1)
+def test_an_unsettled_reservation_stays_spent(tmp_path: Path, open_ledger: Open) -> None:
+    open_ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).reserve(0.4)
+    assert open_ledger(tmp_path / "ledger.sqlite3", 0.5, ManualClock()).left_usd() == pytest.approx(0.1)
 
 
 def test_the_decision_log_rotates_and_keeps_whole_lines(tmp_path: Path) -> None:
