@@ -27,8 +27,9 @@ class Node:
     """One node profile: what was measured, on what, and what the device pays before a link is counted.
 
     `place` is edge or cloud; `views` how many views of a picture its decoder reads; `overhead_ms` what a whole question
-    took in the running agent beyond the measured stages; `overhead_bytes_up/down` beyond the payload. `again_prefill`:
-    which part of `prefill_ms` a further question about the picture of the last prompt takes, 1 where nothing is kept.
+    took in the running agent beyond the measured stages; `overhead_bytes_up/down` beyond the payload. Of a further
+    question about the picture of the last prompt, `again_prefill` is the part of `prefill_ms` that it takes (1 where
+    nothing is kept), and `again_overhead_ms` stands in for `overhead_ms`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Node:
     overhead_bytes_up: int = 0
     overhead_bytes_down: int = 0
     again_prefill: float = 1.0
+    again_overhead_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

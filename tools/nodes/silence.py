@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ from tools.nodes.questions import Photo
 PHOTOS = 60
 THROUGH_AGENT = 40
 REPEATS = 3
+BLOCK = 8
+"""Photos whose stages are timed before the agent is asked about them: one at a time, each would find the processor's
+caches full of the other's weights; all at once, the machine may be slower for one than for the other.
+"""
 STAGES = ("encode_ms", "code_ms", "prefill_ms", "decode_ms")
 
 
@@ -38,12 +42,12 @@ def in_silence(profiles: list[Profile], asked: Sequence[Photo]) -> dict[str, Any
     asking = Asking(profiles, REPEATS, time.perf_counter)
     measured = [asking.measure(photo) for photo in single]
     made: dict[str, Any] = {"photos": [[photo.source, photo.name] for photo in single], "profiles": {}}
+    twice = [replace(photo, rows=photo.rows[:2]) for photo in chosen if len(photo.rows) > 1]
     for profile in profiles:
         rows = [photo["nodes"][profile.name][0] for photo in measured]
-        answers = asyncio.run(_through_agent(single[:THROUGH_AGENT], profile))
-        shares = [asking.again(profile, photo) for photo in chosen if len(photo.rows) > 1]
-        again = round(float(np.median(shares)), 4)
-        made["profiles"][profile.name] = {"rows": rows, "again_prefill": again, **_beyond(rows, answers, profile)}
+        again = round(float(np.median([asking.again(profile, photo) for photo in twice])), 4)
+        beyond = _beyond(asyncio.run(_through_agent(twice[:THROUGH_AGENT], profile)), again, profile)
+        made["profiles"][profile.name] = {"rows": rows, "again_prefill": again, **beyond}
     return made
 
 
@@ -62,26 +66,42 @@ def scales(silence: dict[str, Any], measured: Sequence[dict[str, Any]], profile:
     return found
 
 
-def _beyond(rows: Sequence[Sequence[Any]], answers: Sequence[Answer], profile: Profile) -> dict[str, float]:
-    """Medians of what the agent's answers took and sent beyond stages and payload, without the first few (warm-up)."""
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The stages of two questions about a photo, as `pack.MEASURED`, and within seconds the agent's answers."""
+
+    rows: Sequence[Sequence[Any]]
+    answers: Sequence[Answer]
+
+    def beyond_ms(self, which: int, prefill_share: float) -> float:
+        """What answer `which` took beyond its stages, of whose prompt `prefill_share` had to be read."""
+        part = {"prefill_ms": prefill_share, "encode_ms": float(which == 0)}
+        stages = sum(self.rows[which][MEASURED.index(stage)] * part.get(stage, 1.0) for stage in STAGES)
+        return float(self.answers[which].timings_ms["total"] - stages)
+
+
+def _beyond(pairs: Sequence[_Pair], again_prefill: float, profile: Profile) -> dict[str, float]:
+    """Medians of what the agent's answers took and sent beyond stages and payload."""
     wanted = Route.CLOUD if profile.place == CLOUD else Route.LOCAL
-    more = [
-        (
-            answer.timings_ms["total"] - sum(row[MEASURED.index(stage)] for stage in STAGES),
-            answer.bytes_up - row[MEASURED.index("bytes_up")],
-            answer.bytes_down - row[MEASURED.index("bytes_down")],
-        )
-        for row, answer in list(zip(rows, answers, strict=False))[5:]
-        if answer.route is wanted
-    ]
-    if not more:
+    kept = [pair for pair in pairs if all(answer.route is wanted for answer in pair.answers)]
+    if not kept:
         raise SystemExit(f"the agent answered no question as {profile.name} does")
-    ms, up, down = (max(0.0, float(np.median(values))) for values in zip(*more, strict=True))
-    return {"overhead_ms": round(ms, 3), "overhead_bytes_up": round(up), "overhead_bytes_down": round(down)}
+
+    def median(values: Iterable[float]) -> float:
+        return max(0.0, float(np.median(list(values))))
+
+    up, down = MEASURED.index("bytes_up"), MEASURED.index("bytes_down")
+    return {
+        "overhead_ms": round(median(pair.beyond_ms(0, 1.0) for pair in kept), 3),
+        "again_overhead_ms": round(median(pair.beyond_ms(1, again_prefill) for pair in kept), 3),
+        "overhead_bytes_up": round(median(pair.answers[0].bytes_up - pair.rows[0][up] for pair in kept)),
+        "overhead_bytes_down": round(median(pair.answers[0].bytes_down - pair.rows[0][down] for pair in kept)),
+    }
 
 
-async def _through_agent(asked: Sequence[Photo], profile: Profile) -> list[Answer]:
-    """The answers of the whole agent, one after the other; the cloud over loopback."""
+async def _through_agent(asked: Sequence[Photo], profile: Profile) -> list[_Pair]:
+    """The whole agent's answers, their stages in between, but for the first of each block; the cloud over loopback."""
+    asking = Asking([profile], REPEATS, time.perf_counter)
     async with CloudProcess() as cloud:
         url = cloud.url if profile.place == CLOUD else ""
         route = Route.CLOUD if profile.place == CLOUD else Route.LOCAL
@@ -92,8 +112,12 @@ async def _through_agent(asked: Sequence[Photo], profile: Profile) -> list[Answe
         if not profile.tiles:
             model.grid = None
         async with open_agent(loaded.config, model, journal=False) as agent:
-            answers = []
-            for photo in asked:
-                observation = Observation(photo.rows[0].question, (load_photo(photo.path),), source=photo.name)
-                answers.append(await agent.ask(observation, limits_of(loaded)))
-            return answers
+            pairs = []
+            for start in range(0, len(asked), BLOCK):
+                block = asked[start : start + BLOCK]
+                rows = [asking.measure(photo)["nodes"][profile.name] for photo in block]
+                for photo, stages in zip(block, rows, strict=True):
+                    frame = load_photo(photo.path)
+                    seen = [Observation(row.question, (frame,), source=photo.name) for row in photo.rows]
+                    pairs.append(_Pair(stages, [await agent.ask(one, limits_of(loaded)) for one in seen]))
+            return [pair for at, pair in enumerate(pairs) if at % BLOCK]
