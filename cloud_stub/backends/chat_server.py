@@ -9,7 +9,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,19 +18,25 @@ from edge_agent.errors import CloudError, ModelError, UsageError
 
 MAX_LINE_BYTES = 1 << 18
 MAX_LIST_BYTES = 1 << 20
+MAX_WHOLE_BYTES = 1 << 24
 WAIT_S = 60.0
+Told = tuple[int, float, tuple[float, ...]]
+"""A token: its id, its logprob and the logprobs of the likeliest in its place."""
+_ACCEPT = "text/event-stream, application/json"
 _RETRY = {429: "overloaded", 503: "overloaded", 500: "internal", 502: "internal", 504: "timeout"}
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one event of a stream adds: `text`, the tokens of it where the server tells (text, logprob and the logprobs
-    of the likeliest), and why the answer ended, "" while it has not.
+    of the likeliest), and why the answer ended, "" while it has not. `told`: the tokens by their ids, where a server
+    that was asked for them (`return_token_ids`) tells.
     """
 
     text: str
     tokens: tuple[tuple[str, float, tuple[float, ...]], ...] = ()
     finish_reason: str = ""
+    told: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +71,34 @@ class ChatServer:
 
     def stream(self, body: Mapping[str, Any], cancelled: Callable[[], bool]) -> Iterator[Piece]:
         """The pieces of one answer; `cancelled` is asked before each, and ends the connection. Raises CloudError."""
-        data = json.dumps({**body, "stream": True}).encode()
+        with self._asked({**body, "stream": True}) as response:
+            yield from _pieces(response, cancelled)
+
+    def whole(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """One answer that is not streamed, as the server sent it: nothing of it is checked. Raises CloudError."""
+        with self._asked(body) as response:
+            data = response.read(MAX_WHOLE_BYTES + 1)
+        try:
+            if len(data) > MAX_WHOLE_BYTES:
+                raise ValueError
+            made = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise CloudError("the engine sent what is no answer", code="internal") from error
+        if not isinstance(made, dict):
+            raise CloudError("the engine sent what is no answer", code="internal")
+        return made
+
+    @contextmanager
+    def _asked(self, body: Mapping[str, Any]) -> Iterator[http.client.HTTPResponse]:
+        data = json.dumps(body).encode()
         try:
             with closing(self._connection()) as connection:
-                headers = {**self._headers(), "Content-Type": "application/json", "Accept": "text/event-stream"}
+                headers = {**self._headers(), "Content-Type": "application/json", "Accept": _ACCEPT}
                 connection.request("POST", self._path("/v1/chat/completions"), data, headers)
                 response = connection.getresponse()
                 if response.status != 200:
                     raise _refused(response.status)
-                yield from _pieces(response, cancelled)
+                yield response
         except TimeoutError as error:
             raise CloudError("the engine took too long", code="timeout") from error
         except (OSError, http.client.HTTPException) as error:
@@ -130,19 +155,34 @@ def _piece(raw: bytes) -> Piece | None:
             return None
         choice = chunk["choices"][0]
         text = choice.get("delta", {}).get("content") or ""
-        told = (choice.get("logprobs") or {}).get("content") or ()
-        tokens = tuple(_token(one) for one in told)
+        tokens = _tokens(choice)
+        by_id = told_of(choice)
         if not isinstance(text, str):
             raise TypeError
         if "".join(token[0] for token in tokens) != text:
             tokens = ()
-        return Piece(text, tokens, str(choice.get("finish_reason") or ""))
+        return Piece(text, tokens, str(choice.get("finish_reason") or ""), by_id)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CloudError("the engine sent what is no event of a chat", code="internal") from error
 
 
-def _token(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]]:
-    return str(one["token"]), float(one["logprob"]), tuple(float(top["logprob"]) for top in one.get("top_logprobs", ()))
+def _tokens(choice: Mapping[str, Any]) -> tuple[tuple[str, float, tuple[float, ...]], ...]:
+    told = (choice.get("logprobs") or {}).get("content") or ()
+    return tuple(
+        (str(one["token"]), float(one["logprob"]), tuple(float(top["logprob"]) for top in one.get("top_logprobs", ())))
+        for one in told
+    )
+
+
+def told_of(choice: Mapping[str, Any]) -> tuple[Told, ...]:
+    """The tokens of one of `choices` by their ids; none where the server tells none, or not each of them.
+
+    Raises ValueError, LookupError, TypeError or AttributeError for what is no choice.
+    """
+    ids, tokens = choice.get("token_ids") or (), _tokens(choice)
+    if len(ids) != len(tokens) or not all(type(one) is int and one >= 0 for one in ids):
+        return ()
+    return tuple((number, logprob, top) for number, (_, logprob, top) in zip(ids, tokens, strict=True))
 
 
 def messages(history: Sequence[tuple[str, str]], question: str, evidence: Sequence[Mapping[str, Any]]) -> list[Any]:

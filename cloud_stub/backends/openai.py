@@ -51,16 +51,20 @@ class OpenAIBackend:
         return -(-chars // _CHARS_PER_TOKEN) + len(texts) * _TOKENS_PER_MESSAGE + self.evidence_tokens(prompt)
 
     def stream(self, prompt: Prompt, cancelled: Callable[[], bool]) -> Iterator[TokenEvent]:
+        return _events(self._server.stream(self.body(prompt), cancelled), prompt.max_new_tokens)
+
+    def body(self, prompt: Prompt) -> dict[str, Any]:
+        """The request for an answer."""
         history = [(turn.question, turn.answer) for turn in prompt.history]
-        body = {
+        return {
             "model": self.model,
             "messages": messages(history, prompt.question, self.evidence(prompt)),
             "max_tokens": prompt.max_new_tokens,
             "temperature": 0,
             "logprobs": True,
             "top_logprobs": _TOP,
+            **self.more(prompt),
         }
-        return _events(self._server.stream({**body, **self.more(prompt)}, cancelled), prompt.max_new_tokens)
 
     def summarise(self, events: Sequence[TokenEvent]) -> Generation:
         """Confidence is the geometric mean of the tokens' probabilities: no calibration is known for such a model."""
@@ -102,13 +106,14 @@ def _events(pieces: Iterator[Piece], most: int) -> Iterator[TokenEvent]:
             if count == most:
                 return
             count += 1
-            yield TokenEvent(0, text, _probability(logprob), _entropy(top))
+            yield TokenEvent(0, text, probability_of(logprob), _entropy(top))
         if piece.finish_reason == "stop" and count < most:
             yield END
             return
 
 
-def _probability(logprob: float) -> float:
+def probability_of(logprob: float) -> float:
+    """Of a token by its logprob, 0..1; UNKNOWN for NaN."""
     return UNKNOWN if math.isnan(logprob) else min(1.0, math.exp(min(0.0, logprob)))
 
 
@@ -116,6 +121,6 @@ def _entropy(top: Sequence[float]) -> float:
     """Of the likeliest tokens and all others as one, over the log of their number: 0..1."""
     if not top:
         return UNKNOWN
-    shares = [_probability(one) for one in top]
+    shares = [probability_of(one) for one in top]
     shares.append(max(0.0, 1.0 - sum(shares)))
     return min(1.0, -sum(p * math.log(p) for p in shares if p > 0) / math.log(len(shares)))

@@ -73,8 +73,11 @@ class FreeAnswer:
         self.events: list[TokenEvent] = []
 
     def take(self, logits: F32) -> list[int]:
+        return self.add(*self._picker.take(logits, self._rules.temperature))
+
+    def add(self, token: int, probability: float, entropy: float) -> list[int]:
+        """The same for a token that was chosen elsewhere."""
         rules = self._rules
-        token, probability, entropy = self._picker.take(logits, rules.temperature)
         if token in rules.ends:
             self.events.append(TokenEvent(token, self._text.end(), probability, entropy))
             return []
