@@ -22,6 +22,7 @@ from edge_agent.types import (
     SoundFeatures,
     SystemState,
 )
+from edge_agent.types.odds import weighed_gain
 
 T = TypeVar("T")
 MARGIN_S, MARGIN_SHARE = 0.05, 0.25  # of a deadline, the smaller: for telling that it has passed
@@ -154,7 +155,10 @@ def finished(
 def judge(draft: Generation, decision: Decision) -> tuple[bool, str]:
     """Whether a draft is the answer by the thresholds of a decision, see types.Decision; and by what, in words."""
     if decision.min_gain is not None and draft.expected_gain is not None:
-        return draft.expected_gain < decision.min_gain, f"the cloud's expected gain is {draft.expected_gain:+.3f}"
+        gain = draft.expected_gain
+        if decision.weighs is not None:
+            gain = weighed_gain(decision.weighs, draft.confidence, draft.max_entropy, gain)
+        return gain < decision.min_gain, f"the cloud's expected gain is {gain:+.3f}"
     return (
         draft.max_entropy <= (decision.accept_entropy or 0.0),
         f"the draft's entropy is {draft.max_entropy:.3f}",

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.policy.predictors import DRAFT_NUMBERS, NUMBERS, VERSION, Predictors, logit
+from edge_agent.policy.predictors import DRAFT_NUMBERS, NUMBERS, VERSION, Predictors
 from edge_agent.sim.table import CLOUD, JUDGED_FOLDS, MeasuredTable
 from edge_agent.sim.table_file import read_table
+from edge_agent.types.odds import logit
 from tools.marked import DOCS, write_marked
 from tools.nodes.fitting import (
     Design,
     calibration_error,
     cross_fit,
-    least_squares,
     logistic,
     plot_latency,
     plot_quality,
@@ -119,27 +119,33 @@ def fit_gain(
     name: str,
     rows: NDArray[np.int64],
     curves: dict[str, dict[str, F64]],
-    folds: NDArray[np.int64],
+    design: Design,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(weights, figures) of what the cloud node `name` gains over the device's own draft, see NodeModel.gain."""
-    gained = curves[name]["right"] - curves[DRAFTER]["right"]
-    better = curves[name]["before"] - curves[DRAFTER]["before"]
-    expected = table.columns[DRAFTER].gain[rows].astype(np.float64)
-    x = np.stack([np.ones(len(rows)), expected, better], axis=1)
-    before = np.stack([np.ones(len(rows)), better], axis=1)
-    fitted = ~np.isin(folds, JUDGED_FOLDS)
-    weights, about = least_squares(x[fitted], gained[fitted]), least_squares(before[fitted], expected[fitted])
-    spread = float((expected - before @ about)[fitted].std())
-    said = cross_fit(x, gained, folds, least_squares)
+    """(weights, figures) of what the cloud node `name` gains over the device's own draft, see predictors.Gain."""
+    here, there = curves[DRAFTER]["right"], curves[name]["right"]
+    draft = draft_columns(table, rows)
+    both, count = np.hstack([design.x, draft]), len(NUMBERS)
+    fitted = ~np.isin(design.folds, JUDGED_FOLDS)
+    weights, said, before = dict[str, Any](), np.zeros(len(rows)), np.zeros(len(rows))
+    for sign, of, only in ((1.0, "cloud", there * (1.0 - here)), (-1.0, "device", here * (1.0 - there))):
+        told, early = logistic(both[fitted], only[fitted]), logistic(design.x[fitted], only[fitted])
+        weights[of] = {
+            "told": _linear(told[: -len(DRAFT_NUMBERS)], count),
+            "draft": _rounded(told[-len(DRAFT_NUMBERS) :]),
+            "before": _linear(early, count),
+        }
+        said += sign * cross_fit(both, only, design.folds, logistic)
+        before += sign * cross_fit(design.x, only, design.folds, logistic)
+    gained = there - here
     figures = {
         "gain": round(float(gained.mean()), 4),
         "recovered_by_30_percent": {
-            "expected gain": recovered(expected, gained),
-            "with both nodes' quality": recovered(said, gained),
-            "entropy": recovered(table.columns[DRAFTER].entropy[rows].astype(np.float64), gained),
+            "expected gain": recovered(draft[:, 2], gained),
+            "with question and picture": recovered(said, gained),
+            "entropy": recovered(draft[:, 1], gained),
         },
     }
-    return {"gain": _rounded(weights), "draft_gain": _rounded([*about, spread])}, figures
+    return {"gain": {**weights, "spread": _rounded([(said - before)[fitted].std()])[0]}}, figures
 
 
 def table_of(figures: dict[str, dict[str, Any]]) -> str:
@@ -185,9 +191,9 @@ def main() -> None:
         print(json.dumps({"node": name, **judged[name]}), flush=True)
     for name, node in table.nodes.items():
         if node.place == CLOUD:
-            weights, figures = fit_gain(table, name, rows, curves, design.folds)
+            weights, figures = fit_gain(table, name, rows, curves, design)
             shipped[name] |= weights
-            print(json.dumps({"node": name, **figures, **weights}), flush=True)
+            print(json.dumps({"node": name, **figures}), flush=True)
     if wanted.report:
         return
     models = sorted({f"{n.model} {n.version}, encoder {n.encoder_id}" for n in table.nodes.values()})

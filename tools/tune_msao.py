@@ -3,9 +3,9 @@
     python -m tools.tune_msao             writes edge_agent/assets/msao.json; some minutes; needs `pip install optuna`
     python -m tools.tune_msao --report    prints what it found
 
-Of two thresholds, accept_entropy and local_sparsity, those are sought at which mean latency is the least part of
-cloud-only's while accuracy stays within POINTS of it, over Wi-Fi and 4G, each question asked
-once. Tree-structured Parzen estimators propose (optuna); every proposal meets the same worlds. Run it again after
+Of three thresholds, accept_entropy, local_sparsity and overview_sparsity, those are sought at which mean latency is the
+least part of cloud-only's while accuracy stays within POINTS of it, over Wi-Fi and 4G, each question asked once.
+Tree-structured Parzen estimators propose (optuna); every proposal meets the same worlds. Run it again after
 `tools.fit_nodes`.
 """
 
@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -26,6 +28,7 @@ from edge_agent.sim.scenario_file import open_scenario
 from edge_agent.sim.simulator import Figures, make_simulated, run_once
 from edge_agent.sim.world import Questions, World, draw, open_table
 
+SOUGHT = {"accept_entropy": 0.005, "local_sparsity": 0.3, "overview_sparsity": 0.0}  # each up to 1
 SCENARIOS = ("wifi-light", "4g-light")
 FIRST_SEED = 1_000_000  # far from those that are judged
 POINTS = 0.004  # what the headline allows
@@ -51,9 +54,10 @@ class Objective:
                 )
                 self._worlds.append((scenario, world, cloud))
 
-    def measure(self, accept_entropy: float, local_sparsity: float) -> tuple[float, float]:
+    def measure(self, thresholds: Mapping[str, float]) -> tuple[float, float]:
         """(latency as a part of cloud-only's, accuracy over it)."""
-        tried = replace(self._settings, accept_entropy=accept_entropy, local_sparsity=local_sparsity)
+        changes: dict[str, Any] = dict(thresholds)
+        tried = replace(self._settings, **changes)
         parts, points = [], []
         for scenario, world, cloud in self._worlds:
             found = run_once(scenario, self._questions, world, lambda at: MsaoPolicy(tried), tried)
@@ -62,8 +66,7 @@ class Objective:
         return sum(parts) / len(parts), sum(points) / len(points)
 
     def __call__(self, trial: optuna.Trial) -> float:
-        asked = trial.suggest_float("accept_entropy", 0.005, 1.0), trial.suggest_float("local_sparsity", 0.3, 1.0)
-        part, points = self.measure(*asked)
+        part, points = self.measure({key: trial.suggest_float(key, low, 1.0) for key, low in SOUGHT.items()})
         return float(part + PENALTY * max(0.0, -POINTS - points))
 
 
@@ -78,18 +81,18 @@ def main() -> None:
     settings = settings_of(Config(), Scenario(""))
     objective = Objective(settings, wanted.seeds)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
-    study.enqueue_trial({"accept_entropy": settings.accept_entropy, "local_sparsity": settings.local_sparsity})
+    usual = {key: getattr(settings, key) for key in SOUGHT}
+    study.enqueue_trial(usual)
     study.optimize(objective, n_trials=wanted.trials)
     best = study.best_params
-    part, points = objective.measure(best["accept_entropy"], best["local_sparsity"])
-    before = objective.measure(settings.accept_entropy, settings.local_sparsity)
+    (part, points), before = objective.measure(best), objective.measure(usual)
     document = {
         "version": 1,
         **{key: round(value, 4) for key, value in best.items()},
         "latency_of_cloud_only": round(part, 4),
         "accuracy_over_cloud_only": round(points, 4),
         "before": {
-            "accept_entropy": settings.accept_entropy,
+            **usual,
             "latency": round(before[0], 4),
             "accuracy": round(before[1], 4),
         },

@@ -71,6 +71,7 @@ def _say(features: ModalityFeatures, state: SystemState, decision: Decision) -> 
         sparsity = "" if plan.sparsity is None else f", MAS {plan.sparsity:.2f}"
         codec = f" as {plan.codec}" if plan.codec else ""
         codec += f" at level {plan.level}" if plan.level is not None else ""
+        codec += ", its overview alone" if plan.overview else ""
         click.echo(f"  {plan.modality.value}: {plan.action.value}{codec}{sparsity} ({plan.reason})")
     for words in decision.guards:
         click.echo(f"  guard {words}")

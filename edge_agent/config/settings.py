@@ -118,6 +118,13 @@ class PolicySettings:
     local_sparsity: float = setting(
         0.85, "from this Modality Activation Sparsity on a picture stays on the device", low=0, high=1
     )
+    overview_sparsity: float = setting(
+        0.0,
+        "from this Modality Activation Sparsity on a picture goes up as its overview alone, without detail views; "
+        "1: it never does",
+        low=0,
+        high=1,
+    )
     drop_sparsity: float = setting(
         0.97, "from this Modality Activation Sparsity on a modality is dropped", low=0, high=1
     )

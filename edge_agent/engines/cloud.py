@@ -104,6 +104,7 @@ def _generation(events: list[TokenEvent], result: TurnResult, upload: Upload) ->
         bytes_down=result.bytes_down,
         cost_usd=result.cost_usd,
         views_up=upload.views,
+        views_read=upload.readable,
         encode_ms=upload.encode_ms,
         upload_ms=max(0.0, result.upload_ms - upload.encode_ms),
         first_token_ms=result.first_token_ms,

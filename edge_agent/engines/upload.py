@@ -55,9 +55,10 @@ class Upload:
         self._clock = clock
         self._whole = [one for one in query.embeddings if one.modality not in self._kept]
         self._source = None if Modality.IMAGE in self._kept else query.detail
+        self._overview = any(plan.overview for plan in decision.plans if plan.modality is Modality.IMAGE)
         self._picture = None if Modality.IMAGE in self._kept else query.picture
         self._tiles: tuple[Embeddings, ...] | None = None
-        self.views = 0
+        self.views = self.readable = 0
         self.encode_ms = 0.0
 
     async def tensors(self, welcome: Welcome) -> tuple[EncodedTensor, ...]:
@@ -73,9 +74,13 @@ class Upload:
             return made
         source = self._source
         wanted = source is not None and welcome.detail_views == (source.rows, source.columns)
-        if source is not None and wanted and self._tiles is None:
+        sends = wanted and not self._overview
+        if source is not None and sends and self._tiles is None:
             self._tiles = await source.encode()
-        made = self._coded([*self._whole, *((self._tiles or ()) if wanted else ())], welcome)
+        made = self._coded([*self._whole, *((self._tiles or ()) if sends else ())], welcome)
+        self.readable = self.views
+        if source is not None and wanted and not sends:
+            self.readable += source.rows * source.columns
         self.encode_ms += (self._clock.monotonic_s() - started_s) * 1000
         return made
 
@@ -105,7 +110,7 @@ class Upload:
         except UsageError as error:
             raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
         sound = self._coded([one for one in self._whole if one.modality is not Modality.IMAGE], welcome)
-        self.views = 1
+        self.views = self.readable = 1
         return (picture, *sound)
 
     def _coded(self, embeddings: Sequence[Embeddings], welcome: Welcome) -> tuple[EncodedTensor, ...]:

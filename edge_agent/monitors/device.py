@@ -100,8 +100,8 @@ class DeviceMonitors:
 
     def cloud_answered(self, generation: Generation, total_ms: float) -> None:
         """A cloud turn went well."""
-        if generation.views_up:
-            self._views = generation.views_up
+        if generation.views_read:
+            self._views = generation.views_read
         seen = generation
         self._link.answered(total_ms, seen.bytes_up, seen.upload_ms, seen.rtt_ms, seen.loss_share)
 

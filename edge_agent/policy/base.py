@@ -25,12 +25,14 @@ class OffloadPolicy(Protocol):
 
 
 def upload_bytes(plans: Sequence[ModalityPlan], state: SystemState) -> int | None:
-    """Bytes of embeddings that the plans send up, pictures in all their views; None where a size is not known."""
+    """Bytes of embeddings that the plans send up, of a picture all views or its overview; None where a size is not
+    known.
+    """
     total = 0
     for plan in plans:
         if plan.action is _UPLOAD:
             size = state.embedding_bytes_estimate if plan.modality is _IMAGE else state.sound_bytes_estimate
             if size is None:
                 return None
-            total += size
+            total += size // max(1, state.upload_views) if plan.overview else size
     return total

@@ -13,14 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_agent.policy.predictors import NodeModel, Predictors, Seen, logit, sigmoid
+from edge_agent.policy.predictors import NodeModel, Predictors, Seen
 from edge_agent.types import ModalityFeatures, Outcome, Route, SystemState
+from edge_agent.types.odds import logit, sigmoid
 
 LOCAL, CLOUD, CLOUD_TILES = "edge-1t", "cloud-overview", "cloud-tiles"
 UNKNOWN_MBPS = 20.0
 UNKNOWN_RTT_MS = 40.0
 LARGEST_FACTOR = 50.0
 LARGEST_SHIFT = 2.0
+WANDERS = 0.5
+"""Two standard deviations of a shift that has nothing to learn: sqrt(SHIFT_STEP / 2) * 0.3 / 0.2, the spread of
+confidences around what was expected, and what a logit does to a share.
+"""
 FACTOR_WEIGHT = 0.1  # of one outcome, once a few were seen
 SHIFT_STEP = 0.05
 KEPT_DECISIONS = 64
@@ -75,7 +80,7 @@ _UNTAUGHT = _Learned()
 
 
 class Estimator:
-    """Estimates for any number of nodes. Give `pending` what `decide` estimated, and `observe` every outcome."""
+    """Estimates for any number of nodes. `remember` what was estimated, and `observe` every outcome."""
 
     def __init__(self, predictors: Predictors) -> None:
         self.predictors = predictors
@@ -103,12 +108,16 @@ class Estimator:
         whole_ms = device.factor * model.on_device_ms(seen) + away_ms
         return Estimate(node.name, quality, whole_ms, away_ms, model_ms, size, node.cost_usd)
 
-    def pair(self, seen: Seen, state: SystemState, sent_bytes: int | None) -> tuple[Estimate, Estimate]:
-        """(device, cloud) of the running agent, from what its monitors know."""
+    def pair(
+        self, seen: Seen, state: SystemState, sent_bytes: int | None, overview: bool = False
+    ) -> tuple[Estimate, Estimate]:
+        """(device, cloud) of the running agent, from what its monitors know; `overview`: of a picture that goes up
+        as a whole alone.
+        """
         mbps = UNKNOWN_MBPS if state.uplink_mbps is None else state.uplink_mbps
         cloud = NodeView(
             "cloud",
-            CLOUD_TILES if state.upload_views > 1 else CLOUD,
+            _profile(state, overview),
             mbps,
             state.rtt_ms,
             cost_usd=state.cloud_cost_estimate_usd,
@@ -117,9 +126,17 @@ class Estimator:
         here, there = self.estimate(seen, NodeView("local", LOCAL)), self.estimate(seen, cloud)
         return self._by_monitors(here, there, state)
 
-    def cloud_model(self, state: SystemState) -> NodeModel:
+    def cloud_model(self, state: SystemState, overview: bool = False) -> NodeModel:
         """The profile that `pair` takes for the cloud."""
-        return self.predictors.nodes[CLOUD_TILES if state.upload_views > 1 else CLOUD]
+        return self.predictors.nodes[_profile(state, overview)]
+
+    def moved(self, name: str, quality: float) -> float:
+        """How much of a predicted `quality` 0..1 is what outcomes taught of the node, beyond what a shift wanders by
+        itself.
+        """
+        shift = (self._learned.get(name) or _UNTAUGHT).shift
+        beyond = math.copysign(max(0.0, abs(shift) - WANDERS), shift)
+        return quality - sigmoid(logit(quality) - beyond) if beyond else 0.0
 
     def remember(self, mark: float, pair: tuple[Estimate, Estimate]) -> None:
         """Keep what was estimated until the outcome comes. `mark`: the predicted quality, which guards keep."""
@@ -134,20 +151,18 @@ class Estimator:
         if pair is None or outcome.error is not None:
             return
         here, there = pair
+        chosen_by_draft = outcome.decision.route is Route.CASCADE  # a hard question goes up: no sample of all of them
         if outcome.route is Route.LOCAL:
             if outcome.bytes_up == 0:  # else a cloud that failed is in it
                 self._time("local", here.model_ms, outcome.latency_ms)
-            self._judge("local", here.quality, outcome.confidence)
+            if not chosen_by_draft:
+                self._judge("local", here.quality, outcome.confidence)
             return
         drafted = outcome.draft_accepted is not None
         before_ms = there.latency_ms - there.away_ms + (here.away_ms if drafted else 0.0)
         self._time("cloud", there.model_ms, max(1.0, outcome.latency_ms - before_ms))
-        self._judge("cloud", there.quality, outcome.confidence)
-        if (
-            drafted
-        ):  # where both say the same, both are right or wrong; else the device is right at most as the cloud errs
-            share = outcome.confidence if outcome.draft_accepted else 0.5 * (1.0 - outcome.confidence)
-            self._judge("local", here.quality, share)
+        if not chosen_by_draft:
+            self._judge("cloud", there.quality, outcome.confidence)
 
     def state(self) -> dict[str, Any]:
         """What was learned, as JSON can hold it."""
@@ -196,6 +211,10 @@ class Estimator:
         moved = learned.shift + step * (min(1.0, max(0.0, share)) - expected)
         learned.shift = min(LARGEST_SHIFT, max(-LARGEST_SHIFT, moved))
         learned.judged = min(learned.judged + 1, 1_000_000)
+
+
+def _profile(state: SystemState, overview: bool) -> str:
+    return CLOUD_TILES if state.upload_views > 1 and not overview else CLOUD
 
 
 def _with_away(estimate: Estimate, away_ms: float) -> Estimate:

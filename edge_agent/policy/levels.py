@@ -66,7 +66,8 @@ class LevelledPolicy:
         decision = self._inner.decide(features, state, history)
         for at, plan in enumerate(decision.plans):
             if plan.modality is Modality.IMAGE and plan.action is Action.UPLOAD and plan.codec == PROJECTED:
-                level = self._levels.best(self._finest, state.upload_views, self._worth_a_byte(state))
+                views = 1 if plan.overview else state.upload_views
+                level = self._levels.best(self._finest, views, self._worth_a_byte(state))
                 return decision if level == self._finest else self._coarser(decision, at, plan, level)
         return decision
 

@@ -7,6 +7,7 @@ After arXiv 2604.02945. The paper's equations are not public to us; every formul
     S_tm(m)  share of m that repeats: frames that changed less than `still_share`, or sound without onsets
     beta(m)  softmax over the modalities at hand of how much the question's words ask for m
     MAS(m)   1 - beta(m) * (1 - S_sp(m)) * (1 - S_tm(m)),   1 = can be dropped, 0 = fully needed
+    compress a picture that goes up with MAS >= `overview_sparsity` does so as its overview alone
     theta    accept a draft whose largest normalised token entropy is <= theta; theta *= decay on a rejected draft,
              and a little back on a confirmed one; only drafts not far above theta (<= 2 theta) count
 
@@ -41,7 +42,7 @@ _IMAGE, _AUDIO = Modality.IMAGE, Modality.AUDIO  # looking a member up takes as 
 _DROP, _KEEP, _UPLOAD = Action.DROP, Action.KEEP, Action.UPLOAD
 _LOCAL, _CLOUD, _CASCADE = Route.LOCAL, Route.CLOUD, Route.CASCADE
 
-_STAYS = (_KEEP, None, "the device's model reads it")
+_STAYS = (_KEEP, None, "the device's model reads it", False)
 
 SIGHT_PRIOR = 1.0  # a question that names no sense is about the picture
 WORD_WEIGHT = 2.0
@@ -61,7 +62,8 @@ class MsaoPolicy:
         if settings.accept_entropy < 0:
             raise ValueError("accept_entropy must be settled from the model's calibration before a policy is made")
         self._settings = settings
-        self._up = (_UPLOAD, codec, "read by both models")
+        self._up = (_UPLOAD, codec, "read by both models", False)
+        self._compressed = (_UPLOAD, codec, "sparse enough for its overview alone", True)
         self._limit = f"{settings.local_sparsity:.2f}"
         self.accept_entropy = settings.accept_entropy
 
@@ -143,7 +145,6 @@ class MsaoPolicy:
     ) -> tuple[ModalityPlan, ...]:
         """What is sparse is dropped, but never everything: the richest of what the model can read stays."""
         drop, encodable = self._settings.drop_sparsity, state.encodable
-        action, codec, why = self._up if goes_up else _STAYS
         plans: tuple[ModalityPlan, ...] = ()
         for modality, mas in sparsity:
             if modality not in encodable:
@@ -151,7 +152,9 @@ class MsaoPolicy:
             elif mas >= drop and mas > richest(sparsity, encodable):
                 plan = ModalityPlan(modality, _DROP, None, None, mas, "carries nothing for this question")
             else:
-                plan = ModalityPlan(modality, action, codec, None, mas, why)
+                compressed = modality is _IMAGE and mas >= self._settings.overview_sparsity
+                action, codec, why, overview = _STAYS if not goes_up else self._compressed if compressed else self._up
+                plan = ModalityPlan(modality, action, codec, None, mas, why, None, overview)
             plans += (plan,)
         return plans
 

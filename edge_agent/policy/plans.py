@@ -1,4 +1,6 @@
-"""What happens to the modalities at hand where all go the same way: up, or nowhere. Made once, then looked up."""
+"""What happens to the modalities at hand where all go the same way: up (of a picture everything, or its overview
+alone), or nowhere. Made once, then looked up.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ class PlanBook:
         upload = {m: ModalityPlan(m, Action.UPLOAD, codec, reason="goes up with the question") for m in _MODALITIES}
         keep = {m: ModalityPlan(m, Action.KEEP, reason="the device's model reads it") for m in _MODALITIES}
         drop = {m: ModalityPlan(m, Action.DROP, reason="the model has no encoder for it") for m in _MODALITIES}
-        self._book: dict[tuple[bool, bool, bool, bool, bool], Plans] = {}
-        for image, sound, sees, hears, up in product((False, True), repeat=5):
+        whole = ModalityPlan(_IMAGE, Action.UPLOAD, codec, reason="its overview goes up alone", overview=True)
+        self._book: dict[tuple[bool, bool, bool, bool, bool, bool], Plans] = {}
+        for image, sound, sees, hears, up, overview in product((False, True), repeat=6):
             present = [(Modality.IMAGE, sees)] * image + [(Modality.AUDIO, hears)] * sound
-            chosen = upload if up else keep
-            self._book[image, sound, sees, hears, up] = tuple(chosen[m] if can else drop[m] for m, can in present)
+            chosen = keep if not up else {**upload, _IMAGE: whole} if overview else upload
+            made = tuple(chosen[m] if can else drop[m] for m, can in present)
+            self._book[image, sound, sees, hears, up, overview] = made
 
-    def plans(self, features: ModalityFeatures, state: SystemState, up: bool) -> Plans:
+    def plans(self, features: ModalityFeatures, state: SystemState, up: bool, overview: bool = False) -> Plans:
         """One plan a modality that is there; those that no encoder reads are dropped."""
         encodable = state.encodable
         return self._book[
@@ -32,16 +36,19 @@ class PlanBook:
             _IMAGE in encodable,
             _AUDIO in encodable,
             up,
+            overview,
         ]
 
 
-def goes_up_bytes(features: ModalityFeatures, state: SystemState) -> int | None:
-    """Bytes of embeddings that an upload of all at hand takes; None where a size is not known."""
+def goes_up_bytes(features: ModalityFeatures, state: SystemState, overview: bool = False) -> int | None:
+    """Bytes of embeddings that an upload of all at hand takes, of a picture its `overview` alone or all views; None
+    where a size is not known.
+    """
     total = 0
     if features.image is not None and _IMAGE in state.encodable:
         if state.embedding_bytes_estimate is None:
             return None
-        total += state.embedding_bytes_estimate
+        total += state.embedding_bytes_estimate // (max(1, state.upload_views) if overview else 1)
     if features.sound is not None and _AUDIO in state.encodable:
         if state.sound_bytes_estimate is None:
             return None

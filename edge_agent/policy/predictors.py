@@ -5,6 +5,7 @@ Their form is not public to us; this is **our construction** (docs/methods.md ke
 
     MGQP   P(node n answers x rightly) = sigmoid(w_n . x),   x = words of a closed list, length, picture statistics
     drafted  the same once the device's draft is known: logit of its confidence, entropy, expected gain join x
+    gain     P(only a cloud is right) - P(only the device is): each likewise, with the draft and before it
     MILP   milliseconds of device and decoder = u_n . x + a megapixel term, at least a tenth of a millisecond
 
 Fitted by `tools/fit_nodes.py` on the measured table; shipped as `assets/nodes.json`. Plain Python numbers on purpose:
@@ -22,15 +23,15 @@ from importlib.resources import files
 from typing import Any
 
 from edge_agent.types import ModalityFeatures
+from edge_agent.types.odds import Weights, logit, sigmoid, weighed
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 NUMBERS = ("one", "length", "entropy", "edges", "laplacian", "no_picture", "sound")
 DRAFT_NUMBERS = ("confidence", "draft_entropy", "gain")
 MAX_WORDS = 512
 MAX_QUESTION_WORDS = 60
 _STRIPPED = "?.,!;:\"'()"
-_EDGE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,40 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class Odds:
+    """The logit of an event: `told` + `draft` . DRAFT_NUMBERS once the draft is known, `before` without it."""
+
+    told: Linear
+    draft: tuple[float, float, float]
+    before: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """By how many right answers a cloud does better than the device's own draft, -1..1: P(only the `cloud` is right) -
+    P(only the `device` is). Before the draft it is taken as normal, give or take `spread`.
+    """
+
+    cloud: Odds
+    device: Odds
+    spread: float
+
+    def before(self, seen: Seen) -> float:
+        """What is expected of it while no draft is known."""
+        return sigmoid(self.cloud.before(seen)) - sigmoid(self.device.before(seen))
+
+    def weighs(self, seen: Seen) -> tuple[Weights, Weights]:
+        """As a decision says it: see types.Decision."""
+        cloud, device = self.cloud, self.device
+        return (cloud.told(seen), *cloud.draft), (device.told(seen), *device.draft)
+
+
+@dataclass(frozen=True, slots=True)
 class NodeModel:
     """Everything that is predicted of one profile. `draft` are the weights of DRAFT_NUMBERS on top of `drafted`.
 
     `device_ms` is encoding and coding, `service_ms` prompt and decoding; `megapixel_ms` joins the former.
-    `overhead_ms`, `bytes_up` and `bytes_down` are medians of a whole question. Of a cloud, with D the difference of its
-    quality to the device's before the draft: `gain` (a, b, c) of a + b * the draft's expected gain + c * D, what the
-    cloud really gains; `draft_gain` (d0, d1, s) of d0 + d1 * D, the expected gain before the draft, give or take s.
+    `overhead_ms`, `bytes_up` and `bytes_down` are medians of a whole question. `gain` is of a cloud.
     """
 
     place: str
@@ -79,8 +107,7 @@ class NodeModel:
     overhead_ms: float
     bytes_up: int
     bytes_down: int
-    gain: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    draft_gain: tuple[float, float, float] = (0.0, 0.0, 0.1)
+    gain: Gain
 
     def right(self, seen: Seen) -> float:
         """P(right) before anything was answered, 0..1."""
@@ -88,8 +115,7 @@ class NodeModel:
 
     def right_given(self, seen: Seen, confidence: float, entropy: float, gain: float) -> float:
         """P(right) once the device's draft is known, 0..1."""
-        own = self.draft
-        return sigmoid(self.drafted(seen) + own[0] * logit(confidence) + own[1] * entropy + own[2] * gain)
+        return sigmoid(self.drafted(seen) + weighed(self.draft, confidence, entropy, gain))
 
     def on_device_ms(self, seen: Seen) -> float:
         return max(0.1, self.device_ms(seen) + self.megapixel_ms * seen.megapixels)
@@ -121,22 +147,16 @@ class Predictors:
         return Seen(numbers, words, 1e-6 * image.width * image.height)
 
 
-def sigmoid(score: float) -> float:
-    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, score))))
-
-
-def logit(p: float) -> float:
-    """log(p / (1 - p)), p clipped to 1e-4 .. 1 - 1e-4."""
-    clipped = min(max(p, _EDGE), 1.0 - _EDGE)
-    return math.log(clipped / (1.0 - clipped))
-
-
 def _neutral(place: str, right: float, service_ms: float) -> NodeModel:
     """A node of which nothing was measured: the same for every question."""
     rest = (0.0,) * (len(NUMBERS) - 1)
     quality, device, service = (Linear((one, *rest), ()) for one in (logit(right), 20.0, service_ms))
     up = 10_000 if place == "cloud" else 0
-    return NodeModel(place, quality, quality, (0.0,) * len(DRAFT_NUMBERS), device, 0.0, service, 5.0, up, 500)
+    seldom = Linear((-3.0, *rest), ())
+    # near the model's own word: slope 1 where the gain is 0
+    slope = 0.5 / (sigmoid(-3.0) * sigmoid(3.0))
+    gain = Gain(Odds(seldom, (0.0, 0.0, slope), seldom), Odds(seldom, (0.0, 0.0, -slope), seldom), 0.1)
+    return NodeModel(place, quality, quality, (0.0,) * len(DRAFT_NUMBERS), device, 0.0, service, 5.0, up, 500, gain)
 
 
 NOTHING_KNOWN = Predictors(
@@ -190,21 +210,36 @@ def _node(raw: Any, words: int) -> NodeModel:
         overhead_ms=single["overhead_ms"],
         bytes_up=int(single["bytes_up"]),
         bytes_down=int(single["bytes_down"]),
-        gain=_three(raw.get("gain", [0.0, 1.0, 0.0])),
-        draft_gain=_three(raw.get("draft_gain", [0.0, 0.0, 0.1])),
+        gain=_gain(raw.get("gain"), words),
         **linear,
     )
+
+
+def _gain(raw: Any, words: int) -> Gain:
+    """Of a cloud; the device has none, which is one of nothing."""
+    if raw is None:
+        none = Linear((0.0,) * len(NUMBERS), (0.0,) * words)
+        nothing = Odds(none, (0.0, 0.0, 0.0), none)
+        return Gain(nothing, nothing, 0.0)
+    if not isinstance(raw, dict):
+        raise ValueError("a gain is no object")
+    (spread,) = _numbers([raw.get("spread")], 1)
+    if spread < 0.0:
+        raise ValueError("a gain spreads by less than nothing")
+    return Gain(_odds(raw.get("cloud"), words), _odds(raw.get("device"), words), spread)
+
+
+def _odds(raw: Any, words: int) -> Odds:
+    if not isinstance(raw, dict):
+        raise ValueError("the odds of a gain are no object")
+    one, two, three = _numbers(raw.get("draft"), len(DRAFT_NUMBERS))
+    return Odds(_linear(raw.get("told"), words), (one, two, three), _linear(raw.get("before"), words))
 
 
 def _linear(raw: Any, words: int) -> Linear:
     if not isinstance(raw, dict):
         raise ValueError("a model is no object")
     return Linear(_numbers(raw.get("numbers"), len(NUMBERS)), _numbers(raw.get("words"), words))
-
-
-def _three(raw: Any) -> tuple[float, float, float]:
-    one, two, three = _numbers(raw, 3)
-    return one, two, three
 
 
 def _numbers(raw: Any, count: int) -> tuple[float, ...]:

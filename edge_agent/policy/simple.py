@@ -104,16 +104,23 @@ class CascadePolicy:
 
 
 def decided(
-    policy: str, up: bool, reason: str, book: PlanBook, features: ModalityFeatures, state: SystemState
+    policy: str,
+    up: bool,
+    reason: str,
+    book: PlanBook,
+    features: ModalityFeatures,
+    state: SystemState,
+    *,
+    overview: bool = False,
 ) -> Decision:
     """The decision of a policy that only says up or not. What nothing can be sent of stays."""
-    sent_bytes = goes_up_bytes(features, state) if up else 0
+    sent_bytes = goes_up_bytes(features, state, overview) if up else 0
     up = up and sent_bytes != 0
     return Decision(
         _CLOUD if up else _LOCAL,
         policy,
         reason,
-        book.plans(features, state, up),
+        book.plans(features, state, up, overview),
         predicted_latency_ms=state.cloud_latency_estimate_ms if up else state.local_latency_estimate_ms,
         predicted_bytes=sent_bytes,
         predicted_cost_usd=state.cloud_cost_estimate_usd if up else 0.0,

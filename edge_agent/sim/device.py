@@ -18,6 +18,7 @@ from edge_agent.sim.events import Events, Process, Reply, resume
 from edge_agent.sim.kept import Kept, answer_ms
 from edge_agent.sim.nodes import Board, CloudNode
 from edge_agent.sim.scenario import Scenario
+from edge_agent.sim.table import Node
 from edge_agent.sim.traces import Trace
 from edge_agent.sim.world import Asked, Question, Questions
 from edge_agent.turn import decision_record, judge
@@ -78,10 +79,7 @@ class Device:
         self._spent_usd: dict[int, float] = {}
         self._history: tuple[Turn, ...] = ()
         self.answered: list[Answered] = []
-        edge, there = questions.edge_node, questions.cloud_node
-        self._overhead_ms = edge.overhead_ms
-        more_ms = max(0.0, there.overhead_ms - edge.overhead_ms)
-        self._sending_ms, self._receiving_ms = DEVICE_PART * more_ms, (1.0 - DEVICE_PART) * more_ms
+        self._overhead_ms = questions.edge_node.overhead_ms
 
     def arrive(self, asked: Asked) -> None:
         """A question comes: it is begun, waits, or is refused."""
@@ -125,7 +123,7 @@ class Device:
             if judge(draft, decision)[0]:
                 end = draft
         if end is None and decision.route is not Route.LOCAL:
-            end = yield from self._away(question, books, state, started_s, draft is not None)
+            end = yield from self._away(question, books, state, started_s, decision, draft is not None)
             in_cloud = end is not None
         if end is None:
             end = draft if draft is not None else (yield from self._local(question, books))
@@ -134,7 +132,8 @@ class Device:
             self.answered.append(self._lost(asked, books))
             self._record(asked, question, state, decision, None)
             return
-        books.right = question.cloud.right if in_cloud else question.edge.right
+        there = question.overview if _overview(decision) else question.cloud
+        books.right = there.right if in_cloud else question.edge.right
         books.in_cloud = in_cloud
         books.latency_ms = 1000.0 * (self._events.now_s - asked.at_s)
         self.answered.append(books)
@@ -149,8 +148,16 @@ class Device:
         self._local_ms.add(1000.0 * (self._events.now_s - started_s))
         return question.edge.end
 
-    def _away(self, question: Question, books: Answered, state: SystemState, started_s: float, drafted: bool) -> Step:
-        """The cloud's answer, or None where it failed: see Agent._cloud."""
+    def _away(
+        self,
+        question: Question,
+        books: Answered,
+        state: SystemState,
+        started_s: float,
+        decision: Decision,
+        drafted: bool,
+    ) -> Step:
+        """The cloud's answer, or None where it failed: see edge_agent.attempts."""
         limits, price = self._scenario.limits, self._scenario.cloud.usd_per_question
         kept_ms = (
             DRAFTED_RESERVE_MS if drafted else max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0))
@@ -159,17 +166,20 @@ class Device:
         now_s = self._events.now_s
         if until_s <= now_s or self._left_usd(now_s) <= 0.0 or price > min(limits.max_cost_usd, self._left_usd(now_s)):
             return None
-        there = question.cloud
-        asked_s = now_s
-        node = self._questions.cloud_node
-        yield self._work(books, self._kept.tiles_ms(question) + self._sending_ms)
-        arrives_s, sent_ms = self._send(books, self._kept.bytes_up(question) + node.overhead_bytes_up, until_s)
+        asked_s, overview = now_s, _overview(decision)
+        there = question.overview if overview else question.cloud
+        node = self._questions.overview_node if overview else self._questions.cloud_node
+        sending_ms, receiving_ms = self._beyond_ms(node)
+        yield self._work(books, self._kept.sending_ms(question, overview) + sending_ms)
+        size = self._kept.bytes_up(question, overview) + node.overhead_bytes_up
+        arrives_s, sent_ms = self._send(books, size, until_s)
         yield arrives_s
         reply = Reply(self._events)
-        service_ms = answer_ms(question, node, self._kept.sent == question.photo) + self._receiving_ms
+        holds = question.photo, overview
+        service_ms = answer_ms(there, node, self._kept.sent == holds) + receiving_ms
         done = False
         if sent_ms is not None and self._cloud.ask(service_ms, reply):
-            self._kept.sent = question.photo
+            self._kept.sent = holds
             self._events.at(until_s, lambda: reply.give(False))
             done = yield reply
         if done:
@@ -186,6 +196,11 @@ class Device:
         uploaded_ms = (sent_ms or 0.0) + rtt_ms + HANDLING_MS  # as the agent sees it
         self._link.answered(1000.0 * (self._events.now_s - asked_s), books.bytes_up, uploaded_ms, rtt_ms)
         return there.end
+
+    def _beyond_ms(self, node: Node) -> tuple[float, float]:
+        """Of a cloud turn beyond the stages: (the device's part, the cloud's)."""
+        more_ms = max(0.0, node.overhead_ms - self._overhead_ms)
+        return DEVICE_PART * more_ms, (1.0 - DEVICE_PART) * more_ms
 
     def _send(self, books: Answered, size: int, until_s: float) -> tuple[float, float | None]:
         """(when the last byte is there or was given up, milliseconds that it took or None)."""
@@ -230,14 +245,20 @@ class Device:
 
     def _tell(self, question: Question) -> None:
         """What an oracle is told: who will be right, and what each takes on an idle cloud with the link as it is."""
-        slow, here, there = self._scenario.device.slowdown * self.board.hot_factor, question.edge, question.cloud
+        slow, here = self._scenario.device.slowdown * self.board.hot_factor, question.edge
         first_ms = slow * (here.encode_ms + self._overhead_ms)
         mbps, rtt_ms = self._trace.at(self._events.now_s)
-        sent_ms = 0.008 * there.bytes_up / max(mbps, 1e-3) + rtt_ms
-        made_ms = slow * (there.encode_ms - here.encode_ms + there.code_ms + self._sending_ms)
-        served_ms = self._scenario.cloud.slowdown * (there.service_ms + self._receiving_ms)
-        latency_ms = (first_ms + slow * here.service_ms, first_ms + made_ms + sent_ms + served_ms)
-        self._truth.tell((here.right, there.right), latency_ms, (0.0, self._scenario.cloud.usd_per_question))
+        right, latency_ms = [here.right], [first_ms + slow * here.service_ms]
+        known = self._questions
+        for there, node in ((question.cloud, known.cloud_node), (question.overview, known.overview_node)):
+            sending_ms, receiving_ms = self._beyond_ms(node)
+            sent_ms = 0.008 * there.bytes_up / max(mbps, 1e-3) + rtt_ms
+            made_ms = slow * (there.encode_ms - here.encode_ms + there.code_ms + sending_ms)
+            served_ms = self._scenario.cloud.slowdown * (there.service_ms + receiving_ms)
+            right.append(there.right)
+            latency_ms.append(first_ms + made_ms + sent_ms + served_ms)
+        price = self._scenario.cloud.usd_per_question
+        self._truth.tell(right, latency_ms, (0.0, price, price))
 
     def _left_usd(self, now_s: float) -> float:
         return self._scenario.limits.budget_usd_per_day - self._spent_usd.get(int(now_s // DAY_S), 0.0)
@@ -266,6 +287,11 @@ class Device:
         observation = Observation(features.question, history=self._history, private=asked.private, source=self._name)
         error = None if outcome else "the deadline passed"
         self._journal(decision_record(self._events.now_s, observation, features, state, decision, outcome, error))
+
+
+def _overview(decision: Decision) -> bool:
+    """Whether the picture goes up as its overview alone."""
+    return any(plan.overview for plan in decision.plans)
 
 
 def _outcome(

@@ -136,12 +136,17 @@ def _outcome(raw: Mapping[str, Any] | None, decision: Decision) -> Outcome | Non
     return None if raw is None else Outcome(**{**raw, "decision": decision, "route": Route(raw["route"])})
 
 
+def _same_field(recorded: Mapping[str, Any], now: Mapping[str, Any], key: str) -> bool:
+    """What an earlier version did not know, it did not ask for either."""
+    return (key not in recorded and not now[key]) or _alike(recorded.get(key), now.get(key))
+
+
 def _alike(recorded: Any, now: Any) -> bool:
     """The same but for rounding, and for the reason in words, which is made of the same numbers."""
     if isinstance(recorded, Mapping) and isinstance(now, Mapping):
         keys = (recorded.keys() | now.keys()) - {"reason", "guards", "rests"}
         guards = len(recorded.get("guards") or ()) == len(now.get("guards") or ())
-        return guards and all(_alike(recorded.get(key), now.get(key)) for key in keys)
+        return guards and all(_same_field(recorded, now, key) for key in keys)
     if isinstance(recorded, list) and isinstance(now, list):
         return len(recorded) == len(now) and all(_alike(a, b) for a, b in zip(recorded, now, strict=True))
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (recorded, now))

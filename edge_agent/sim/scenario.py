@@ -19,7 +19,7 @@ SPLITS = ("judged", "fitted", "unseen")
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """`[table]`: which questions are asked, and which two nodes of the measured table answer them."""
+    """`[table]`: which questions are asked, and which nodes of the measured table answer them."""
 
     file: str = setting("", "a table that `python -m tools.measure_nodes` made; empty: the one that is shipped")
     split: str = setting(
@@ -28,6 +28,9 @@ class TableSpec:
     source: str = setting("", "only questions of this set, e.g. coco-dev; empty: all, as often as they stand there")
     edge: str = setting("edge-1t", "the device's node")
     cloud: str = setting("cloud-tiles", "the cloud's node")
+    overview: str = setting(
+        "cloud-overview", "the same where a picture goes up as its overview alone; empty: all views go up always"
+    )
 
 
 @dataclass(frozen=True, slots=True)

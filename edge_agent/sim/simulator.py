@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from edge_agent.config import CloudSettings, PolicySettings
-from edge_agent.policy import GuardedPolicy, OraclePolicy, RandomPolicy, make_unguarded
+from edge_agent.policy import (
+    GuardedPolicy,
+    HybridPolicy,
+    OraclePolicy,
+    RandomPolicy,
+    make_unguarded,
+    shipped_predictors,
+)
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.sim.device import Answered, Device, Journal
 from edge_agent.sim.events import Events
@@ -44,8 +51,9 @@ class Figures:
     energy_j: float
 
 
-TUNABLE = ("accept_entropy", "local_sparsity")
-TUNED = ("msao-tuned", "msao-no-mas", "msao-no-draft")
+TUNABLE = ("accept_entropy", "local_sparsity", "overview_sparsity")
+TUNED = ("msao-tuned", "msao-no-mas", "msao-no-draft", "msao-no-compress")
+HYBRID_ALL = "hybrid-all-views"
 METRICS = tuple(Figures.__dataclass_fields__)
 
 
@@ -139,6 +147,8 @@ def make_simulated(settings: PolicySettings, name: str, seed: int) -> OffloadPol
     """A fresh policy of that name; `seed` is for one that draws."""
     if name == OraclePolicy.name:
         return OraclePolicy(settings)
+    if name == HYBRID_ALL:
+        return HybridPolicy(settings, shipped_predictors(), CloudSettings().codec, all_views=True)
     if name == RandomPolicy.name:
         return RandomPolicy(settings, seed=0x9E3779B97F4A7C15 * (seed + 1))
     return make_unguarded(policy_settings(settings, name), CloudSettings())
@@ -159,11 +169,14 @@ def _arrival(device: Device, asked: Asked) -> Callable[[], None]:
     return lambda: device.arrive(asked)
 
 
-# MSAO with its thresholds tuned, its ablations, and the bandit with waiting worth less and more than the settings say.
+# MSAO with its thresholds tuned, its ablations, hybrid without its choice of views, and the bandit with waiting worth
+# less and more than the settings say.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "msao-tuned": ("msao", {}),
-    "msao-no-mas": ("msao", {"local_sparsity": 2.0, "drop_sparsity": 2.0}),
+    "msao-no-mas": ("msao", {"local_sparsity": 2.0, "drop_sparsity": 2.0, "overview_sparsity": 2.0}),
+    "msao-no-compress": ("msao", {"overview_sparsity": 2.0}),
     "msao-no-draft": ("msao", {"accept_entropy": 0.0}),
+    HYBRID_ALL: ("hybrid", {}),
     "ucb-patient": ("ucb", {"second_worth": 0.01}),
     "ucb-hasty": ("ucb", {"second_worth": 1.0}),
 }

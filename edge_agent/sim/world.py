@@ -45,12 +45,15 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is known of a question: what a policy is told, and what either node does with it. `photo`: of the table."""
+    """What is known of a question: what a policy is told, and what either node does with it; the cloud once with all
+    views of the picture, once with its `overview`. `photo`: of the table.
+    """
 
     photo: int
     features: ModalityFeatures
     edge: Side
     cloud: Side
+    overview: Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class Questions:
         self.edge_node, self.cloud_node = (_node(table, name) for name in (spec.edge, spec.cloud))
         if (self.edge_node.place, self.cloud_node.place) != ("edge", "cloud"):
             raise InputError(f"{spec.edge} and {spec.cloud} are not a device and a cloud", "see [table] edge and cloud")
+        self.overview_node = _node(table, spec.overview) if spec.overview else self.cloud_node
+        if self.overview_node.place != "cloud":
+            raise InputError(f"{spec.overview} is not a cloud", "see [table] overview")
         self._table = table
         self._below_bits = empty_below_bits
         self._made: dict[int, Question] = {}
@@ -95,8 +101,8 @@ class Questions:
         assert features.image is not None
         empty = empty_tiles(features.image.tile_entropy_bits, self._below_bits)
         features = replace(features, image=replace(features.image, empty=empty), text=text_features(features.question))
-        photo, names = int(self._table.photo[row]), (self.edge_node.name, self.cloud_node.name)
-        return Question(photo, features, *(self._side(name, row) for name in names))
+        nodes = self.edge_node, self.cloud_node, self.overview_node
+        return Question(int(self._table.photo[row]), features, *(self._side(node.name, row) for node in nodes))
 
     def _side(self, name: str, row: int) -> Side:
         c = self._table.columns[name]

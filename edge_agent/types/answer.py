@@ -50,7 +50,8 @@ class Generation:
     """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money.
 
     `prompt_tokens`: what the decoder read before it, 0 where that is not known.
-    `views_up`: views of a picture that went up for it; `encode_ms`: time that making more of them took on the way.
+    `views_up`: views of a picture that went up for it, of `views_read` that the cloud would read of one; `encode_ms`:
+    time that making more of them took on the way.
     `expected_gain`, -1..1: by how many right answers a question the cloud is expected to do better; None: not known.
     `token_ids` of an answer made here, its end token included. Of `draft_tokens` that the cloud checked,
     `accepted_tokens` are in its answer: it has saved as many steps.
@@ -67,6 +68,7 @@ class Generation:
     bytes_down: int = 0
     cost_usd: float = 0.0
     views_up: int = 0
+    views_read: int = 0
     encode_ms: float = 0.0
     upload_ms: float = 0.0
     first_token_ms: float = 0.0

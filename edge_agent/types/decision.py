@@ -7,6 +7,7 @@ from enum import Enum
 
 from edge_agent.types.arrays import value
 from edge_agent.types.observation import Modality
+from edge_agent.types.odds import Weights
 
 
 class Route(str, Enum):
@@ -63,7 +64,8 @@ class SystemState:
 @value
 class ModalityPlan:
     """What happens to one modality: the action, its codec when uploaded, and why. `level`: quality of the codec
-    `projected`, 0 the finest; None: as configured.
+    `projected`, 0 the finest; None: as configured. `overview`: the picture goes up as a whole alone, without the detail
+    views that the cloud would read, too.
     """
 
     modality: Modality
@@ -73,6 +75,7 @@ class ModalityPlan:
     sparsity: float | None = None
     reason: str = ""
     level: int | None = None
+    overview: bool = False
 
 
 @value
@@ -80,7 +83,9 @@ class Decision:
     """What a policy (and then the guards) decided. `accept_entropy` is the CASCADE's threshold on the draft's
     normalised token entropy, 0..1: a draft at or below it is the answer. `min_gain`, -1..1, is another threshold of the
     CASCADE: the draft goes up if the cloud is expected to gain at least that much. It wins where both are given and the
-    model predicts the gain; `accept_entropy` decides where it does not. `rests`: why the device's decoder may not run
+    model predicts the gain; `accept_entropy` decides where it does not. `weighs`: what is taken for the gain instead of
+    the model's own word: P(only the cloud is right) - P(only the device is), each the sigmoid of a + b * logit of the
+    draft's confidence + c * its largest entropy + d * its expected gain. `rests`: why the device's decoder may not run
     now (heat, memory); then the cloud answers, or nobody. Empty: it may.
     """
 
@@ -96,3 +101,4 @@ class Decision:
     predicted_cost_usd: float | None = None
     guards: tuple[str, ...] = ()
     rests: str = ""
+    weighs: tuple[Weights, Weights] | None = None

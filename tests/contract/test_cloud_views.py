@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -105,6 +106,15 @@ def test_what_the_decision_keeps_on_the_device_is_not_sent() -> None:
     query = Query("what?", (rows(1), rows(9, EARS, Modality.AUDIO)), detail=Detail(2, 2, tiles.encode))
     end = run(sent(backend, query, decision(image=Action.KEEP, audio=Action.UPLOAD)))
     assert (values(backend), tiles.made, end.views_up) == ([9], 0, 0)
+
+
+def test_a_plan_for_the_overview_alone_makes_no_tile_but_says_what_the_cloud_reads() -> None:
+    backend, tiles = Wanting(), Tiles()
+    alone = replace(decision(), plans=(ModalityPlan(Modality.IMAGE, Action.UPLOAD, overview=True),))
+    end = run(sent(backend, Query("what?", (rows(1),), detail=Detail(2, 2, tiles.encode)), alone))
+    assert (values(backend), tiles.made, end.views_up, end.views_read) == ([1], 0, 1, 5)
+    end = run(sent(backend, Query("what?", (rows(1),), detail=Detail(2, 2, tiles.encode)), decision()))
+    assert (tiles.made, end.views_up, end.views_read) == (1, 5, 5)
 
 
 class Knowing(Wanting):

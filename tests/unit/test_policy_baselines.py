@@ -145,7 +145,7 @@ def test_a_state_that_does_not_fit_is_refused(make: Callable[[PolicySettings], A
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 5000), st.floats(0, 5000))
 def test_the_oracle_takes_what_will_be_worth_more(here: float, there: float, here_ms: float, there_ms: float) -> None:
     oracle = OraclePolicy(replace(SETTINGS, second_worth=0.1, usd_worth=0.0))
-    oracle.tell((here, there), (here_ms, there_ms))
+    oracle.tell((here, there, -9.0), (here_ms, there_ms, there_ms))
     up = there - 1e-4 * there_ms > here - 1e-4 * here_ms
     assert (oracle.decide(asking(), ONLINE, ()).route is Route.CLOUD) == up
     assert oracle.decide(asking(), ONLINE, ()).route is Route.LOCAL  # told once, for one question

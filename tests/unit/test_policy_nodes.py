@@ -17,11 +17,22 @@ from edge_agent.config import PolicySettings
 from edge_agent.policy import predictors as predicting
 from edge_agent.policy.estimates import LARGEST_FACTOR, LARGEST_SHIFT, Estimator, NodeView
 from edge_agent.policy.hybrid import HybridPolicy
-from edge_agent.policy.predictors import NOTHING_KNOWN, NUMBERS, Linear, NodeModel, Predictors, read_predictors
+from edge_agent.policy.predictors import (
+    NOTHING_KNOWN,
+    NUMBERS,
+    Gain,
+    Linear,
+    NodeModel,
+    Odds,
+    Predictors,
+    read_predictors,
+)
 from edge_agent.policy.qlmio import QlmioPolicy
+from edge_agent.turn import judge
 from edge_agent.types import (
     Action,
     Decision,
+    Generation,
     ImageFeatures,
     Modality,
     ModalityFeatures,
@@ -30,6 +41,7 @@ from edge_agent.types import (
     SoundFeatures,
     SystemState,
 )
+from edge_agent.types.odds import logit
 
 IMAGE = ImageFeatures(640, 480, 6.0, np.full((2, 2), 6.0, np.float32), 0.2, 900.0)
 ONLINE = SystemState(cloud_configured=True, uplink_mbps=20.0, rtt_ms=20.0, embedding_bytes_estimate=10_000)
@@ -42,12 +54,20 @@ def linear(one: float, **words: float) -> Linear:
 
 def node(right: float, service_ms: float, place: str = "edge", count: float = 0.0, **gain: Any) -> NodeModel:
     """A node that is right with that probability, of other questions than those that say `many`."""
-    quality, none = linear(predicting.logit(right), many=count), linear(0.0, many=0.0)
+    quality, none = linear(logit(right), many=count), linear(0.0, many=0.0)
     up = 10_000 if place == "cloud" else 0
+    gains = gaining(**gain)
     return NodeModel(
         place, quality, quality, (0.0,) * 3, replace(none, numbers=(10.0, *none.numbers[1:])), 0.0,
-        linear(service_ms, many=0.0), 1.0, up, 100, **gain,
+        linear(service_ms, many=0.0), 1.0, up, 100, gains,
     )  # fmt: skip
+
+
+def gaining(slope: float = 0.0, mean: float = 0.0, spread: float = 0.0) -> Gain:
+    """Of a cloud that alone is right of a half more or less: by `mean` before the draft, by `slope` times its word."""
+    here = Odds(linear(0.0, many=0.0), (0.0, 0.0, -2.0 * slope), linear(0.0, many=0.0))
+    told = linear(logit(0.5 + mean), many=0.0)
+    return Gain(Odds(told, (0.0, 0.0, 2.0 * slope), told), here, spread)
 
 
 def pair(local: NodeModel, cloud: NodeModel) -> Predictors:
@@ -202,7 +222,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state: dict[st
 
 def informed(slope: float = 1.0, spread: float = 0.2, mean: float = 0.0) -> Predictors:
     """Equal nodes, of which the draft tells where the cloud is better."""
-    return pair(node(0.6, 5.0), node(0.6, 20.0, "cloud", gain=(0.0, slope, 0.0), draft_gain=(mean, 0.0, spread)))
+    return pair(node(0.6, 5.0), node(0.6, 20.0, "cloud", slope=slope, mean=mean, spread=spread))
 
 
 def test_hybrid_drafts_first_and_sends_what_is_worth_its_price() -> None:
@@ -239,11 +259,40 @@ def test_hybrid_skips_a_draft_that_would_hardly_ever_stand() -> None:
     assert decision.min_gain is None
 
 
-def test_hybrid_does_not_trust_a_gain_that_says_nothing() -> None:
-    decision = HybridPolicy(SETTINGS, informed(slope=-0.3)).decide(asking(), ONLINE, ())
-    assert decision.route is Route.CASCADE or decision.route is Route.LOCAL
-    assert decision.predicted_bytes is not None
-    assert decision.predicted_bytes < 5000
+@pytest.mark.parametrize("word", [-0.5, -0.1, 0.1, 0.5])
+def test_a_draft_goes_up_by_what_the_decision_makes_of_it(word: float) -> None:
+    decision = HybridPolicy(SETTINGS, informed()).decide(asking(), ONLINE, ())
+    draft = Generation("cup", 0.5, 0.4, 1, expected_gain=word)
+    assert judge(draft, decision)[0] == (word < 0.0)
+    backwards = HybridPolicy(SETTINGS, informed(slope=-1.0)).decide(asking(), ONLINE, ())
+    assert judge(draft, backwards)[0] == (word > 0.0)
+
+
+def views(overview: NodeModel, tiles: NodeModel) -> Predictors:
+    nodes = {"edge-1t": node(0.6, 5.0), "cloud-overview": overview, "cloud-tiles": tiles}
+    return Predictors({"many": 0}, nodes, "a pair")
+
+
+def test_hybrid_sends_the_overview_alone_where_more_views_gain_less_than_they_cost() -> None:
+    reads_five = replace(ONLINE, upload_views=5)
+    dear = replace(node(0.6, 20.0, "cloud", mean=0.2, spread=0.01), device_ms=linear(400.0, many=0.0))
+    overview = node(0.6, 20.0, "cloud", mean=0.19, spread=0.01)
+    decision = HybridPolicy(SETTINGS, views(overview, dear)).decide(asking(), reads_five, ())
+    assert (decision.route, [p.overview for p in decision.plans]) == (Route.CLOUD, [True])
+    assert decision.predicted_bytes == 2000
+    better = node(0.6, 20.0, "cloud", mean=0.4, spread=0.01)
+    assert not HybridPolicy(SETTINGS, views(overview, better)).decide(asking(), reads_five, ()).plans[0].overview
+    all_views = HybridPolicy(SETTINGS, views(overview, dear), all_views=True).decide(asking(), reads_five, ())
+    assert not any(plan.overview for plan in all_views.plans)
+
+
+def test_what_a_draft_chose_teaches_nothing_of_how_often_a_node_is_right() -> None:
+    policy = HybridPolicy(SETTINGS, informed())
+    for route, accepted in ((Route.LOCAL, None), (Route.CLOUD, False)) * 20:
+        decision = policy.decide(asking(), ONLINE, ())
+        assert decision.route is Route.CASCADE
+        policy.observe(outcome(decision, route, 30.0, 0.1, draft_accepted=accepted))
+    assert [row[1] for row in policy.state()["nodes"].values()] == [0.0, 0.0]
 
 
 def test_a_calibrated_threshold_wins_over_the_price() -> None:
@@ -288,7 +337,7 @@ def document(**changed: Any) -> dict[str, Any]:
         "megapixel_ms": 1.0, "service_ms": model, "overhead_ms": 1.0, "bytes_up": 0, "bytes_down": 0,
     }  # fmt: skip
     made = {
-        "version": 1, "numbers": list(NUMBERS), "draft_numbers": list(predicting.DRAFT_NUMBERS), "words": ["many"],
+        "version": 2, "numbers": list(NUMBERS), "draft_numbers": list(predicting.DRAFT_NUMBERS), "words": ["many"],
         "nodes": {"edge-1t": one}, "measured_with": "a pair",
     }  # fmt: skip
     return made | changed
@@ -309,7 +358,8 @@ def spoil(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     "bad",
     [
         [],
-        document(version=2),
+        document(version=1),
+        document(version=3),
         document(words="many"),
         document(words=["w"] * 2),
         document(numbers=["one"]),
@@ -320,6 +370,8 @@ def spoil(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         spoil(lambda n: n.pop("quality")),
         spoil(lambda n: n.update(megapixel_ms=float("inf"))),
         spoil(lambda n: n.update(gain=[1, 2])),
+        spoil(lambda n: n.update(gain={"spread": -1.0})),
+        spoil(lambda n: n.update(gain={"spread": 0.1, "cloud": {}, "device": {}})),
     ],
 )
 def test_a_model_file_that_does_not_fit_is_refused(bad: Any) -> None:
