@@ -288,9 +288,9 @@ def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 def _ruined(error: Exception) -> bool:
     words = str(error)
-    return (
-        isinstance(error, UnicodeDecodeError) or "malformed" in words or "not a database" in words or "no such" in words
-    )
+    if isinstance(error, UnicodeDecodeError) or (type(error) is sqlite3.DatabaseError and not words):
+        return True  # SQLite quotes damaged bytes, of which Python 3.10 makes an error without words
+    return "malformed" in words or "not a database" in words or "no such" in words
 
 
 def _digest(

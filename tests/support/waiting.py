@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agents import LIMITS, Bench, FixedPolicy, photo
+from boxes import open_box
 from edge_agent.clock import ManualClock, SystemClock
 from edge_agent.engines.scripted import Script
 from edge_agent.errors import CloudError
@@ -24,7 +25,7 @@ def late(outbox: Outbox, agent: Asker, clock: ManualClock | SystemClock, **more:
 
 
 def box(tmp_path: Path) -> Outbox:
-    return Outbox(tmp_path / "outbox.sqlite3", ManualClock(), 10**6, 3600.0, boot="this")
+    return open_box(tmp_path / "outbox.sqlite3", ManualClock(), boot="this")
 
 
 def bench(route: Route, cloud: Sequence[Script], **more: object) -> Bench:

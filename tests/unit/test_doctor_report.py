@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents import photo
+from boxes import open_box
 from edge_agent.cli import doctor
 from edge_agent.cli.checks.base import Check, Status
 from edge_agent.cli.checks.report import Redactor, report_of, write_report
@@ -16,7 +17,6 @@ from edge_agent.cli.main import main
 from edge_agent.clock import ManualClock
 from edge_agent.config import Config, Loaded, load
 from edge_agent.errors import UsageError
-from edge_agent.store.outbox import Outbox
 
 CHECK = Check("cloud", Status.WARN, "https://cloud.example.org:8443/v1?key=abc does not answer", "curl it")
 
@@ -69,7 +69,7 @@ name = "cascade"
 
 def test_the_report_tells_settings_counts_and_versions_but_no_words(tmp_path: Path) -> None:
     loaded = configured(tmp_path)
-    outbox = Outbox(tmp_path / "state/outbox.sqlite3", ManualClock(), 10**6, 3600.0)
+    outbox = open_box(tmp_path / "state/outbox.sqlite3", ManualClock())
     outbox.put(photo("is Anna home?"), "asked")
     outbox.close()
     lines = [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents import CLOUD, LIMITS, Bench, FixedPolicy, photo
+from boxes import open_box
 from edge_agent.cli.main import main
 from edge_agent.clock import ManualClock, SystemClock
 from edge_agent.config import OutboxSettings
@@ -18,7 +19,6 @@ from edge_agent.errors import CloudError, NoAnswerError
 from edge_agent.parts import Limits
 from edge_agent.policy.guards import AWAY
 from edge_agent.service.late import LateQuestions, opened_outbox
-from edge_agent.store.outbox import Outbox
 from edge_agent.triggers import Firing
 from edge_agent.types import Answer, Observation, Route, SystemState
 from edge_agent.watch import Asked
@@ -162,7 +162,7 @@ def test_the_command_lists_what_waits(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_flushing_without_a_cloud_says_what_still_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'[run]\nstate_dir = "{tmp_path}"\n[cloud]\nurl = "http://127.0.0.1:9"\n')
-    outbox = Outbox(tmp_path / "outbox.sqlite3", SystemClock(), 10**6, 3600.0)
+    outbox = open_box(tmp_path / "outbox.sqlite3", SystemClock())
     fill(outbox, "one?")
     assert main(["outbox", "flush", "--config", str(config), "--route", "cloud"]) == 4
     assert "1 questions still wait" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from agents import frame, photo, tone
+from boxes import open_box
 from edge_agent.clock import ManualClock
 from edge_agent.store.outbox import MAX_ATTEMPTS, Outbox
 from edge_agent.store.parcel import Parcel, pack, unpack
@@ -25,7 +26,7 @@ MB = 10**6
 
 
 def opened(folder: Path, clock: ManualClock | None = None, size: int = MB, age_s: float = 3600.0) -> Outbox:
-    return Outbox(folder / "outbox.sqlite3", clock or ManualClock(), size, age_s, boot="this")
+    return open_box(folder / "outbox.sqlite3", clock or ManualClock(), size, age_s, "this")
 
 
 def questions(outbox: Outbox) -> list[str]:
@@ -173,7 +174,7 @@ def test_a_clock_that_is_set_ages_nothing(tmp_path: Path) -> None:
 def test_after_a_restart_of_the_machine_the_wall_clock_tells_the_age(tmp_path: Path) -> None:
     opened(tmp_path, ManualClock(monotonic_s=9e5)).put(photo(), "asked")
     later = ManualClock(monotonic_s=1.0, wall_s=1_700_000_000.0 + 59)
-    outbox = Outbox(tmp_path / "outbox.sqlite3", later, MB, 60.0, boot="next")
+    outbox = open_box(tmp_path / "outbox.sqlite3", later, MB, 60.0, boot="next")
     assert outbox.head() is not None
     later.advance(2)
     assert outbox.head() is None
@@ -220,6 +221,19 @@ def test_no_flipped_byte_stops_the_outbox(tmp_path: Path, seed: int) -> None:
         torn.close()
         for left in tmp_path.glob("outbox.*"):
             left.unlink()
+
+
+def test_a_damaged_letter_in_the_tables_definition_moves_the_file_aside(tmp_path: Path) -> None:
+    """SQLite quotes it in its error, which is no UTF-8: some Pythons raise an error without words."""
+    outbox = opened(tmp_path)
+    outbox.put(photo("before?"), "asked")
+    outbox.close()
+    path = tmp_path / "outbox.sqlite3"
+    whole = path.read_bytes()
+    assert whole.count(b"AUTOINCREMENT") == 1
+    path.write_bytes(whole.replace(b"AUTOINCREMENT", b"\xc1UTOINCREMENT"))
+    assert questions(opened(tmp_path)) == []
+    assert (tmp_path / "outbox.sqlite3.damaged").exists()
 
 
 def test_a_file_that_is_no_database_is_moved_aside(tmp_path: Path) -> None:
