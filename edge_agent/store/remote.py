@@ -15,6 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.store.fetch import Remote, Web, check_url
 from edge_agent.vlm.manifest import read_manifest
+from edge_agent.vlm.providers import signed_convolutions
 from edge_agent.vlm.pulled import GRAPHS, NEEDED, VARIANTS
 
 HUB = "https://huggingface.co"
@@ -28,7 +29,9 @@ EXTRAS = (
     "LICENSE",
 )
 PREFERRED = ("int8", "quantized", "uint8", "", "fp16", "q4", "q4f16", "bnb4")
-"""Precisions in the order in which one is chosen: small and quick on a CPU first, then what every CPU computes."""
+"""Precisions in the order in which one is chosen: small and quick on a CPU first, then what every CPU computes. Where
+the runtime lacks int8's convolutions (a Jetson's Python 3.10), int8 comes last: "quantized" has unsigned ones.
+"""
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _REVISION = re.compile(r"[\w][\w./-]{0,119}")
 
@@ -102,7 +105,8 @@ def chosen_files(there: set[str], precision: str | None, source: str) -> list[st
     if variant is not None and variant not in VARIANTS:
         known = ", ".join(one or "fp32" for one in PREFERRED)
         raise UsageError(f"no precision is called {precision!r}", f"known: {known}")
-    whole = [one for one in PREFERRED if all(_graph(name, one) in there for name in GRAPHS)]
+    order = PREFERRED if signed_convolutions() else sorted(PREFERRED, key=lambda one: one == "int8")
+    whole = [one for one in order if all(_graph(name, one) in there for name in GRAPHS)]
     missing = [name for name in NEEDED if name not in there]
     if missing or not whole:
         words = ", ".join(missing) or "no graphs under onnx/"

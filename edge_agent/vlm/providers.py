@@ -37,6 +37,16 @@ def options_of(name: str, threads: int) -> dict[str, Any]:
     return {"intra_op_num_threads": str(threads)} if name == NAMES["xnnpack"][0] else {}
 
 
+def signed_convolutions() -> bool:
+    """Whether ONNX Runtime computes convolutions of signed bytes on a CPU: from 1.24 on, so not with Python 3.10."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return True  # opening a graph says how to install it
+    major, minor = onnxruntime.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 24)
+
+
 def _available() -> list[str]:
     try:
         import onnxruntime

@@ -17,6 +17,7 @@ from edge_agent.vlm.providers import CPU, options_of
 log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'onnxruntime>=1.20' (on a Jetson: the onnxruntime-gpu wheel of its JetPack)"
+UPGRADE = "pip install --upgrade onnxruntime"
 ON_GPU = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda"}
 _DTYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MEMINFO = Path("/proc/meminfo")
@@ -104,18 +105,43 @@ def open_session(path: Path, threads: int, providers: tuple[str, ...] = (CPU,)) 
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     if not path.is_file():
         raise ModelError(f"{path} is missing", VERIFY)
+    wanted = [(name, options_of(name, threads)) for name in providers]
     try:
-        wanted = [(name, options_of(name, threads)) for name in providers]
-        session: Session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+        session = _opened(path, options, wanted)
     except Exception as error:
-        if "opset" in str(error).lower() or "IR version" in str(error):
-            words = f"{path} was made for a newer ONNX Runtime than {onnxruntime.__version__}"
-            raise ModelError(f"{words} ({str(error)[:200]})", "pip install --upgrade onnxruntime") from error
-        raise ModelError(f"{path} cannot be loaded ({type(error).__name__}: {str(error)[:200]})", VERIFY) from error
+        raise _unfit(path, error) from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:
         log.warning("%s: asked for %s, in use: %s", path.name, ", ".join(missing), ", ".join(session.get_providers()))
     return session
+
+
+def _opened(path: Path, options: Any, providers: list[tuple[str, dict[str, Any]]]) -> Session:
+    """A session; without one fusion where ONNX Runtime trips over its own casts, as 1.23 does with fp16 on a CPU."""
+    import onnxruntime
+
+    try:
+        session: Session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:
+        if "InsertedPrecisionFreeCast" not in str(error):
+            raise
+        apart = ["SimplifiedLayerNormFusion"]
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=apart)
+        log.info("%s: opened with its norms unfused, at which this ONNX Runtime fails", path.name)
+    return session
+
+
+def _unfit(path: Path, error: Exception) -> ModelError:
+    """What to say of a graph that this ONNX Runtime does not open."""
+    import onnxruntime
+
+    words, version = str(error)[:200], onnxruntime.__version__
+    if "opset" in str(error).lower() or "IR version" in str(error):
+        return ModelError(f"{path} was made for a newer ONNX Runtime than {version} ({words})", UPGRADE)
+    if type(error).__name__ == "NotImplemented":
+        fix = f"{UPGRADE}, or pull the model in another precision: edge-agent models pull hf:... --precision quantized"
+        return ModelError(f"{path} has an operation that ONNX Runtime {version} lacks here ({words})", fix)
+    return ModelError(f"{path} cannot be loaded ({type(error).__name__}: {words})", VERIFY)
 
 
 def run(session: Session, names: list[str] | None, feeds: dict[str, NDArray[Any]], what: str) -> list[NDArray[Any]]:

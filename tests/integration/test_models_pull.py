@@ -13,12 +13,14 @@ import pytest
 from edge_agent.cli.main import main
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.store import pull as pulling
+from edge_agent.store import remote
 from edge_agent.store.remote import chosen_files
 from edge_agent.vlm import find_bundle, list_bundles, open_bundle, verify_bundle
 from hubs import COMMIT, REPO, Hub
 from pulls import BIG, TINY, pull, there
 
-INT8 = [f"onnx/{graph}_int8.onnx" for graph in ("vision_encoder", "embed_tokens", "decoder_model_merged")]
+GRAPHS = ("vision_encoder", "embed_tokens", "decoder_model_merged")
+INT8 = [f"onnx/{graph}_int8.onnx" for graph in GRAPHS]
 
 
 def test_a_model_is_pulled_whole_in_int8_and_can_be_opened(
@@ -49,22 +51,44 @@ def test_a_precision_is_chosen_by_name(hub: Hub, capfd: pytest.CaptureFixture[st
     pull(capfd, f"hf:{REPO}", "--precision", precision)
     ending = "" if precision == "fp32" else f"_{precision}"
     graphs = [name for name in hub.fetched() if name.endswith(".onnx")]
-    assert graphs == [f"onnx/{one}{ending}.onnx" for one in ("vision_encoder", "embed_tokens", "decoder_model_merged")]
+    assert graphs == [f"onnx/{one}{ending}.onnx" for one in GRAPHS]
 
 
-def test_int8_comes_first_and_weights_beside_a_graph_come_along() -> None:
-    graphs = ("vision_encoder", "embed_tokens", "decoder_model_merged")
+def listed(*precisions: str) -> set[str]:
+    """Files of a model in these precisions, as a hub lists them."""
     small = {"config.json", "preprocessor_config.json", "generation_config.json", "tokenizer.json"}
-    hubs = {f"onnx/{one}{end}.onnx" for one in graphs for end in ("", "_int8", "_fp16", "_q4f16", "_quantized")}
-    assert set(INT8) <= set(chosen_files(small | hubs, None, "x"))
-    plain = chosen_files(small | hubs | {"onnx/decoder_model_merged.onnx_data"}, "fp32", "x")
+    ends = ["" if one == "fp32" else f"_{one}" for one in precisions]
+    return small | {f"onnx/{graph}{end}.onnx" for graph in GRAPHS for end in ends}
+
+
+@pytest.mark.parametrize(
+    ("signed", "there", "chosen"),
+    [
+        (True, ("fp32", "int8", "quantized"), "_int8"),
+        (False, ("fp32", "int8", "quantized"), "_quantized"),
+        (False, ("fp16", "int8", "fp32"), ""),
+        (False, ("int8",), "_int8"),
+    ],
+)
+def test_the_precision_is_the_smallest_that_the_runtime_here_computes(
+    monkeypatch: pytest.MonkeyPatch, signed: bool, there: tuple[str, ...], chosen: str
+) -> None:
+    monkeypatch.setattr(remote, "signed_convolutions", lambda: signed)
+    graphs = [name for name in chosen_files(listed(*there), None, "x") if name.startswith("onnx/")]
+    assert graphs == [f"onnx/{graph}{chosen}.onnx" for graph in GRAPHS]
+
+
+def test_weights_beside_a_graph_come_along_and_what_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "signed_convolutions", lambda: True)
+    small, hubs = listed(), listed("fp32", "int8", "fp16", "q4f16", "quantized")
+    plain = chosen_files(hubs | {"onnx/decoder_model_merged.onnx_data"}, "fp32", "x")
     assert plain[-1] == "onnx/decoder_model_merged.onnx_data"
     with pytest.raises(ModelError, match="not there in bnb4: there is int8, quantized, fp32, fp16, q4f16"):
-        chosen_files(small | hubs, "bnb4", "x")
+        chosen_files(hubs, "bnb4", "x")
     with pytest.raises(ModelError, match="no graphs"):
         chosen_files(small, None, "x")
     with pytest.raises(UsageError, match="no precision is called"):
-        chosen_files(small | hubs, "int3", "x")
+        chosen_files(hubs, "int3", "x")
 
 
 def test_nothing_is_fetched_twice(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,37 @@ def test_a_provider_that_is_not_in_use_is_a_warning(caplog: pytest.LogCaptureFix
     assert "asked for CUDAExecutionProvider, in use: CPUExecutionProvider" in caplog.text
 
 
+def test_a_graph_with_an_operation_that_the_runtime_lacks_says_what_else_to_pull() -> None:
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as Lacking
+
+    def lacking(*_: object, **__: object) -> None:
+        raise Lacking("Could not find an implementation for ConvInteger(10)")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", lacking)
+        with pytest.raises(ModelError, match=r"lacks here \(Could not find .* --precision quantized"):
+            open_session(find_bundle("edge-vqa") / EMBED, 1)
+
+
+def test_a_fusion_at_which_the_runtime_fails_is_left_out() -> None:
+    import onnxruntime
+
+    real, left_out = onnxruntime.InferenceSession, []
+
+    def failing(*arguments: object, disabled_optimizers: tuple[str, ...] = (), **more: object) -> object:
+        left_out.append(list(disabled_optimizers))
+        if not disabled_optimizers:
+            raise RuntimeError("a name which does not exist:InsertedPrecisionFreeCast_/norm for node: SkipLayerNorm")
+        return real(*arguments, disabled_optimizers=disabled_optimizers, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", failing)
+        opened = open_session(find_bundle("edge-vqa") / EMBED, 1)
+    assert left_out == [[], ["SimplifiedLayerNormFusion"]]
+    assert opened.get_outputs()
+
+
 def test_a_failing_run_is_a_model_error_about_the_stage() -> None:
     opened = open_session(find_bundle("edge-vqa") / EMBED, 1)
     with pytest.raises(ModelError, match="the token embedding failed"):
