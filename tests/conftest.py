@@ -7,12 +7,15 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 def pytest_configure() -> None:
     """A shell's background job ignores Ctrl-C, and so would everything that the tests start and interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("busy machines", deadline=None)  # no test fails for having been slow
+    settings.load_profile("busy machines")
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ import pytest
 from apis import Process, audio_part, command, image_part, picture, process, sound
 
 openai = pytest.importorskip("openai", reason="the official client is not installed: pip install openai")
-pydantic = pytest.importorskip("pydantic")
+pydantic = pytest.importorskip("pydantic", reason="it comes with the official client")
 
 QUESTION = "what is in the picture?"
 

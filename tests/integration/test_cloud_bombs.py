@@ -23,7 +23,6 @@ import pytest
 import zstandard
 
 from clouds import RawClient, opening, raw_client
-from edge_agent.errors import ModelError
 from edge_agent.transport.codecs import EncodedTensor, find_codec
 from edge_agent.transport.frames import ENDPOINT, SUBPROTOCOL, Frame, FrameType, canonical_json, encode_frame
 from edge_agent.transport.messages import uuid7
@@ -63,10 +62,7 @@ class Server:
 def server() -> Iterator[Server]:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the peak of a process's memory is Linux' to tell")
-    try:
-        bundle = Bundle.open(find_bundle("cloud-vqa"))
-    except ModelError as error:
-        pytest.skip(f"the cloud's model is not in this checkout: {error}")
+    bundle = Bundle.open(find_bundle("cloud-vqa"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_AGENT_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "cloud_stub", "--port", "0", "--json"],

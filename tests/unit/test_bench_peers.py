@@ -91,7 +91,6 @@ def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str, p
 
 
 def test_the_edges_that_opencv_counts_are_those_of_the_other_norm() -> None:
-    pytest.importorskip("cv2")
     from edge_agent.cli.bench.peers.opencv import Buffers
 
     where = scene("edge_laplacian", "grey")

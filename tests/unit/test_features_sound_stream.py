@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+from edge_agent import _core
 from edge_agent.features import FeatureExtractor, SoundFeatureStream, available_isas, sound_features
 from edge_agent.features.kernels import choose
 from edge_agent.types import SoundFeatures
@@ -115,7 +116,6 @@ def test_threads_that_share_a_stream_take_turns(isa):
 
 
 def test_a_stream_that_was_not_made_is_refused():
-    _core = pytest.importorskip("edge_agent._core")
     with pytest.raises(TypeError, match="__init__"):
         _core.SoundStream.__new__(_core.SoundStream).feed(noise(10))
     with pytest.raises(TypeError):

@@ -30,9 +30,15 @@ def test_opening_a_model_leaves_no_device_id_of_the_runtime_behind(tmp_path: Pat
     assert left_in_the_home(tmp_path / "empty") == []
 
 
-def test_that_test_would_see_it(tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    if tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) < (1, 29):
-        pytest.skip("this ONNX Runtime has no telemetry")
-    if not left_in_the_home(tmp_path / "empty", ORT_DISABLE_TELEMETRY="0"):
-        pytest.skip("this ONNX Runtime was built without telemetry, or takes this machine for a build server")
+@pytest.mark.parametrize(("set_by_the_user", "seen"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
+def test_it_is_switched_off_when_the_runtime_is_loaded_unless_its_user_wants_it(
+    tmp_path: Path, set_by_the_user: dict[str, str], seen: str
+) -> None:
+    """In place of the runtime there is a module that tells what it was loaded with."""
+    telling = "import os, sys; print(os.environ.get('ORT_DISABLE_TELEMETRY'), flush=True); sys.exit()"
+    (tmp_path / "onnxruntime.py").write_text(telling)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
+    path = os.pathsep.join([str(tmp_path), kept.get("PYTHONPATH", "")])
+    environment = {**kept, "PYTHONPATH": path, **set_by_the_user}
+    done = subprocess.run([sys.executable, "-c", CODE], check=True, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [seen]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bases
+from edge_agent import _core
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import parse_basis, read_basis
@@ -19,8 +20,6 @@ from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
 from edge_agent.types import Embeddings
-
-_core = pytest.importorskip("edge_agent._core")
 
 BASIS = parse_basis(bases.basis_bytes())
 CODEC = Projected(BASIS)

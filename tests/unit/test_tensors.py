@@ -6,18 +6,17 @@ import os
 import subprocess
 import sys
 import threading
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_agent import _core
 from edge_agent.errors import UsageError
 from edge_agent.transport import tensors
 from edge_agent.transport.codecs import Int8Zstd
 from edge_agent.types import Embeddings
 
-_core: ModuleType = pytest.importorskip("edge_agent._core")
 ISAS = _core.available_isas()
 SHAPES = [(1, 1), (3, 7), (2, 63), (5, 64), (4, 192), (2, 577), (1, 1500)]
 every_isa = pytest.mark.parametrize("isa", ISAS)
