@@ -195,7 +195,7 @@ def test_decide_explains_and_runs_nothing(capfd: pytest.CaptureFixture[str]) -> 
 
 def test_models_list_and_verify(capfd: pytest.CaptureFixture[str]) -> None:
     assert {m["name"] for m in run_json(capfd, "models", "list")} >= {"edge-vqa", "cloud-vqa"}
-    assert {m["name"]: m["ok"] for m in run_json(capfd, "models", "verify")} == {"edge-vqa": True, "cloud-vqa": True}
+    assert {m["bundle"]: m["ok"] for m in run_json(capfd, "models", "verify")} == {"edge-vqa": True, "cloud-vqa": True}
 
 
 def test_config_explain_and_diff(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
