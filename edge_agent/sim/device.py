@@ -79,7 +79,6 @@ class Device:
         self._spent_usd: dict[int, float] = {}
         self._history: tuple[Turn, ...] = ()
         self.answered: list[Answered] = []
-        self._overhead_ms = questions.edge_node.overhead_ms
 
     def arrive(self, asked: Asked) -> None:
         """A question comes: it is begun, waits, or is refused."""
@@ -114,7 +113,8 @@ class Device:
             self._tell(question)
         decision = self._policy.decide(question.features, state, self._history)
         books = Answered(question.photo, False, True, 0.0)
-        yield self._work(books, self._kept.encode_ms(question) + self._overhead_ms)
+        beyond_ms = self._questions.edge_node.beyond_ms(self._kept.encoded == question.photo)
+        yield self._work(books, self._kept.encode_ms(question) + beyond_ms)
         draft: Generation | None = None
         end: Generation | None = None
         in_cloud = False
@@ -169,14 +169,15 @@ class Device:
         asked_s, overview = now_s, _overview(decision)
         there = question.overview if overview else question.cloud
         node = self._questions.overview_node if overview else self._questions.cloud_node
-        sending_ms, receiving_ms = self._beyond_ms(node)
+        holds = question.photo, overview
+        again = self._kept.sent == holds
+        sending_ms, receiving_ms = self._beyond_ms(node, again)
         yield self._work(books, self._kept.sending_ms(question, overview) + sending_ms)
         size = self._kept.bytes_up(question, overview) + node.overhead_bytes_up
         arrives_s, sent_ms = self._send(books, size, until_s)
         yield arrives_s
         reply = Reply(self._events)
-        holds = question.photo, overview
-        service_ms = answer_ms(there, node, self._kept.sent == holds) + receiving_ms
+        service_ms = answer_ms(there, node, again) + receiving_ms
         done = False
         if sent_ms is not None and self._cloud.ask(service_ms, reply):
             self._kept.sent = holds
@@ -197,9 +198,9 @@ class Device:
         self._link.answered(1000.0 * (self._events.now_s - asked_s), books.bytes_up, uploaded_ms, rtt_ms)
         return there.end
 
-    def _beyond_ms(self, node: Node) -> tuple[float, float]:
+    def _beyond_ms(self, node: Node, again: bool) -> tuple[float, float]:
         """Of a cloud turn beyond the stages: (the device's part, the cloud's)."""
-        more_ms = max(0.0, node.overhead_ms - self._overhead_ms)
+        more_ms = max(0.0, node.beyond_ms(again) - self._questions.edge_node.beyond_ms(again))
         return DEVICE_PART * more_ms, (1.0 - DEVICE_PART) * more_ms
 
     def _send(self, books: Answered, size: int, until_s: float) -> tuple[float, float | None]:
@@ -245,13 +246,12 @@ class Device:
 
     def _tell(self, question: Question) -> None:
         """What an oracle is told: who will be right, and what each takes on an idle cloud with the link as it is."""
-        slow, here = self._scenario.device.slowdown * self.board.hot_factor, question.edge
-        first_ms = slow * (here.encode_ms + self._overhead_ms)
+        slow, here, known = self._scenario.device.slowdown * self.board.hot_factor, question.edge, self._questions
+        first_ms = slow * (here.encode_ms + known.edge_node.overhead_ms)
         mbps, rtt_ms = self._trace.at(self._events.now_s)
         right, latency_ms = [here.right], [first_ms + slow * here.service_ms]
-        known = self._questions
         for there, node in ((question.cloud, known.cloud_node), (question.overview, known.overview_node)):
-            sending_ms, receiving_ms = self._beyond_ms(node)
+            sending_ms, receiving_ms = self._beyond_ms(node, again=False)
             sent_ms = 0.008 * there.bytes_up / max(mbps, 1e-3) + rtt_ms
             made_ms = slow * (there.encode_ms - here.encode_ms + there.code_ms + sending_ms)
             served_ms = self._scenario.cloud.slowdown * (there.service_ms + receiving_ms)

@@ -29,7 +29,7 @@ class Node:
     `place` is edge or cloud; `views` how many views of a picture its decoder reads; `overhead_ms` what a whole question
     took in the running agent beyond the measured stages; `overhead_bytes_up/down` beyond the payload. Of a further
     question about the picture of the last prompt, `again_prefill` is the part of `prefill_ms` that it takes (1 where
-    nothing is kept), and `again_overhead_ms` stands in for `overhead_ms`.
+    nothing is kept), and `again_overhead_ms` stands in for `overhead_ms` (-1: not measured, the same).
     """
 
     name: str
@@ -49,7 +49,11 @@ class Node:
     overhead_bytes_up: int = 0
     overhead_bytes_down: int = 0
     again_prefill: float = 1.0
-    again_overhead_ms: float = 0.0
+    again_overhead_ms: float = -1.0
+
+    def beyond_ms(self, again: bool) -> float:
+        """What a question takes beyond its stages, or a further one `again` about the picture of the last prompt."""
+        return self.again_overhead_ms if again and self.again_overhead_ms >= 0 else self.overhead_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ def test_an_idle_device_takes_the_milliseconds_of_the_table_and_no_more(question
     again = np.diff(TABLE.photo[rows], prepend=-1) == 0  # about the picture of the question before
     encoded = np.where(again, 0.0, columns.device_ms[rows])
     prompted = columns.prefill_ms[rows] * np.where(again, node.again_prefill, 1.0)
-    expected = (encoded + prompted + columns.decode_ms[rows]).mean() + node.overhead_ms
+    beyond = np.where(again, node.beyond_ms(again=True), node.overhead_ms)
+    expected = (encoded + prompted + columns.decode_ms[rows] + beyond).mean()
     assert figures.latency_ms == pytest.approx(expected, rel=1e-5)
     assert figures.accuracy == columns.right[rows].mean()
     assert (figures.cloud_share, figures.bytes_up) == (0.0, 0.0)

@@ -207,3 +207,9 @@ def test_the_shipped_table_has_both_places_thousands_of_questions_and_says_where
     assert table.provenance["splits"]
     assert 0.1 < table.columns["edge-1t"].right[table.rows()].mean() < 0.99
     assert (table.columns["cloud-tiles"].bytes_up > table.columns["cloud-overview"].bytes_up).all()
+
+
+def test_a_further_question_takes_what_was_measured_of_such_or_as_much_as_a_first_one() -> None:
+    measured = replace(node("edge-1t"), again_overhead_ms=1.5)
+    assert [measured.beyond_ms(again) for again in (False, True)] == [2.5, 1.5]
+    assert [node("edge-1t").beyond_ms(again) for again in (False, True)] == [2.5, 2.5]
