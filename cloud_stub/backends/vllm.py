@@ -36,8 +36,7 @@ log = logging.getLogger("cloud_stub")
 PROBE = Prompt((), "is it red?", (Turn("what is it?", "a cup"),), 1)
 _BEHIND = {"add_generation_prompt": False, "continue_final_message": True}
 """The last message is the beginning of the answer."""
-_TOP = 5
-_TOP_TOLD = 20
+_TOP = 20
 
 
 class VllmBackend(OpenAIBackend):
@@ -139,7 +138,7 @@ class VllmBackend(OpenAIBackend):
         begun = tuple(answer.ids)
         behind = begun and self._whole_words(begun) == begun
         skip = 0 if behind else len(begun)  # what cannot be said in words is made again
-        limits = {"max_tokens": asked.max_new_tokens - (len(begun) if behind else 0), "top_logprobs": _TOP_TOLD}
+        limits = {"max_tokens": asked.max_new_tokens - (len(begun) if behind else 0), "top_logprobs": _TOP}
         body = self._begun(asked, begun) if behind else self.body(asked)
         for piece in self._server.stream({**body, **limits, "return_token_ids": True}, cancelled):
             if piece.text and not piece.told:
@@ -152,7 +151,7 @@ class VllmBackend(OpenAIBackend):
 
     def _checked(self, asked: Prompt, before: list[int], draft: tuple[int, ...]) -> list[Told]:
         """What the engine would say, by one call that reads prompt and draft and makes one token."""
-        limits = {"max_tokens": 1, "prompt_logprobs": _TOP, "top_logprobs": _TOP_TOLD, "return_token_ids": True}
+        limits = {"max_tokens": 1, "prompt_logprobs": 1, "top_logprobs": _TOP, "return_token_ids": True}
         return checked(self._server.whole(self._begun(asked, draft) | limits), before, draft)
 
     def _begun(self, asked: Prompt, ids: Sequence[int]) -> dict[str, Any]:

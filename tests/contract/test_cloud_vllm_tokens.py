@@ -119,6 +119,21 @@ def test_a_draft_that_its_own_text_does_not_give_again_is_made_anew(
     assert fake.asked_whole == []
 
 
+def test_an_answer_that_cannot_be_gone_on_with_in_words_is_made_whole(
+    engine: tuple[TokenEngine, str], bundle: Bundle
+) -> None:
+    fake, url = engine
+    word = fake.ids("a")[0]
+    pieces = (number for text, number in fake.tokenizer.get_vocab().items() if text.startswith("##"))
+    piece = next(one for one in pieces if fake.ids(fake.tokenizer.decode([word, one])) != [word, one])
+    fake.answer = [word, piece, *fake.answer]
+    asked = Prompt(views(bundle), "what is it?", (), 16, (word, fake.ids("dog")[0]))
+    events = answered(opened(url), asked)
+    assert ids(events) == fake.answer
+    (body,) = fake.bodies
+    assert (body["messages"][-1]["role"], body["max_tokens"]) == ("user", 16)
+
+
 def test_an_engine_with_other_tokens_gets_no_drafts(engine: tuple[TokenEngine, str], bundle: Bundle) -> None:
     fake, url = engine
     fake.splits = False
