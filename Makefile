@@ -10,7 +10,7 @@ VLLM ?= build/vllm
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-bench test-browser test-side check-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
+.PHONY: demo test test-units test-pythons test-bench test-browser test-side check-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -23,6 +23,18 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+# The oldest and the newest Python that is supported, each with the libraries of its own: unit tests alone.
+PYTHONS ?= python3.10 python3.13
+test-pythons:
+	@for python in $(PYTHONS); do \
+	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || \
+	    { echo "NOT tested with $$python: it is not installed"; continue; }; \
+	  echo "with Python $$version"; \
+	  $(MAKE) --no-print-directory PYTHON=$$python VENV=build/python$$version test-units || exit 1; done
+
+test-units: $(VENV)/.installed-test
+	$(BIN)/pytest tests/unit
 
 # What only developers install: the libraries that `edge-agent bench` compares with, and PyTorch for the training tools.
 test-bench: $(VENV)/.installed-test
