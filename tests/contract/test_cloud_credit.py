@@ -26,6 +26,7 @@ from edge_agent.transport.codecs import EncodedTensor, find_codec
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.messages import Hello, TensorBegin, Welcome, uuid7
 from edge_agent.types import Embeddings
+from failing import failure
 
 WIDE = 2048
 
@@ -135,13 +136,7 @@ def test_a_cloud_that_lies_about_credit_is_a_protocol_error(meta):
         await peer.send(Frame(FrameType.CREDIT, meta), 0)
         await peer.read()
 
-    async def main():
-        async with scripted_cloud(script) as url, CloudClient(url) as client:
-            await asked(client, request())
-
-    with pytest.raises(CloudError) as caught:
-        asyncio.run(main())
-    assert caught.value.code == "protocol"
+    assert failure(scripted_cloud(script)).code == "protocol"
 
 
 def test_a_cloud_that_grants_endlessly_counts_no_further_than_it_may():

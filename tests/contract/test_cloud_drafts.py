@@ -30,6 +30,7 @@ from edge_agent.transport.client import CloudClient, TurnResult
 from edge_agent.transport.drafts import Draft, Drafted, Verdict
 from edge_agent.transport.frames import Frame, FrameType
 from edge_agent.transport.messages import Hello, TensorBegin, Welcome, uuid7
+from failing import failure
 
 TOKENIZER = "0123456789abcdef"
 
@@ -273,13 +274,7 @@ def test_a_verdict_without_a_draft_is_a_protocol_error():
         await peer.send(Verdict(0, 1, "differs", 4).to_frame())
         await peer.read()
 
-    async def main():
-        async with scripted_cloud(script) as url, CloudClient(url) as client:
-            await asked(client, request())
-
-    with pytest.raises(CloudError) as caught:
-        asyncio.run(main())
-    assert caught.value.code == "protocol"
+    assert failure(scripted_cloud(script)).code == "protocol"
 
 
 def test_a_cloud_of_an_older_release_gets_no_draft():

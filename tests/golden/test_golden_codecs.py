@@ -10,31 +10,18 @@ import pytest
 import bases
 import eap1
 from edge_agent.transport.basis import parse_basis
-from edge_agent.transport.codecs import EncodedTensor, Int4Zstd, decode_tensor, register_codec
+from edge_agent.transport.codecs import Int4Zstd, decode_tensor, register_codec
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
-from edge_agent.types import Modality
 
 FIXTURE = json.loads((Path(__file__).parent / "codecs_0_1_0.json").read_text(encoding="utf-8"))
-
-
-def tensor_of(stored: dict[str, object]) -> EncodedTensor:
-    return EncodedTensor(
-        stored["codec"],
-        stored["dtype"],
-        tuple(stored["shape"]),
-        bytes.fromhex(stored["payload"]),
-        stored["encoder_id"],
-        Modality(stored["modality"]),
-        stored["config"],
-    )
 
 
 @pytest.mark.parametrize("name", sorted(FIXTURE["tensors"]))
 def test_golden_tensors_are_still_decoded_to_the_same_bits(name):
     register_codec(Projected(parse_basis(bytes.fromhex(FIXTURE["basis"]))))
     stored = FIXTURE["tensors"][name]
-    tensor = tensor_of(stored)
+    tensor = eap1.stored_tensor(stored)
     assert tensor.tensor_id() == stored["tensor_id"]
     assert decode_tensor(tensor, Limits()).data.tobytes().hex() == stored["decoded"]
 

@@ -10,13 +10,12 @@ import pytest
 
 import eap1
 from edge_agent.transport.answers import Usage
-from edge_agent.transport.codecs import EncodedTensor, decode_tensor
+from edge_agent.transport.codecs import decode_tensor
 from edge_agent.transport.drafts import Draft, Verdict
 from edge_agent.transport.frames import Frame, FrameType, decode_frame, encode_frame
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import TurnOpening, Welcome
 from edge_agent.transport.resume import Resume, Resumed
-from edge_agent.types import Modality
 
 FIXTURE = json.loads((Path(__file__).parent / "eap1_0_1_0.json").read_text(encoding="utf-8"))
 
@@ -73,15 +72,7 @@ def test_golden_frames_are_still_read(name):
 @pytest.mark.parametrize("codec", sorted(FIXTURE["tensors"]))
 def test_golden_tensors_are_still_decoded_to_the_same_values(codec):
     stored = FIXTURE["tensors"][codec]
-    tensor = EncodedTensor(
-        stored["codec"],
-        stored["dtype"],
-        tuple(stored["shape"]),
-        bytes.fromhex(stored["payload"]),
-        stored["encoder_id"],
-        Modality(stored["modality"]),
-        stored["config"],
-    )
+    tensor = eap1.stored_tensor(stored)
     assert tensor.tensor_id() == stored["tensor_id"]
     wanted = eap1.data()
     if codec == "int8-zstd":

@@ -7,21 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.cli.bench.codec_sounds import HEARD
 from edge_agent.types import AudioWindow
 from edge_agent.vlm import AudioEncoder, Bundle, Generator, find_bundle
-
-HEARD = {
-    "baby_cry": "baby crying",
-    "chainsaw": "chainsaw",
-    "clock_tick": "clock ticking",
-    "dog_bark": "dog barking",
-    "fire_crackling": "fire crackling",
-    "helicopter": "helicopter",
-    "person_sneeze": "sneeze",
-    "rain": "rain",
-    "rooster": "rooster",
-    "sea_waves": "waves",
-}
 
 
 def read(path: Path) -> AudioWindow:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from edge_agent.transport.answers import Done, Usage, tokens_frame
-from edge_agent.transport.codecs import Int8Zstd, find_codec
+from edge_agent.transport.codecs import EncodedTensor, Int8Zstd, find_codec
 from edge_agent.transport.drafts import Draft, Verdict
 from edge_agent.transport.features import CLIENT
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_frame
 from edge_agent.transport.numbering import Numbering
 from edge_agent.transport.resume import Resume, Resumed
-from edge_agent.types import F32, Embeddings, TokenEvent, Turn
+from edge_agent.types import F32, Embeddings, Modality, TokenEvent, Turn
 
 SESSION = 0x0123456789ABCDEF
 TURN_ID = "018bcfe5-6800-7abc-8def-0123456789ab"
@@ -29,6 +29,19 @@ TURN_ID = "018bcfe5-6800-7abc-8def-0123456789ab"
 def data() -> F32:
     """[3, 4] float32 with a token of zeros and powers of two, so that every machine computes the same bytes."""
     return np.array([[0, 0, 0, 0], [127, -127, 64, 1], [-0.5, 0.25, 0.125, 0.0]], dtype=np.float32)
+
+
+def stored_tensor(stored: dict[str, Any]) -> EncodedTensor:
+    """A tensor as the fixtures keep it."""
+    return EncodedTensor(
+        stored["codec"],
+        stored["dtype"],
+        tuple(stored["shape"]),
+        bytes.fromhex(stored["payload"]),
+        stored["encoder_id"],
+        Modality(stored["modality"]),
+        stored["config"],
+    )
 
 
 def frames() -> dict[str, bytes]:

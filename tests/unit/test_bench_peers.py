@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -14,6 +11,7 @@ from edge_agent.cli.bench.ours import own
 from edge_agent.cli.bench.pictures import Scene
 from edge_agent.features.kernels import choose
 from edge_agent.types import U8
+from peers import contenders, results
 
 RTOL, ATOL = 1e-5, 2e-5
 LEVELS = {"cv2": 1, "pillow": 2}
@@ -41,18 +39,6 @@ def scene(case: str, pixels: str) -> Scene:
     return Scene(case, frames, tile=16 if case == "tile16_entropy" else 32)
 
 
-def contenders(library: str, scene: Scene) -> list[Contender]:
-    found = LIBRARIES[library]
-    if found.missing():
-        pytest.skip(f"{library} is not installed: {found.install}")
-    return list(importlib.import_module(f"edge_agent.cli.bench.peers.{found.peers}").contenders(scene))
-
-
-def results(contender: Contender) -> list[dict[str, Any]]:
-    """What comes out for four frames, one after the other; copied, as a peer may use its memory again."""
-    return [{key: np.copy(value) for key, value in contender.read(contender.call(i)).items()} for i in range(4)]
-
-
 def tolerance(contender: Contender, key: str, pixels: str) -> tuple[float, float]:
     """Relative and absolute: exact but for rounding, where `work` does not say otherwise."""
     opencv = contender.name.startswith("cv2")
@@ -71,9 +57,9 @@ def tolerance(contender: Contender, key: str, pixels: str) -> tuple[float, float
 @pytest.mark.parametrize(("case", "pixels"), list(combinations(CASES)))
 def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str, pixels: str) -> None:
     where = scene(case, pixels)
-    ours = results(own(where))
-    for contender in contenders(library, where):
-        for index, (mine, theirs) in enumerate(zip(ours, results(contender), strict=True)):
+    ours = results(own(where), 4)
+    for contender in contenders(LIBRARIES[library], where):
+        for index, (mine, theirs) in enumerate(zip(ours, results(contender, 4), strict=True)):
             if case == "all_vision" and index == 0:
                 continue  # nothing to compare with the first frame
             if index == 0 and contender.name.startswith("av_scdet"):

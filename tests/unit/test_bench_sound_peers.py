@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from edge_agent.cli.bench.audio import CASES, HOPS, LIBRARIES
 from edge_agent.cli.bench.measure import Contender
 from edge_agent.cli.bench.ours_sound import named, own_sound
 from edge_agent.cli.bench.sounds import CHUNKS, SoundScene, base_sound, make_scene
+from peers import contenders
 
 SECONDS = 0.1
 LOOSE = {"librosa_flatness_zcr_rms": (2e-3, 5e-3), "essentia_flux": (2e-2, 1e-3), "aubio_flux": (1e-3, 1e-4)}
@@ -20,13 +20,6 @@ LOOSE = {"librosa_flatness_zcr_rms": (2e-3, 5e-3), "essentia_flux": (2e-2, 1e-3)
 
 def scene(case: str, hop: int) -> SoundScene:
     return make_scene(case, base_sound("noise", 1.0, None), SECONDS, hop)
-
-
-def contenders(library: str, scene: SoundScene) -> list[Contender]:
-    found = LIBRARIES[library]
-    if found.missing():
-        pytest.skip(f"{library} is not installed: {found.install}")
-    return list(importlib.import_module(f"edge_agent.cli.bench.peers.{found.peers}").contenders(scene))
 
 
 def results(contender: Contender) -> list[dict[str, Any]]:
@@ -46,7 +39,7 @@ def with_what_is_ours_to_derive(mine: dict[str, Any]) -> dict[str, Any]:
 def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str, hop: int) -> None:
     where = scene(case, hop)
     ours = results(own_sound(where))
-    for contender in contenders(library, where):
+    for contender in contenders(LIBRARIES[library], where):
         relative, absolute = LOOSE.get(contender.name, (1e-3, 1e-4))
         for index, (mine, theirs) in enumerate(zip(ours, results(contender), strict=True)):
             mine = with_what_is_ours_to_derive(mine)

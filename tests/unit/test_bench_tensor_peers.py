@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import numpy as np
 import pytest
 
 from edge_agent.cli.bench.codec import KERNELS, LIBRARIES, own
-from edge_agent.cli.bench.measure import Contender
 from edge_agent.cli.bench.tensors import TensorScene, normal
+from peers import contenders, results
 
 TIES = 1e-3
 """Share of values that may be one step apart where another order of operations meets a tie."""
@@ -20,24 +17,13 @@ def scene(case: str) -> TensorScene:
     return TensorScene(case, normal(13, 50)[:3])
 
 
-def contenders(library: str, scene: TensorScene) -> list[Contender]:
-    found = LIBRARIES[library]
-    if found.missing():
-        pytest.skip(f"{library} is not installed: {found.install}")
-    return list(importlib.import_module(f"edge_agent.cli.bench.peers.{found.peers}").contenders(scene))
-
-
-def results(contender: Contender) -> list[dict[str, Any]]:
-    return [{key: np.copy(value) for key, value in contender.read(contender.call(i)).items()} for i in range(3)]
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("case", KERNELS)
 def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str) -> None:
     where = scene(case)
-    ours = results(own(where))
-    for contender in contenders(library, where):
-        for mine, theirs in zip(ours, results(contender), strict=True):
+    ours = results(own(where), 3)
+    for contender in contenders(LIBRARIES[library], where):
+        for mine, theirs in zip(ours, results(contender, 3), strict=True):
             if contender.work != "same":
                 continue
             assert theirs.keys() == mine.keys()
@@ -55,8 +41,8 @@ def test_a_library_does_the_work_that_it_is_timed_for(library: str, case: str) -
 def test_who_does_it_otherwise_loses_no_more_than_a_step_of_a_channel(library: str, case: str) -> None:
     where = scene(case)
     spans = np.ptp(np.concatenate(where.tensors), axis=0)  # [hidden]
-    for contender in contenders(library, where):
-        for x, theirs in zip(where.tensors, results(contender), strict=True):
+    for contender in contenders(LIBRARIES[library], where):
+        for x, theirs in zip(where.tensors, results(contender, 3), strict=True):
             if contender.name.startswith("faiss_sq"):
                 assert np.all(np.abs(theirs["x"] - x) <= spans / (255 if "8" in contender.name else 15) + 1e-5)
             elif "fp16" in contender.name:
