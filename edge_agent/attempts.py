@@ -9,12 +9,9 @@ from dataclasses import replace
 from edge_agent.engines.base import Engine, Query
 from edge_agent.errors import CloudError, NoAnswerError
 from edge_agent.parts import OnToken, Parts
-from edge_agent.turn import Attempt, TurnClock
+from edge_agent.turn import CLOUD_MARGIN_MS, Attempt, TurnClock, reserve_ms
 from edge_agent.types import Decision, Generation, Route, SystemState
 
-FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more once that has been seen to take longer
-DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
-CLOUD_MARGIN_S = 0.03  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
 HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
 SETTLE_S = 0.1  # of what is kept for the device, for the books of a cloud that took all the rest
 
@@ -34,18 +31,16 @@ async def ask_cloud(
     cloud, purse = parts.cloud, parts.purse
     if cloud is None:
         return Attempt(None, "the cloud was not reached (none is configured)")
-    reserve_ms = DRAFTED_RESERVE_MS
-    if not drafted:
-        reserve_ms = max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0.0))
-    until_s = turn.deadline_s - reserve_ms / 1000 - CLOUD_MARGIN_S
+    kept_ms = reserve_ms(drafted, state.local_latency_estimate_ms)
+    until_s = turn.deadline_s - (kept_ms + CLOUD_MARGIN_MS) / 1000
     if until_s <= parts.clock.monotonic_s():
         return Attempt(
-            None, f"the cloud was not reached (the deadline leaves no time for it: {reserve_ms:.0f} ms are kept)"
+            None, f"the cloud was not reached (the deadline leaves no time for it: {kept_ms:.0f} ms are kept)"
         )
     most_usd = min(state.max_cost_usd or 0.0, state.budget_left_usd or 0.0)
     try:
         reserving = asyncio.to_thread(purse.reserve, most_usd)
-        reservation = await turn.within(reserving, "reserving money", reserve_ms)
+        reservation = await turn.within(reserving, "reserving money", kept_ms)
     except NoAnswerError:  # what it may have set aside stays spent
         return Attempt(None, "the cloud was not asked (the purse did not answer in time)")
     if reservation is None:
@@ -54,7 +49,7 @@ async def ask_cloud(
     attempt = Attempt(None, "", billed_usd=expected_usd)  # stands if it is cancelled: then no bill comes back
     timed = replace(query, deadline_s=until_s, max_cost_usd=most_usd)
     try:
-        attempt = await _attempt(parts, cloud, timed, decision, turn, reserve_ms, on_token)
+        attempt = await _attempt(parts, cloud, timed, decision, turn, kept_ms, on_token)
         if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
             attempt = replace(attempt, billed_usd=expected_usd)
     finally:
@@ -71,14 +66,14 @@ async def _attempt(
     query: Query,
     decision: Decision,
     turn: TurnClock,
-    reserve_ms: float,
+    kept_ms: float,
     on_token: OnToken | None,
 ) -> Attempt:
     monitors, clock = parts.monitors, parts.clock
     started_s = clock.monotonic_s()
     try:
         pulling = pull(cloud, Route.CLOUD, query, decision, turn, on_token)
-        generation = await turn.within(pulling, "waiting for the cloud", reserve_ms)
+        generation = await turn.within(pulling, "waiting for the cloud", kept_ms)
     except CloudError as error:
         if error.code not in HOLDING_OFF:
             return Attempt(None, f"the cloud refused ({error})", error.bytes_up, error.bytes_down, error.asked)

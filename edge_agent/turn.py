@@ -26,6 +26,9 @@ from edge_agent.types.odds import weighed_gain
 
 T = TypeVar("T")
 MARGIN_S, MARGIN_SHARE = 0.05, 0.25  # of a deadline, the smaller: for telling that it has passed
+FALLBACK_RESERVE_MS = 300.0  # kept of a deadline for answering locally; more once that has been seen to take longer
+DRAFTED_RESERVE_MS = 20.0  # kept where the draft is the answer already
+CLOUD_MARGIN_MS = 30.0  # the cloud engine gives up a little earlier than the pipeline, and says what it has cost
 MAX_LOGGED_SOUND = 400  # STFT frames, four seconds at the usual hop
 STAGES = ("features", "decide", "encode", "upload", "first_token", "decode")
 
@@ -79,6 +82,18 @@ class Stages:
         return {**rounded, "total": round(sum(rounded.values()), 3)}
 
 
+def margin_s(deadline_ms: float) -> float:
+    """What is kept of a question's own deadline for telling that it has passed."""
+    return min(MARGIN_S, MARGIN_SHARE * deadline_ms / 1000)
+
+
+def reserve_ms(drafted: bool, local_ms: float | None) -> float:
+    """What is kept of a deadline while the cloud is asked: for the device to answer instead, which takes `local_ms` as
+    far as that is known; `drafted`: it has an answer already.
+    """
+    return DRAFTED_RESERVE_MS if drafted else max(FALLBACK_RESERVE_MS, 2 * (local_ms or 0.0))
+
+
 class TurnClock:
     """The deadline of one question on the agent's clock, and its stages. `cloud_away`: the cloud was not reached.
 
@@ -89,7 +104,7 @@ class TurnClock:
     def __init__(self, clock: Clock, deadline_ms: float) -> None:
         self._clock = clock
         self._deadline_ms = deadline_ms
-        self._margin_s = min(MARGIN_S, MARGIN_SHARE * deadline_ms / 1000)
+        self._margin_s = margin_s(deadline_ms)
         self.doing = "answering"
         self.deadline_s = clock.monotonic_s() + deadline_ms / 1000 - self._margin_s
         self.stages = Stages(clock)

@@ -1,8 +1,7 @@
 """A simulated agent: one device that answers as edge_agent.agent does, with the real policy inside its guards.
 
 What the agent measures of link, load and its own speed, the simulated one measures too, by the same averages, and the
-policy is told nothing else. Of a cloud turn's overhead beyond the stages, half is the device's and half the cloud's:
-both code and check the same frames.
+policy is told nothing else.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from edge_agent.sim.events import Events, Process, Reply, resume
 from edge_agent.sim.kept import Kept, answer_ms
 from edge_agent.sim.nodes import Board, CloudNode
 from edge_agent.sim.scenario import Scenario
-from edge_agent.sim.table import Node
 from edge_agent.sim.traces import Trace
+from edge_agent.sim.truth import truth
 from edge_agent.sim.world import Asked, Question, Questions
-from edge_agent.turn import decision_record, judge
+from edge_agent.turn import CLOUD_MARGIN_MS, decision_record, judge, margin_s, reserve_ms
 from edge_agent.types import Decision, Generation, Modality, Observation, Outcome, Route, SystemState, Turn
 
-FALLBACK_RESERVE_MS, DRAFTED_RESERVE_MS, CLOUD_MARGIN_MS = 300.0, 20.0, 30.0  # as in edge_agent.attempts
-DEVICE_PART = 0.5
 DAY_S = 86_400.0
 ENCODABLE = (Modality.IMAGE,)
 Journal = Callable[[dict[str, Any]], None]
@@ -159,10 +156,8 @@ class Device:
     ) -> Step:
         """The cloud's answer, or None where it failed: see edge_agent.attempts."""
         limits, price = self._scenario.limits, self._scenario.cloud.usd_per_question
-        kept_ms = (
-            DRAFTED_RESERVE_MS if drafted else max(FALLBACK_RESERVE_MS, 2 * (state.local_latency_estimate_ms or 0))
-        )
-        until_s = started_s + 0.001 * (limits.deadline_ms - kept_ms - CLOUD_MARGIN_MS)
+        kept_ms = reserve_ms(drafted, state.local_latency_estimate_ms) + CLOUD_MARGIN_MS
+        until_s = started_s + 0.001 * (limits.deadline_ms - kept_ms) - margin_s(limits.deadline_ms)
         now_s = self._events.now_s
         if until_s <= now_s or self._left_usd(now_s) <= 0.0 or price > min(limits.max_cost_usd, self._left_usd(now_s)):
             return None
@@ -171,7 +166,7 @@ class Device:
         node = self._questions.overview_node if overview else self._questions.cloud_node
         holds = question.photo, overview
         again = self._kept.sent == holds
-        sending_ms, receiving_ms = self._beyond_ms(node, again)
+        sending_ms, receiving_ms = self._questions.beyond_ms(node, again)
         yield self._work(books, self._kept.sending_ms(question, overview) + sending_ms)
         size = self._kept.bytes_up(question, overview) + node.overhead_bytes_up
         arrives_s, sent_ms = self._send(books, size, until_s)
@@ -197,11 +192,6 @@ class Device:
         uploaded_ms = (sent_ms or 0.0) + rtt_ms + HANDLING_MS  # as the agent sees it
         self._link.answered(1000.0 * (self._events.now_s - asked_s), books.bytes_up, uploaded_ms, rtt_ms)
         return there.end
-
-    def _beyond_ms(self, node: Node, again: bool) -> tuple[float, float]:
-        """Of a cloud turn beyond the stages: (the device's part, the cloud's)."""
-        more_ms = max(0.0, node.beyond_ms(again) - self._questions.edge_node.beyond_ms(again))
-        return DEVICE_PART * more_ms, (1.0 - DEVICE_PART) * more_ms
 
     def _send(self, books: Answered, size: int, until_s: float) -> tuple[float, float | None]:
         """(when the last byte is there or was given up, milliseconds that it took or None)."""
@@ -245,20 +235,9 @@ class Device:
         )
 
     def _tell(self, question: Question) -> None:
-        """What an oracle is told: who will be right, and what each takes on an idle cloud with the link as it is."""
-        slow, here, known = self._scenario.device.slowdown * self.board.hot_factor, question.edge, self._questions
-        first_ms = slow * (here.encode_ms + known.edge_node.overhead_ms)
-        mbps, rtt_ms = self._trace.at(self._events.now_s)
-        right, latency_ms = [here.right], [first_ms + slow * here.service_ms]
-        for there, node in ((question.cloud, known.cloud_node), (question.overview, known.overview_node)):
-            sending_ms, receiving_ms = self._beyond_ms(node, again=False)
-            sent_ms = 0.008 * there.bytes_up / max(mbps, 1e-3) + rtt_ms
-            made_ms = slow * (there.encode_ms - here.encode_ms + there.code_ms + sending_ms)
-            served_ms = self._scenario.cloud.slowdown * (there.service_ms + receiving_ms)
-            right.append(there.right)
-            latency_ms.append(first_ms + made_ms + sent_ms + served_ms)
-        price = self._scenario.cloud.usd_per_question
-        self._truth.tell(right, latency_ms, (0.0, price, price))
+        """The truth, to an oracle."""
+        slow = self._scenario.device.slowdown * self.board.hot_factor
+        self._truth.tell(*truth(self._scenario, self._questions, question, slow, self._trace.at(self._events.now_s)))
 
     def _left_usd(self, now_s: float) -> float:
         return self._scenario.limits.budget_usd_per_day - self._spent_usd.get(int(now_s // DAY_S), 0.0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.sim.compare import Comparison, Interval
+from edge_agent.sim.simulator import HYBRID_ALL
 
 FOUR = ("moa-off", "msao", "qlmio", "tmo")
 BANDITS = ("ucb", "ucb-patient", "ucb-hasty")
@@ -18,6 +19,7 @@ MSAO = "msao-tuned"  # the paper tunes its thresholds, too
 ABLATIONS = {
     "without MAS": "msao-no-mas",
     "without entropy-guided drafting": "msao-no-draft",
+    "without compressing": "msao-no-compress",
     "with the threshold of the model's calibration": "msao",
 }
 BASELINES = ("cloud", "random", "threshold", "cascade", *BANDITS)
@@ -30,6 +32,8 @@ NEEDED = (
     *BANDITS,
     "msao-no-mas",
     "msao-no-draft",
+    "msao-no-compress",
+    HYBRID_ALL,
     "random",
     "threshold",
     "cascade",
@@ -139,6 +143,8 @@ def _hybrid(cell: Comparison) -> dict[str, Any]:
         "worth_over_best_of_four_by_photos": cell.over_photos("hybrid", best, "worth"),
         "worth_behind_oracle": cell.difference("oracle", "hybrid", "worth"),
         "worth_over_local": cell.difference("hybrid", "local", "worth"),
+        "worth_over_all_views": cell.difference("hybrid", HYBRID_ALL, "worth"),
+        "latency_cut_over_best_of_four": cell.lower("hybrid", best, "latency_ms"),
         "missed": _missed(worth=noise.high >= -NONE),
     }
 

@@ -21,6 +21,7 @@ from edge_agent.summary import empty_tiles, text_features
 from edge_agent.types import Generation, ModalityFeatures
 
 SHUFFLES = 20_260  # seeds the order of the questions
+DEVICE_PART = 0.5  # of a cloud turn's overhead beyond the stages: both sides code and check the same frames
 DRAIN_S = 900.0  # a link is drawn for so long after the last arrival
 
 
@@ -95,6 +96,13 @@ class Questions:
         if found is None:
             found = self._made[row] = self._make(row)
         return found
+
+    def beyond_ms(self, node: Node, again: bool) -> tuple[float, float]:
+        """Of a cloud turn, what it takes beyond its stages and the device's own overhead: (the device's part, the
+        cloud's). `again`: a further question about the picture that the cloud holds.
+        """
+        more_ms = max(0.0, node.beyond_ms(again) - self.edge_node.beyond_ms(again))
+        return DEVICE_PART * more_ms, (1.0 - DEVICE_PART) * more_ms
 
     def _make(self, row: int) -> Question:
         features = self._table.features(row)
