@@ -10,7 +10,7 @@ VLLM ?= build/vllm
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-units test-pythons test-bench test-browser test-side check-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
+.PHONY: demo test test-units test-pythons test-bench test-browser test-side check-aarch64 wheel-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -57,6 +57,11 @@ test-side: $(VENV)/.installed-test
 check-aarch64: $(VENV)/.installed-lint
 	$(PIP) 'uv>=0.5'
 	$(BIN)/python -m tools.check_aarch64
+
+# The wheel for ARM boards, built here, its kernels and features tested under qemu (Python 3.11; some minutes).
+wheel-aarch64: $(VENV)/.installed-test
+	$(PIP) wheel
+	tools/test_aarch64.sh $(abspath $(BIN))/python
 
 # The cloud as a Ray Serve application (about 600 MB): a decoder and the front are killed under 16 agents.
 test-ray: $(VENV)/.installed-test

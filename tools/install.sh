@@ -70,13 +70,20 @@ check_machine() {
 
 need_root() { [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "this needs root: type sudo $0 ..."; }
 
+# A step that failed: pip, venv or systemctl have said why.
+failed() {
+  again="mend what is said above (network? room? df -h $(dirname "$place")) and type the same command again, or --uninstall"
+  echo "install: failed with exit code $1: $2: $again" >&2
+  exit "$1"
+}
+
 # step WORDS COMMAND... : in the plan it is a line, later it is done.
 step() {
   words=$1
   shift
   if [ "$doing" = yes ]; then
     say "$words"
-    "$@"
+    "$@" || failed $? "$words"
   else
     echo "  $words"
     case $1 in write_* | remove_*) ;; *) echo "      $*" ;; esac

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The Python module and a whole local answer on aarch64, without such a machine: cross-compiles edge_agent._core, runs
-# Debian's arm64 Python under qemu with the aarch64 wheels, tests the features there, and compares six answers with those
-# of this machine. Some minutes; by hand, not in CI. Shows that it is right, never how fast it is.
-# usage: tools/test_aarch64.sh PYTHON [PHOTO ...]     PYTHON: has edge-agent installed, and pybind11
+# The wheel for ARM boards and a whole local answer on aarch64, without such a machine: builds the wheel, unpacks it beside
+# those that pip would take there, runs Debian's arm64 Python under qemu, tests kernels and features there, and compares
+# two answers a photo with those of this machine. Some minutes; by hand, not in CI. Shows that it is right, not how fast.
+# usage: tools/test_aarch64.sh PYTHON [PHOTO ...]     PYTHON: 3.11, with edge-agent and what tools/aarch64_wheel.sh wants
 # exit status 3: something is not installed, with what to type
 set -eu
 [ $# -ge 1 ] || { echo "usage: tools/test_aarch64.sh PYTHON [PHOTO ...]" >&2; exit 2; }
@@ -16,6 +16,10 @@ for tool in aarch64-linux-gnu-g++ qemu-aarch64 apt-get dpkg; do
     exit 3
   }
 done
+"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
+  echo "test_aarch64: Debian's arm64 Python is 3.11, $python is another: name a Python 3.11" >&2
+  exit 2
+}
 mkdir -p "$build/debs" "$build/lists/partial" "$build/wheels" "$build/site" "$build/root"
 
 # Debian's arm64 Python, unpacked and not installed: this machine's own packages stay as they are.
@@ -39,17 +43,11 @@ wheels numpy==2.2.6 onnxruntime==1.23.2 opencv-python-headless tokenizers hypoth
 cd "$build/site"
 for wheel in "$build"/wheels/*.whl; do "$python" -m zipfile -e "$wheel" .; done
 
+"$root/tools/aarch64_wheel.sh" "$python" "$build/dist"
 cd "$build"
-rm -f ./*.o
-for source in "$root"/csrc/*.cpp; do
-  aarch64-linux-gnu-g++ -std=c++17 -O2 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -I"$root/csrc" \
-    -I"$("$python" -c 'import pybind11; print(pybind11.get_include())')" -Iroot/usr/include/python3.11 -Iroot/usr/include \
-    -c "$source" -o "$(basename "$source" .cpp).o"
-done
 rm -rf tree && mkdir tree
-cp -r "$root/edge_agent" "$root/tests" "$root/pyproject.toml" tree
-rm -f tree/edge_agent/_core*.so
-aarch64-linux-gnu-g++ -shared -o tree/edge_agent/_core.cpython-311-aarch64-linux-gnu.so ./*.o
+"$python" -m zipfile -e "$(ls -t dist/*.whl | head -1)" tree
+cp -r "$root/tests" "$root/pyproject.toml" tree
 arm="env PYTHONPATH=$build/tree:$build/site qemu-aarch64 -L $build/root $build/root/usr/bin/python3.11"
 
 cd tree

@@ -17,6 +17,7 @@ from edge_agent.errors import UsageError
 from edge_agent.transport.hosts import is_loopback
 
 SHUTDOWN_S = 1.0  # for connections that are still open at the end
+LEAST_TOKEN = 16  # characters of a token that other machines may try
 
 
 def tls_of(settings: ApiSettings) -> ssl.SSLContext | None:
@@ -44,6 +45,9 @@ def check_reach(settings: ApiSettings, token: str | None) -> None:
     if missing:
         words = f"api.host {settings.host} can be reached by other machines: {' and '.join(missing)} must be set"
         raise UsageError(words, 'see docs/api.md, or set api.host = "127.0.0.1"')
+    if token is not None and len(token) < LEAST_TOKEN:
+        words = f"the API's token has {len(token)} characters, and {settings.host} can be reached by other machines"
+        raise UsageError(words, f"make one of {LEAST_TOKEN} or more: openssl rand -hex 32")
 
 
 @asynccontextmanager

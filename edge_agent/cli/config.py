@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import config_option, json_option
 from edge_agent.cli.output import emit
 from edge_agent.cli.secrets import HIDDEN, Secret, secrets
@@ -16,7 +17,7 @@ from edge_agent.errors import UsageError
 from edge_agent.sources.base import redacted
 
 
-@click.group()
+@click.group(cls=NearestGroup)
 def command() -> None:
     """Explain the settings, or show what differs from the defaults."""
 
@@ -32,7 +33,8 @@ def explain(keys: tuple[str, ...], config_path: Path | None, as_json: bool) -> N
     for key in keys:
         if not any(_under(row, key) for row in rows):
             known = sorted({row.key for row in rows} | {row.key.split(".")[0] for row in rows})
-            raise UsageError(f"unknown setting {key[:80]}", nearest(key, known))
+            near = nearest(key, known)
+            raise UsageError(f"unknown setting {key[:80]}", near if "?" in near else "edge-agent config explain")
     _show([row for row in rows if not keys or any(_under(row, key) for key in keys)], as_json)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
+from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.m4a1 import m4a1
 from edge_agent.cli.mmbench import mmbench
 from edge_agent.cli.options import FILE, deciding_options, json_option, settle
@@ -18,7 +19,7 @@ from edge_agent.cli.vqav2 import vqav2
 from edge_agent.types import Answer
 
 
-@click.group()
+@click.group(cls=NearestGroup)
 def command() -> None:
     """Measure on a data set."""
 

@@ -1,4 +1,4 @@
-"""A group of commands from a table: each lives in a file of its own and is imported only when it is called."""
+"""Groups of commands: a wrong name is answered with the nearest right one; those of a table are imported late."""
 
 from __future__ import annotations
 
@@ -11,8 +11,20 @@ import click
 from edge_agent.config import nearest
 
 
-class LazyGroup(click.Group):
-    """Looks `table` (name: what it does) up in `package`; a wrong name is answered with the nearest right one."""
+class NearestGroup(click.Group):
+    """A wrong name is answered with the nearest right one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0][:40]!r}: {nearest(args[0], known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(NearestGroup):
+    """Looks `table` (name: what it does) up in `package`."""
 
     def __init__(self, *args: Any, table: Mapping[str, str], package: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -30,13 +42,6 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module.__name__}.command is no click command")
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self._table and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0][:40]!r}: {nearest(args[0], list(self._table))}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

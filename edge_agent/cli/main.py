@@ -64,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except click.UsageError as error:
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # the name of a group alone
+            click.echo(error.format_message(), err=True)
+            return 2
         command = error.ctx.command_path if error.ctx else "edge-agent"
         return _fail(f"{' '.join(error.format_message().split())} (see `{command} --help`)", 2)
     except EdgeAgentError as error:

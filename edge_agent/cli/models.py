@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
 from edge_agent.errors import ModelError, UsageError
@@ -16,7 +17,7 @@ from edge_agent.store import side_models
 from edge_agent.store.models import find_bundle, list_bundles, verify_bundle
 
 
-@click.group()
+@click.group(cls=NearestGroup)
 def command() -> None:
     """List, verify and pull model bundles."""
 

@@ -12,6 +12,7 @@ import click
 
 from edge_agent.cli.build import open_agent, open_model
 from edge_agent.cli.keeping import late_questions
+from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import config_option, deciding_options, json_option, settle
 from edge_agent.cli.output import asked_record, emit, say_asked, waiting
 from edge_agent.cli.paths import state_dir
@@ -24,7 +25,7 @@ from edge_agent.store.outbox import Outbox
 from edge_agent.watch import Asked
 
 
-@click.group()
+@click.group(cls=NearestGroup)
 def command() -> None:
     """Questions that would have gone to a cloud that was away (see `outbox.keep` in the configuration)."""
 

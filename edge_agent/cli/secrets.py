@@ -77,8 +77,11 @@ def secrets(config: Config) -> Iterator[Secret]:
 
 def _read(path: Path, origin: str) -> str:
     try:
+        if not path.exists():
+            raise UsageError(f"{origin} {path} is not there", "name a file with the token alone")
         if not path.is_file() or path.stat().st_size > MAX_TOKEN_BYTES:
-            raise UsageError(f"{origin} {path} is no small regular file", "name a file with the token alone")
+            words = f"{origin} {path} is no regular file of at most {MAX_TOKEN_BYTES} bytes"
+            raise UsageError(words, "name a file with the token alone")
         return _checked(path.read_text(encoding="utf-8"), f"{origin} {path}")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{origin} {path} cannot be read: {error}", "name a readable text file") from error
@@ -86,6 +89,10 @@ def _read(path: Path, origin: str) -> str:
 
 def _checked(text: str, origin: str) -> str:
     token = text.strip()
+    if len(token) > MAX_TOKEN_BYTES:
+        raise UsageError(
+            f"{origin} holds {len(token)} characters, a token has at most {MAX_TOKEN_BYTES}", "take a shorter"
+        )
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(f"{origin} holds no token", "a token is one line of printable characters without spaces")
     return token

@@ -1,24 +1,28 @@
-"""`edge-agent service`: the systemd unit, shown, installed or taken away."""
+"""`edge-agent service`: the systemd unit: shown, installed, looked at, taken away."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pwd
 from pathlib import Path
 
 import click
 
+from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
 from edge_agent.errors import UsageError
 from edge_agent.service import unit
+from edge_agent.service.state import read_state, show_journal
 
+NOT_RUNNING = 4
 SETUP = "python3 -m venv /opt/edge-agent && /opt/edge-agent/bin/pip install edge-agent"
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing; show what would be done.")
 
 
-@click.group()
+@click.group(cls=NearestGroup)
 def command() -> None:
     """Install as a systemd service that is restarted when it hangs, and started at boot."""
 
@@ -70,6 +74,38 @@ def uninstall(dry_run: bool, as_json: bool) -> None:
     _need_root("uninstall")
     changed = unit.uninstall(unit.UNIT_PATH)
     _tell(changed, "removed" if changed else "is not installed", following if changed else [], as_json)
+
+
+@command.command()
+@json_option
+def status(as_json: bool) -> int:
+    """Whether the service runs, in its own words. Exit code 4 where it does not."""
+    found = read_state()
+    if as_json:
+        emit({**dataclasses.asdict(found), "runs": found.runs})
+    else:
+        facts = [f"{found.state} ({found.detail})" if found.detail else found.state]
+        facts += [found.words] if found.words else []
+        facts += [f"process {found.pid}"] if found.pid else []
+        facts += [f"{found.memory_mib:g} MiB"] if found.memory_mib is not None and found.runs else []
+        facts += [f"restarted {found.restarts} times"] if found.restarts else []
+        click.echo(f"edge-agent: {', '.join(facts)}")
+        if not found.runs:
+            click.echo(
+                "  edge-agent service install" if found.state == "not installed" else "  edge-agent service logs"
+            )
+    return 0 if found.runs else NOT_RUNNING
+
+
+@command.command()
+@click.option(
+    "--lines", type=click.IntRange(1, 100_000), default=100, show_default=True, help="So many, the last ones."
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on as more is written, until Ctrl-C.")
+@json_option
+def logs(lines: int, follow: bool, as_json: bool) -> None:
+    """What the service wrote into systemd's journal."""
+    show_journal(lines, follow, as_json)
 
 
 def _config_words(config: Path) -> tuple[str, ...]:

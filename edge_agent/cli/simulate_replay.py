@@ -75,6 +75,8 @@ def replay_log(path: Path, settings: PolicySettings, as_json: bool) -> None:
         return make_simulated(PolicySettings(**said), name, int(simulated["seed"]))
 
     result = replay(_records(found), make)
+    if not (result.same or result.different or result.skipped):
+        raise InputError(f"{path} holds no decision", "name a log that an agent or `simulate --log` has written")
     _say(path, result, as_json)
     if result.different:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

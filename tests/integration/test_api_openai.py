@@ -190,11 +190,11 @@ def test_with_a_token_and_tls_the_client_gets_in_and_nobody_else(tmp_path: Path)
     subprocess.run([*made, *files, *names], cwd=tmp_path, check=True, capture_output=True)
     config = tmp_path / "config.toml"
     config.write_text('[api]\nhost = "0.0.0.0"\nport = 0\ntls_cert = "api.pem"\ntls_key = "api.key"\n')
-    env = {"EDGE_AGENT_API_TOKEN": "kitchen-token", "XDG_STATE_HOME": str(tmp_path)}
+    env = {"EDGE_AGENT_API_TOKEN": "the-kitchen-token", "XDG_STATE_HOME": str(tmp_path)}
     with process("serve", "--config", str(config), "--cloud", "", env=env, cwd=tmp_path) as server:
         url = f"https://localhost:{server.url.rpartition(':')[2]}/v1"
         trusted = ssl.create_default_context(cafile=str(tmp_path / "api.pem"))
-        for token, wanted in (("kitchen-token", True), ("kitchen-tokem", False), ("k", False)):
+        for token, wanted in (("the-kitchen-token", True), ("the-kitchen-tokem", False), ("k", False)):
             with (
                 openai.DefaultHttpxClient(verify=trusted) as http,
                 openai.OpenAI(base_url=url, api_key=token, http_client=http, max_retries=0) as client,

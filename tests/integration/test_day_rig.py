@@ -26,6 +26,7 @@ def test_a_short_day_ends_every_question_and_loses_nothing_that_was_acknowledged
     assert ended == figures["questions"]
     assert (figures["unended"], figures["ended_twice"], figures["acknowledged_lost"]) == (0, 0, 0)
     assert sum(figures["mishaps"].values()) >= 3
+    assert figures["mishaps"]["camera rig lost"] >= figures["camera_losses_wanted"] >= 1
     assert figures["children"]["last"] <= 3, "the camera's process, the cloud's and the witness"
     assert figures["late_among_others"] <= figures["answered_late"]
     verdicts = {line.split(": ")[1]: line.split(":")[0].strip() for line in done.stderr.splitlines() if ": " in line}

@@ -147,3 +147,37 @@ def test_each_mistake_is_one_line(arguments: list[str], words: str) -> None:
 
 def test_a_python_that_is_none_is_named(root: Path) -> None:
     assert "is not Python 3.10 to 3.13" in install("--dry-run", "--root", root, code=2, PYTHON="/bin/false")
+
+
+def stand_in(folder: Path, name: str, text: str) -> str:
+    """A search path on which `name` is this shell script."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_a_step_that_fails_is_named_with_what_to_do_and_can_be_done_again(root: Path, package: Path) -> None:
+    told = install("--root", root, "--from", "edge-agent-that-nobody-has-published", code=1)
+    assert told.splitlines()[-1].startswith("install: failed with exit code 1: install edge-agent-that-nobody")
+    assert "type the same command again, or --uninstall" in told
+    assert not (root / "etc").exists(), "nothing after the step that failed"
+    assert "install: done" in install("--root", root, "--from", package)
+    install("--uninstall", "--purge", "--root", root)
+    assert not (root / "opt" / "edge-agent").exists()
+
+
+def test_too_little_room_is_said_before_anything_is_made(root: Path, tmp_path: Path) -> None:
+    before = files(root)
+    path = stand_in(tmp_path / "bin", "df", "echo head; echo /dev/root 1000000 990000 102400 99% /")
+    told = install("--root", root, code=2, PATH=path)
+    assert "has 100 MB left, 700 are needed" in told
+    assert (len(told.splitlines()), files(root)) == (1, before)
+
+
+def test_without_root_the_plan_is_shown_and_nothing_is_done(tmp_path: Path) -> None:
+    stand_in(tmp_path / "bin", "systemctl", "exit 7")
+    path = stand_in(tmp_path / "bin", "id", "echo 1000")
+    told = install("--prefix", "/opt/nobody-installs-this-here", code=2, PATH=path)
+    assert "needs root: type sudo" in told.splitlines()[-1]
+    assert not Path("/opt/nobody-installs-this-here").exists()

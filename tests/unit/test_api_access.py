@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from agents import Bench, FixedPolicy
 from apis import asking, image_part, picture, serving
 from edge_agent.api.access import Access
 from edge_agent.api.metrics import anonymous_bytes
-from edge_agent.config import ApiSettings
+from edge_agent.api.server import check_reach
+from edge_agent.cli.secrets import api_secret
+from edge_agent.config import ApiSettings, Config, Loaded
+from edge_agent.errors import UsageError
 from edge_agent.types import Route
 
 TOKEN = "a-token-of-some-length"
@@ -198,3 +202,32 @@ def test_memory_that_is_not_told_is_not_made_up(tmp_path: Any) -> None:
     assert anonymous_bytes(tmp_path / "status") is None
     (tmp_path / "status").write_text("RssAnon:\t    12 kB\n")
     assert anonymous_bytes(tmp_path / "status") == 12 * 1024
+
+
+@pytest.mark.parametrize(("length", "host", "fine"), [(15, "0.0.0.0", False), (16, "0.0.0.0", True), (3, "::1", True)])
+def test_a_token_that_other_machines_may_try_is_long(length: int, host: str, fine: bool) -> None:
+    settings = ApiSettings(host=host, tls_cert="c.pem")
+    if fine:
+        check_reach(settings, "x" * length)
+        return
+    with pytest.raises(UsageError, match=r"15 characters.*openssl rand"):
+        check_reach(settings, "x" * length)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [(None, "is not there"), (b"x" * 5000, "at most 4096 bytes"), (b"", "no token"), (b"two words", "no token")],
+)
+def test_a_token_file_that_is_unfit_is_named_with_the_reason(made: bytes | None, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    if made is not None:
+        path.write_bytes(made)
+    config = Loaded(Config(), {}).override("api.token_file", str(path), "test").config
+    with pytest.raises(UsageError, match=words):
+        api_secret(config).value()
+
+
+def test_a_token_in_the_environment_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_AGENT_API_TOKEN", "x" * 5000)
+    with pytest.raises(UsageError, match="5000 characters"):
+        api_secret(Config()).value()

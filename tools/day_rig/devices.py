@@ -79,7 +79,8 @@ class Cameras:
         left = self._losses - self.runs
         gap_s = left_s / left if left > 0 else self._seconds / self._losses
         away_s = OPENED_S + (FRAME_TIMEOUT_S if silent else 0.0)
-        return max(LEAST_S, self._rng.uniform(0.5, 1.5) * (gap_s - away_s))
+        wanted_s = self._rng.uniform(0.5, 1.5) * (gap_s - away_s)
+        return max(LEAST_S, wanted_s if left <= 0 else min(wanted_s, left_s - away_s))
 
 
 class Sounddevice:
