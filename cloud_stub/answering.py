@@ -12,6 +12,7 @@ from cloud_stub.outgoing import Outgoing
 from cloud_stub.record import TurnRecord
 from cloud_stub.streams import OpenTurn
 from cloud_stub.turns import TurnDesk, TurnKey
+from edge_agent.clock import within
 from edge_agent.errors import CloudError
 from edge_agent.transport import features
 from edge_agent.transport.answers import said, tokens_frame
@@ -40,7 +41,7 @@ class Answering:
     async def run(self, stream: int, turn: OpenTurn) -> None:
         """Answer one turn within its deadline, or say why not. Raises FrameError where its tensors are not as said."""
         try:
-            await asyncio.wait_for(self._answer(stream, turn), turn.opening.deadline_ms / 1000)
+            await within(self._answer(stream, turn), turn.opening.deadline_ms / 1000)
         except asyncio.TimeoutError:
             await self._give_up(stream, turn, error_frame("timeout", "the deadline of the turn passed"))
         except FrameError:

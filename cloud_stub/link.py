@@ -8,6 +8,7 @@ from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
+from edge_agent.clock import within
 from edge_agent.transport.frames import HEADER_BYTES, FrameError, FrameType, decode_frame, frame_bytes
 
 SEND_S = 30.0
@@ -51,7 +52,7 @@ class WebSocketLink:
         return None
 
     async def send(self, data: bytes) -> None:
-        await asyncio.wait_for(self._socket.send_bytes(data), SEND_S)
+        await within(self._socket.send_bytes(data), SEND_S)
 
     async def close(self, code: int, message: bytes = b"") -> None:
         await self._socket.close(code=code, message=message)
@@ -74,7 +75,7 @@ class EventLink:
 
     async def receive(self) -> bytes | None:
         if not self._body_ended:
-            data = await asyncio.wait_for(self._frame(), READ_S)
+            data = await within(self._frame(), READ_S)
             if data is not None:
                 self._asked = self._asked or data[_TYPE_AT] == FrameType.TURN
                 return data
@@ -102,7 +103,7 @@ class EventLink:
             await asyncio.sleep(every_s)
             if self.response.prepared:
                 try:
-                    await asyncio.wait_for(self.response.write(b": ping\n\n"), SEND_S)
+                    await within(self.response.write(b": ping\n\n"), SEND_S)
                 except (ConnectionError, asyncio.TimeoutError):
                     return self._closed.set()
 
@@ -111,7 +112,7 @@ class EventLink:
             await self.response.prepare(self._request)
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            await asyncio.wait_for(self.response.write(event), SEND_S)
+            await within(self.response.write(event), SEND_S)
 
     async def _frame(self) -> bytes | None:
         """The next frame of the body; None at its end. Raises FrameError where it ends within one."""

@@ -17,6 +17,7 @@ from cloud_stub.backends.remote import RemoteBackend
 from cloud_stub.link import SEND_S
 from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
+from edge_agent.clock import within
 from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, SUBPROTOCOL, FrameError
 
 log = logging.getLogger("cloud_stub")
@@ -46,7 +47,7 @@ class SocketLink:
 
     async def send(self, data: bytes) -> None:
         try:
-            await asyncio.wait_for(self._socket.send_bytes(data), SEND_S)
+            await within(self._socket.send_bytes(data), SEND_S)
         except (WebSocketDisconnect, RuntimeError) as error:
             raise ConnectionResetError from error
 

@@ -10,6 +10,7 @@ from cloud_stub.credit import SESSION_BYTES
 from cloud_stub.link import Link
 from cloud_stub.session import Session
 from cloud_stub.turns import TurnDesk
+from edge_agent.clock import within
 from edge_agent.transport import features
 from edge_agent.transport.frames import Frame, FrameError, FrameType, decode_frame, encode_frame
 from edge_agent.transport.messages import Hello, Welcome, error_frame
@@ -76,7 +77,7 @@ class Reception:
         await asyncio.gather(*(session.end() for session in self._sessions.values()), *self._ending)
 
     async def _greet(self, link: Link, owner: str) -> tuple[Session, str]:
-        data = await asyncio.wait_for(link.receive(), HELLO_S)
+        data = await within(link.receive(), HELLO_S)
         if data is None:
             raise ConnectionResetError
         frame = decode_frame(data)

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from edge_agent.engines.draft_costs import Costs, draft_count, made_pays, saved_ms
+from edge_agent.uplink import busy_ms
 
 MEMORY = 0.2  # weight of the newest observation in each running mean
 SLOW_MEMORY = 0.05  # where one observation tells little
@@ -14,7 +15,6 @@ ROW_SHARE = 0.1  # of a decode step: what one more row of the cloud's pass takes
 LEAST_ROW_SHARE = 0.02  # whatever was seen: times differ by more than a row costs
 LONGEST = 64  # steps of an answer that are told apart
 UPLOADS_KEPT = 16
-HANDLING_MS = 4.0  # of what an upload takes beside its bytes and the round trip: frames written, read, handed on
 LOOK_AGAIN = 16  # while it does not pay, after so many questions one tries it, as links and questions change
 LOOK_AGAIN_MOST = 256  # each look in vain doubles the wait, up to this
 
@@ -134,8 +134,7 @@ class DraftLength:
         self.drafted += seen.drafted
         self.accepted += seen.accepted
         if seen.bytes_up > 0 and seen.held_ms < 1:  # who waited for a draft knows no more than that it was no slower
-            busy_ms = max(0.0, seen.upload_ms - seen.rtt_ms - HANDLING_MS)
-            self._ms_per_byte.append(busy_ms / seen.bytes_up)
+            self._ms_per_byte.append(busy_ms(seen.upload_ms, seen.rtt_ms) / seen.bytes_up)
         if seen.decoded > 0:
             self._cloud_step_ms = _mean(self._cloud_step_ms, seen.decode_ms / seen.decoded)
         if seen.tokens > 0:

@@ -43,12 +43,12 @@ class QueryDrafting:
         self._most_ms = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, welcome: Welcome, bytes_up: int) -> None:
+    def begin(self, welcome: Welcome, bytes_up: int) -> bool:
         """Decide how long the draft shall be, and begin it. The device has nothing else to do by then: what it computes
         before the tensors are handed to the link delays them.
         """
         if features.DRAFT not in welcome.features or welcome.tokenizer_id != self._drafter.tokenizer_id:
-            return
+            return False
         made, most = self._query.draft, self._query.max_new_tokens
         count = most if self._waits else self._length.count(bytes_up, most, None if made is None else len(made))
         if made is not None:
@@ -56,6 +56,7 @@ class QueryDrafting:
         elif count:
             self._most_ms = self._length.patience_ms(count, bytes_up)
             self._task = asyncio.get_running_loop().create_task(self._make(count))
+        return bool(count)
 
     async def draft(self) -> Drafted:
         """What is there once it is complete or waiting no longer pays. An error of the device ends the draft."""

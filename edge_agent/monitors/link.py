@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from edge_agent.clock import Monotonic
+from edge_agent.uplink import busy_ms
 
 WEIGHT = 0.3  # of the newest measurement in a moving average
 COOL_DOWN_S = 5.0  # after a failure the cloud counts as unreachable for so long; doubles with each failure in a row
@@ -13,8 +14,6 @@ MEASURED_BYTES = 1000
 """Uploads of less say nothing of the uplink: a further question about a picture that the cloud still holds is a few
 hundred bytes, which take as long as the machine needs to send anything at all.
 """
-HANDLING_MS = 4.0
-"""What an upload takes beside its bytes and the round trip: frames written, read, handed on."""
 LEAST_BUSY_MS = 2.0
 """Bytes that keep the link busy for less are not told from that: the uplink is faster than they can show."""
 UPLOADS_KEPT = 4
@@ -62,8 +61,8 @@ class Link:
         if rtt_ms is not None:
             self._rtt.add(rtt_ms)
         if upload_ms > 0 and bytes_up >= MEASURED_BYTES:
-            busy_ms = upload_ms - (self._rtt.value or 0.0) - HANDLING_MS
-            self._busy_ms_per_byte.append(busy_ms / bytes_up if busy_ms >= LEAST_BUSY_MS else 0.0)
+            took_ms = busy_ms(upload_ms, self._rtt.value or 0.0)
+            self._busy_ms_per_byte.append(took_ms / bytes_up if took_ms >= LEAST_BUSY_MS else 0.0)
         if loss_share is not None:
             self._loss.add(loss_share)
 

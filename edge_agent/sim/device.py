@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent.monitors.link import HANDLING_MS, Average, Link
+from edge_agent.monitors.link import Average, Link
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.sim.events import Events, Process, Reply, resume
 from edge_agent.sim.kept import Kept, answer_ms
@@ -22,6 +22,7 @@ from edge_agent.sim.truth import truth
 from edge_agent.sim.world import Asked, Question, Questions
 from edge_agent.turn import CLOUD_MARGIN_MS, decision_record, judge, margin_s, reserve_ms
 from edge_agent.types import Decision, Generation, Modality, Observation, Outcome, Route, SystemState, Turn
+from edge_agent.uplink import HANDLING_MS
 
 DAY_S = 86_400.0
 ENCODABLE = (Modality.IMAGE,)

@@ -11,10 +11,11 @@ from edge_agent.store.small_file import read_document, write_document
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """`model` names it with everything that its speed hangs on; encoding a picture, and a short answer about it."""
+    """`model` names it with everything that its speed hangs on; `answer_ms`: a short answer about a picture that is
+    encoded already.
+    """
 
     model: str
-    encode_ms: float
     answer_ms: float
 
 
@@ -30,8 +31,8 @@ def read_speed(path: Path, model: str) -> Speed | None:
     document = read_document(path)
     if document is None:
         return None
-    times = [document.get(name) for name in ("encode_ms", "answer_ms")]
-    if not all(isinstance(one, (int, float)) and math.isfinite(one) and one > 0 for one in times):
-        raise ValueError("its times are no positive numbers")
-    made = Speed(str(document.get("model")), float(times[0]), float(times[1]))  # type: ignore[arg-type]
+    answer_ms = document.get("answer_ms")
+    if not (isinstance(answer_ms, (int, float)) and math.isfinite(answer_ms) and answer_ms > 0):
+        raise ValueError("its time is no positive number")
+    made = Speed(str(document.get("model")), float(answer_ms))
     return made if made.model == model else None

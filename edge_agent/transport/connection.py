@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import aiohttp
 
+from edge_agent.clock import within
 from edge_agent.errors import CloudError
 from edge_agent.transport import features
 from edge_agent.transport.codecs import CODECS
@@ -41,7 +42,7 @@ async def bounded(wait: Awaitable[T], deadline_s: float, what: str) -> T:
     """`wait`, no longer than until `deadline_s` of the event loop's time. Raises CloudError `timeout`."""
     left_s = deadline_s - asyncio.get_running_loop().time()
     try:
-        return await asyncio.wait_for(wait, max(0.0, left_s))
+        return await within(wait, left_s)
     except asyncio.TimeoutError as error:
         raise CloudError(f"the deadline passed while {what}", code="timeout") from error
 
@@ -218,7 +219,7 @@ class Connection:
         stuck or the caller is cancelled. Never raises CloudError.
         """
         try:
-            await asyncio.wait_for(self._leave(farewell), CLOSE_S)
+            await within(self._leave(farewell), CLOSE_S)
         except asyncio.TimeoutError:
             self._abort()
             await self._socket.close()

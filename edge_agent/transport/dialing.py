@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from edge_agent.clock import within
 from edge_agent.errors import CloudError
 from edge_agent.transport.frames import HEADER_BYTES, MAX_META_BYTES, SUBPROTOCOL
 from edge_agent.transport.resolver import DaemonResolver
@@ -72,7 +73,7 @@ async def dial(
     )
     limit_s = min(deadline_s, loop.time() + timeout_s)
     try:
-        socket = await asyncio.wait_for(opening, max(0.0, limit_s - loop.time()))
+        socket = await within(opening, limit_s - loop.time())
     except asyncio.TimeoutError as error:
         code = "timeout" if limit_s == deadline_s else "unreachable"
         raise CloudError(f"no connection to {url} in time", _START, code=code) from error

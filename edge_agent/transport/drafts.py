@@ -50,8 +50,10 @@ class Drafted:
 class Drafting(Protocol):
     """Makes the draft of one turn while its tensors travel. Nothing is asked of it before they do."""
 
-    def begin(self, welcome: Welcome, bytes_up: int) -> None:
-        """All but the end of the upload was handed to the link; `bytes_up` are those of the tensors that travel."""
+    def begin(self, welcome: Welcome, bytes_up: int) -> bool:
+        """All but the end of the upload was handed to the link; `bytes_up` are those of the tensors that travel. False
+        where none is made: nothing more is asked then, and the turn is the one without drafts, byte for byte.
+        """
         ...
 
     async def draft(self) -> Drafted:

@@ -207,9 +207,9 @@ class Exchange:
         self._connection.recall.learn(request.turn_id, names, told)
 
     async def _drafted(self) -> None:
-        if self._request.drafting is not None:
-            self._request.drafting.begin(self._welcome, self._tensor_bytes)
-            made = await bounded(self._request.drafting.draft(), self._deadline_s, "drafting")
+        drafting = self._request.drafting
+        if drafting is not None and drafting.begin(self._welcome, self._tensor_bytes):
+            made = await bounded(drafting.draft(), self._deadline_s, "drafting")
             self._draft, self._held_ms = made.draft, made.held_ms
 
     def _judged(self, frame: Frame) -> None:

@@ -50,11 +50,13 @@ class Fixed:
     begun: bool = False
     bytes_up: int | None = None
 
-    def begin(self, welcome: Welcome, bytes_up: int) -> None:
+    def begin(self, welcome: Welcome, bytes_up: int) -> bool:
         self.begun, self.bytes_up = "draft" in welcome.features, bytes_up
+        return self.begun
 
     async def draft(self) -> Drafted:
-        return Drafted(Draft(self.tokenizer_id, self.ids) if self.begun else None)
+        assert self.begun
+        return Drafted(Draft(self.tokenizer_id, self.ids))
 
     async def close(self) -> None: ...
 

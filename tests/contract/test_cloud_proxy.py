@@ -25,8 +25,9 @@ class Reading(FakeBackend):
 
 
 class Fixed:
-    def begin(self, welcome: Welcome, bytes_up: int) -> None:
+    def begin(self, welcome: Welcome, bytes_up: int) -> bool:
         self.features = welcome.features
+        return True
 
     async def draft(self) -> Drafted:
         return Drafted(Draft("0123456789abcdef", (0, 9)))

@@ -11,10 +11,11 @@ import pytest
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
 from edge_agent.engines.draft_costs import MARGIN_SHARE, Costs, delay_ms, draft_count, made_pays, saved_ms
-from edge_agent.engines.draft_length import HANDLING_MS, LOOK_AGAIN, UPLOADS_KEPT, DraftLength, Seen
+from edge_agent.engines.draft_length import LOOK_AGAIN, UPLOADS_KEPT, DraftLength, Seen
 from edge_agent.engines.drafting import QueryDrafting
 from edge_agent.transport.messages import Welcome
 from edge_agent.types import TokenEvent
+from edge_agent.uplink import HANDLING_MS
 
 SIZE = 2000
 

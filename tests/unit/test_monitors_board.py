@@ -13,11 +13,12 @@ from edge_agent.clock import ManualClock
 from edge_agent.monitors import device as device_module
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.monitors.heat import hottest_celsius
-from edge_agent.monitors.link import HANDLING_MS, UPLOADS_KEPT, Link
+from edge_agent.monitors.link import UPLOADS_KEPT, Link
 from edge_agent.monitors.load import memory_available_mb
 from edge_agent.monitors.power import Throttle, throttle, watts
 from edge_agent.transport.wire import UNKNOWN, Wire, parse, wire_of
 from edge_agent.types import Generation
+from edge_agent.uplink import HANDLING_MS
 
 
 def put(root: Path, files: dict[str, object]) -> Path:

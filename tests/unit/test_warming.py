@@ -70,14 +70,14 @@ class Slow:
 def test_every_graph_runs_and_the_second_run_counts() -> None:
     model = Slow([90.0, 30.0], [70.0, 20.0])
     speed = warm_up(model, "m", model.s)
-    assert (round(speed.encode_ms, 6), round(speed.answer_ms, 6)) == (30.0, 20.0)
+    assert speed == Speed("m", pytest.approx(20.0))
     assert sorted(set(model.runs)) == ["look", "sound", "stream", "tiles"]
 
 
 def test_a_slow_model_is_run_once_and_a_deaf_one_hears_nothing() -> None:
     model = Slow([AGAIN_BELOW_MS * 20, 1.0], [AGAIN_BELOW_MS * 2], sound_bytes=None)
     speed = warm_up(model, "m", model.s)
-    assert speed.encode_ms == pytest.approx(AGAIN_BELOW_MS * 20)
+    assert speed.answer_ms == pytest.approx(AGAIN_BELOW_MS * 2)
     assert model.runs.count("stream") == 1
     assert "sound" not in model.runs
 
@@ -95,8 +95,8 @@ def test_a_model_that_fails_at_the_warm_up_is_not_opened_at_all() -> None:
 def test_the_speed_of_this_very_model_is_kept_and_anothers_is_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "speed.json"
     assert read_speed(path, "m") is None
-    write_speed(path, Speed("m", 30.0, 20.0))
-    assert read_speed(path, "m") == Speed("m", 30.0, 20.0)
+    write_speed(path, Speed("m", 20.0))
+    assert read_speed(path, "m") == Speed("m", 20.0)
     assert read_speed(path, "m, 2 threads") is None
 
 
@@ -119,7 +119,7 @@ def test_the_policy_knows_the_speed_before_the_first_question(tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
     assert done.returncode == 0, done.stderr
     kept = json.loads(speed_path(Config()).read_text())
-    assert kept["encode_ms"] > 0 < kept["answer_ms"]
+    assert kept["answer_ms"] > 0
     monitors = primed(DeviceMonitors(ManualClock(), None, 0.0), Config())
     assert monitors.state().local_latency_estimate_ms == pytest.approx(kept["answer_ms"])
     assert speed_name(Config(), "m") in kept["model"].replace(kept["model"].partition(",")[0], "m", 1)
