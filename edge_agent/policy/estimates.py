@@ -109,10 +109,15 @@ class Estimator:
         return Estimate(node.name, quality, whole_ms, away_ms, model_ms, size, node.cost_usd)
 
     def pair(
-        self, seen: Seen, state: SystemState, sent_bytes: int | None, overview: bool = False
+        self,
+        seen: Seen,
+        state: SystemState,
+        sent_bytes: int | None,
+        overview: bool = False,
+        here: Estimate | None = None,
     ) -> tuple[Estimate, Estimate]:
         """(device, cloud) of the running agent, from what its monitors know; `overview`: of a picture that goes up
-        as a whole alone.
+        as a whole alone. `here`: of the device, where an earlier call has said it.
         """
         mbps = UNKNOWN_MBPS if state.uplink_mbps is None else state.uplink_mbps
         cloud = NodeView(
@@ -123,8 +128,9 @@ class Estimator:
             cost_usd=state.cloud_cost_estimate_usd,
             bytes_up=sent_bytes,
         )
-        here, there = self.estimate(seen, NodeView("local", LOCAL)), self.estimate(seen, cloud)
-        return self._by_monitors(here, there, state)
+        if here is None:
+            here = self.estimate(seen, NodeView("local", LOCAL))
+        return self._by_monitors(here, self.estimate(seen, cloud), state)
 
     def cloud_model(self, state: SystemState, overview: bool = False) -> NodeModel:
         """The profile that `pair` takes for the cloud."""

@@ -33,7 +33,7 @@ _ROOT_2 = math.sqrt(2.0)
 _ROOT_2_PI = math.sqrt(2.0 * math.pi)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs three times its making
 class _Way:
     """One way of going up: what is expected here and there, from which G on, and which part of drafts that will be."""
 
@@ -71,7 +71,8 @@ class HybridPolicy:
         sent_bytes = goes_up_bytes(features, state)
         way = self._way(seen, state, sent_bytes, overview=False)
         if state.upload_views > 1 and features.image is not None and not self._all_views:
-            other = self._way(seen, state, goes_up_bytes(features, state, overview=True), overview=True)
+            fewer_bytes = goes_up_bytes(features, state, overview=True)
+            other = self._way(seen, state, fewer_bytes, overview=True, known=way.here)
             way = other if other.best >= way.best else way
         if sent_bytes != 0 and way.at_once > max(0.0, way.drafted):
             route, why, share = Route.CLOUD, "a draft is not worth its time", 1.0
@@ -123,9 +124,11 @@ class HybridPolicy:
         """Whether `edge-agent calibrate` set the threshold, on the model's own word; it wins over the price."""
         return self._settings.min_gain <= 1.0
 
-    def _way(self, seen: Seen, state: SystemState, sent_bytes: int | None, overview: bool) -> _Way:
+    def _way(
+        self, seen: Seen, state: SystemState, sent_bytes: int | None, overview: bool, known: Estimate | None = None
+    ) -> _Way:
         estimator = self._estimator
-        here, there = estimator.pair(seen, state, sent_bytes, overview)
+        here, there = estimator.pair(seen, state, sent_bytes, overview, known)
         gain = estimator.cloud_model(state, overview).gain
         moved = estimator.moved(there.node, there.quality) - estimator.moved(here.node, here.quality)
         before, price = gain.before(seen) + moved, self.price(_added_ms(here, there), there)
