@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from edge_agent.sim.m4a1_data import Conversations, parse_conversations
+
 TASKS = ("Assistive System", "Message Editing", "Query", "Recommendation")
 
 
@@ -56,3 +58,7 @@ def written(folder: Path, document: Any) -> Path:
     path = folder / "M4A1.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
+
+
+def parsed(document: Any) -> Conversations:
+    return parse_conversations(json.dumps(document), "M4A1.json")
