@@ -52,8 +52,9 @@ async def cut_twice(cloud: Cloud, sent: int, seen: int) -> list[bytes]:
             await second.socket.send_bytes(data)
         before = await read_raw(second, seen)
         cut(second.socket)
-        await resume(third, first, ((1, seen),))
-        return before + await read_raw(third, 100)
+        await resume(third, first, ((1, len(before)),))
+        ended = bool(before) and decode_frame(before[-1]).type == FrameType.DONE  # tokens may share a frame or not
+        return before if ended else before + await read_raw(third, 100)
 
 
 @pytest.mark.parametrize("sent", range(COUNT + 1))
