@@ -8,7 +8,7 @@ import pytest
 
 from clouds import raw_client, running_cloud
 from edge_agent.transport.frames import FrameType, decode_frame, encode_frame
-from resuming import PRICES, Checking, content, cut, greeted, read_raw, recorded, resume, whole
+from resuming import PRICES, Checking, content, cut, greeted, read_raw, recorded, rest_raw, resume, whole
 
 
 def cost(data: list[bytes]) -> object:
@@ -42,8 +42,8 @@ async def cut_down(seen: int) -> tuple[list[bytes], int, int]:
             await first.send(frame)
         before = await read_raw(first, seen)
         cut(first.socket)
-        await resume(second, first, ((1, seen),))
-        rest = await read_raw(second, 100)
+        await resume(second, first, ((1, len(before)),))
+        rest = await rest_raw(second, before)
         return before + rest, cloud.desk.computed, cloud.desk.billed_microusd
 
 

@@ -61,6 +61,13 @@ async def read_raw(client: RawClient, most: int) -> list[bytes]:
     return found
 
 
+async def rest_raw(client: RawClient, before: list[bytes]) -> list[bytes]:
+    """What is left of a turn of which `before` came; nothing where that was all (tokens may share a frame or not)."""
+    if before and decode_frame(before[-1]).type in (FrameType.DONE, FrameType.ERROR):
+        return []
+    return await read_raw(client, 100)
+
+
 async def resume(client: RawClient, first: RawClient, streams: tuple[tuple[int, int], ...]) -> dict[int, int]:
     """Go on with the session of `first`; how much the server has of each stream."""
     client.numbering.session = first.numbering.session
