@@ -51,6 +51,18 @@ def test_routes_are_measured_across_a_relay_where_packets_are_not_asked_for(ques
     assert "| 20 Mbit/s 80 ms 0 % |" in told.stdout
 
 
+def test_questions_are_found_within_the_data_folder_and_a_wrong_file_is_one_line(questions: Path) -> None:
+    command = [sys.executable, "-m", "tools.netlab", "--way", "streams", "--check", "--data"]
+    within = ENVIRONMENT | {"EDGE_AGENT_DATA": str(questions.parent)}
+    cases = ((questions.name, within, 0), (questions.name, ENVIRONMENT, 3), ("a.jpg", within, 3))
+    for named, environment, code in cases:
+        done = subprocess.run(
+            [*command, named], cwd=ROOT, capture_output=True, text=True, timeout=60, env=environment, check=False
+        )
+        assert done.returncode == code, done.stderr
+        assert code == 0 or (named in done.stderr and done.stderr.count("\n") == 1)
+
+
 def test_an_agent_that_does_not_start_is_told_with_its_words(questions: Path) -> None:
     done = lab("--way", "streams", "--data", str(questions), "--routes", "auto", "--policy", "nonsense", "--limit", "1")
     assert done.returncode != 0

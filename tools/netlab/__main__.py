@@ -24,6 +24,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edge_agent.cli.vqa import read_rows
+from edge_agent.errors import EdgeAgentError
 from tools.marked import DOCS, write_marked
 from tools.netlab.cells import PER_QUESTION, WorkFile, clouds, read_work, run_cell
 from tools.netlab.check import seen
@@ -46,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         vars(given).update(MATRIX, routes=MATRIX_ROUTES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # namespaces and cloud end with us
     traces = _traces(given)
+    questions = _questions(given.data)
+    read_rows(questions)  # a wrong file is told before anything is started
     edge_core, cloud_core = two_cores()
-    asking = Asking(
-        given.data.resolve(), given.limit, given.seed, given.policy, given.deadline_ms, given.cloud_model, edge_core
-    )
+    asking = Asking(questions, given.limit, given.seed, given.policy, given.deadline_ms, given.cloud_model, edge_core)
     with ExitStack() as stack:
         link, why = _link(stack, given.way, given.seed)
         if given.check:
@@ -161,6 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _questions(path: Path) -> Path:
+    """A file of questions: as named from here, else as named within the folder of the data."""
+    within = Path(os.environ.get(DATA_VARIABLE, "")) / path
+    return (path if path.exists() or not within.exists() else within).resolve()
+
+
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
@@ -178,4 +186,8 @@ def _routes(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except EdgeAgentError as error:
+        print(f"netlab: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
