@@ -109,7 +109,7 @@ class LimitSettings:
 class PolicySettings:
     """`[policy]`: which rule decides, and its thresholds (docs/methods.md)."""
 
-    name: str = setting("msao", "the offloading policy", choices=POLICY_NAMES, live=True)
+    name: str = setting("hybrid", "the offloading policy", choices=POLICY_NAMES, live=True)
     tile_entropy_bits: float = setting(
         3.0, "a tile below this spatial entropy counts as empty (tau_s)", unit="bits", low=0, high=8
     )

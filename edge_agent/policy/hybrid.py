@@ -75,7 +75,7 @@ class HybridPolicy:
             other = self._way(seen, state, fewer_bytes, overview=True, known=way.here)
             way = other if other.best >= way.best else way
         if sent_bytes != 0 and way.at_once > max(0.0, way.drafted):
-            route, why, share = Route.CLOUD, "a draft is not worth its time", 1.0
+            route, why, share = Route.CLOUD, f"a draft is not worth its {way.here.away_ms:.0f} ms", 1.0
         elif sent_bytes == 0 or way.least > 1.0 or way.often < HARDLY_EVER:
             route, why, share = Route.LOCAL, "no draft will gain enough by going up", 0.0
         else:

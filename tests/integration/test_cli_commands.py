@@ -186,8 +186,9 @@ def test_an_unknown_instruction_set_is_named(tmp_path: Path) -> None:
 
 def test_decide_explains_and_runs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     (record,) = run_json(capfd, "decide", DEMO, "what is in the picture?")
-    assert record["decision"]["policy"] == "msao"
-    assert {p["modality"]: p["action"] for p in record["decision"]["plans"]}["audio"] == "drop"
+    assert record["decision"]["policy"] == "hybrid"
+    (sparse,) = run_json(capfd, "decide", DEMO, "what is in the picture?", "--policy", "msao")
+    assert {p["modality"]: p["action"] for p in sparse["decision"]["plans"]}["audio"] == "drop"
     assert record["state"]["cloud_configured"] is True
     assert main(["decide", DEMO, "what is in the picture?", "--private"]) == 0
     assert "guard private" in capfd.readouterr().out
