@@ -90,7 +90,7 @@ def control(rows: Rows) -> str:
     steps = {r["bundle"]: r["step"] for r in rows}
     if "control-vqa" not in steps:
         return "; that was not run for this release"
-    return f": {steps['control-vqa']} steps. It was not trained again beside the newer one"
+    return f": {steps['control-vqa']} steps, where the newer one had {steps['cloud-vqa']}"
 
 
 def card(folder: Path, rows: Rows, every: Rows, equality: dict[str, int]) -> str:
