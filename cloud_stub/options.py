@@ -114,11 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         "--engine-url", default="", metavar="URL", help="of openai and vllm: the server behind this one"
     )
     parser.add_argument("--engine-model", default="", metavar="ID", help="its model; the first it lists otherwise")
-    parser.add_argument("--engine-key-file", type=Path, help=f"file with its key; {KEY_VARIABLE} wins over it")
+    parser.add_argument("--engine-key-file", type=_path, help=f"file with its key; {KEY_VARIABLE} wins over it")
     parser.add_argument("--threads", type=_within(1, 64), default=1, help="threads of one inference")
-    parser.add_argument("--token-file", type=Path, help=f"file with the bearer token; {TOKEN_VARIABLE} wins over it")
-    parser.add_argument("--tls-cert", type=Path, help="certificate chain, PEM: serve https and wss")
-    parser.add_argument("--tls-key", type=Path, help="its private key, PEM")
+    parser.add_argument("--token-file", type=_path, help=f"file with the bearer token; {TOKEN_VARIABLE} wins over it")
+    parser.add_argument("--tls-cert", type=_path, help="certificate chain, PEM: serve https and wss")
+    parser.add_argument("--tls-key", type=_path, help="its private key, PEM")
     parser.add_argument("--price-per-1k-tokens", type=_price, default=0.0, metavar="USD", help="of the answer")
     parser.add_argument("--price-per-1k-prompt-tokens", type=_price, default=0.0, metavar="USD", help="of the question")
     parser.add_argument("--max-sessions", type=_within(1, 1024), default=64, help="connections at once")
@@ -132,6 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drain-s", type=_seconds, default=30.0, help="time for running turns after SIGTERM")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout when listening")
     return parser
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: name a file")
+    return Path(text)
 
 
 def _token(path: Path | None, variable: str) -> str | None:

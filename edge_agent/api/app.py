@@ -19,11 +19,12 @@ from edge_agent.api.health import Health
 from edge_agent.api.mask_file import Masks
 from edge_agent.api.metrics import CONTENT_TYPE, Metrics
 from edge_agent.api.page import Page, Preview
+from edge_agent.api.picture import LivePicture
 from edge_agent.api.refusals import Refusal
 from edge_agent.api.senses import Senses
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.parts import Limits
+from edge_agent.parts import Limits, Veil
 from edge_agent.types import SystemState
 
 
@@ -40,8 +41,10 @@ class Api:
     senses: Senses = field(init=False)
     health: Health = field(init=False)
     metrics: Metrics = field(init=False)
+    picture: LivePicture = field(init=False)
     state: Any = None  # () -> SystemState, once the agent is open
     masks: Masks | None = None
+    veil: Veil | None = None
     preview: Preview | None = None
     policy_name: Callable[[], str] = lambda: ""
 
@@ -49,6 +52,7 @@ class Api:
         self.metrics = Metrics(self.gauges)
         self.desk = Desk(self.clock, self.config.api.waiting, self.metrics.ended)
         self.senses = Senses(self.clock)
+        self.picture = LivePicture(self)
         self.health = Health(self.clock, self.desk, self.senses)
 
     @property

@@ -15,15 +15,13 @@ from edge_agent.api.desk import Record, figures_of
 from edge_agent.api.fields import parse_object
 from edge_agent.api.refusals import Refusal
 from edge_agent.api.senses import LEVELS
-from edge_agent.types import F32, U8, Decision, SoundFeatures, SystemState
+from edge_agent.types import F32, Decision, SoundFeatures, SystemState
 from edge_agent.values import plain
 
 if TYPE_CHECKING:
     from edge_agent.api.app import Api
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-PICTURE_WIDTH = 640
-JPEG_QUALITY = 70
 MAX_MASK_BYTES = 20_000
 MAX_MAP = 1200  # tiles of a map that is sent
 Preview = Callable[[str], tuple[SystemState, Decision] | None]
@@ -84,13 +82,9 @@ class Page:
         }
 
     async def _frame(self, request: web.Request) -> web.Response:
-        frame, number = self.api.senses.frame, self.api.senses.frames
-        if frame is None:
-            raise Refusal(404, "there is no picture", "start the agent with --camera URI", code="no_picture")
-        tag = f'"{number}"'
-        if request.headers.get("If-None-Match") == tag:
+        tag, data = await self.api.picture.after(request.headers.get("If-None-Match"))
+        if data is None:
             return web.Response(status=304, headers={"ETag": tag})
-        data = await asyncio.to_thread(_jpeg, frame.pixels)
         return web.Response(body=data, content_type="image/jpeg", headers={"ETag": tag})
 
     async def _records(self, request: web.Request) -> web.Response:
@@ -154,20 +148,6 @@ def _told(record: Record) -> dict[str, Any]:
         made |= {"answer": None if record.question is None else answer.text, **figures_of(answer)}
     told: dict[str, Any] = plain(made)
     return told
-
-
-def _jpeg(pixels: U8) -> bytes:
-    """[H, W, 3] uint8 BGR as a JPEG of at most PICTURE_WIDTH pixels."""
-    import cv2
-
-    height, width = pixels.shape[:2]
-    if width > PICTURE_WIDTH:
-        size = (PICTURE_WIDTH, max(1, round(height * PICTURE_WIDTH / width)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
-    made, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not made:
-        raise Refusal(500, "the picture cannot be encoded", "see the log", code="encode")
-    return bytes(data)
 
 
 @lru_cache(maxsize=1)

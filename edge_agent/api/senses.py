@@ -29,6 +29,7 @@ class Senses:
     motion: MotionFeatures | None = None
     sound: SoundFeatures | None = None
     frames: int = 0
+    forgotten: int = 0
     seen_s: float | None = None
     heard_s: float | None = None
     levels_db: deque[float] = field(default_factory=lambda: deque(maxlen=LEVELS))
@@ -43,6 +44,7 @@ class Senses:
         """Nothing that was seen until now may be looked at any more."""
         self.look_back.clear()
         self.frame = self.seen_s = None
+        self.forgotten += 1
 
     def heard(self, window: AudioWindow, sound: SoundFeatures) -> None:
         """A chunk of sound came, with its features."""

@@ -10,8 +10,9 @@ import click
 
 from edge_agent.agent import check_question
 from edge_agent.cli.inputs import Inputs, gather
-from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, once_option, settle
+from edge_agent.cli.options import deciding_options, json_option, limits_of, once_option, settle
 from edge_agent.cli.output import answer_record, emit, provisional, say_answer, waiting
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.config import Loaded
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from edge_agent.cli.build import calibration_path, model_identity
-from edge_agent.cli.options import FILE, config_option, json_option, settle
+from edge_agent.cli.options import config_option, json_option, settle
 from edge_agent.cli.output import emit
-from edge_agent.cli.paths import state_dir
+from edge_agent.cli.paths import FILE, state_dir
 from edge_agent.errors import InputError, UsageError
 from edge_agent.policy.calibrate import LEAST_DRAFTS, Calibrated, LoggedDraft, days_of, describe, for_error, for_share
 from edge_agent.store.drafts import LoggedLine, StoredCalibration, log_files, number_of, read_lines, write_calibration

@@ -34,7 +34,7 @@ def explain(keys: tuple[str, ...], config_path: Path | None, as_json: bool) -> N
         if not any(_under(row, key) for row in rows):
             known = sorted({row.key for row in rows} | {row.key.split(".")[0] for row in rows})
             near = nearest(key, known)
-            raise UsageError(f"unknown setting {key[:80]}", near if "?" in near else "edge-agent config explain")
+            raise UsageError(f"unknown setting {key[:80]!r}", near if "?" in near else "edge-agent config explain")
     _show([row for row in rows if not keys or any(_under(row, key) for key in keys)], as_json)
 
 

@@ -9,8 +9,9 @@ import click
 
 from edge_agent.agent import check_question
 from edge_agent.cli.inputs import gather, inputs_of_file
-from edge_agent.cli.options import FILE, deciding_options, json_option, limits_of, settle
+from edge_agent.cli.options import deciding_options, json_option, limits_of, settle
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.policy.explain import turning_points
 from edge_agent.types import Decision, ModalityFeatures, SystemState

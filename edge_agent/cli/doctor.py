@@ -22,6 +22,7 @@ import click
 from edge_agent.cli.checks import machine, runtime, senses, setup, traps
 from edge_agent.cli.checks.base import Check, Probed, Status, probe
 from edge_agent.cli.checks.report import write_report
+from edge_agent.cli.paths import FILE, Named
 from edge_agent.config import Config
 
 CLOUD_TIMEOUT_S = 2.0
@@ -33,11 +34,11 @@ log = logging.getLogger(__name__)
 
 @click.command()
 @click.option("--cloud", "cloud_url", metavar="URL", help="Cloud to ask instead of the configured one.")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+@click.option("--config", "config_path", type=FILE, help="Configuration file (TOML).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, logs on stderr.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Named(path_type=Path, dir_okay=False),
     help="Write one redacted file to attach to a bug report.",
 )
 def command(cloud_url: str | None, config_path: Path | None, as_json: bool, report: Path | None) -> int:

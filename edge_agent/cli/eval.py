@@ -11,8 +11,9 @@ from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
 from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.m4a1 import m4a1
 from edge_agent.cli.mmbench import mmbench
-from edge_agent.cli.options import FILE, deciding_options, json_option, settle
+from edge_agent.cli.options import deciding_options, json_option, settle
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import Row, Scored, blinded, is_right, read_rows, report, sample
 from edge_agent.cli.vqav2 import vqav2

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from edge_agent.cli.inputs import inputs_of_file
-from edge_agent.cli.options import FILE, config_option, json_option
+from edge_agent.cli.options import config_option, json_option
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.config import load
 from edge_agent.parts import Extractor

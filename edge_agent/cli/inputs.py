@@ -52,6 +52,8 @@ async def gather(
     pictures = [name for name in ("image", "video", "camera") if getattr(inputs, name) is not None]
     if len(pictures) > 1:
         raise UsageError(f"--{pictures[0]} and --{pictures[1]} together", "name one picture source")
+    if inputs.camera == "":
+        raise UsageError("the camera's name is empty", "name one, as in --camera 0")
     if inputs.audio is not None and inputs.mic:
         raise UsageError("--audio and --mic together", "name one sound source")
     if not pictures and inputs.audio is None and not inputs.mic:

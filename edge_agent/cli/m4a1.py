@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.options import FILE, json_option
+from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit, waiting
+from edge_agent.cli.paths import FILE
 from edge_agent.config import nearest
 from edge_agent.errors import InputError, UsageError
 from edge_agent.policy.conversation import Budget, LookAhead
@@ -57,7 +58,7 @@ def m4a1(
 
 def read_conversations(path: Path) -> Conversations:
     """The set in a file. Raises InputError."""
-    regular_file(path, "M4A1.json", MAX_BYTES)
+    regular_file(path, "copy of M4A1.json", MAX_BYTES)
     try:
         return parse_conversations(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:

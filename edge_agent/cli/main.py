@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from edge_agent.cli.interrupts import raise_again
 from edge_agent.cli.lazy import LazyGroup
 from edge_agent.errors import EdgeAgentError
 
@@ -45,6 +46,7 @@ EXIT_OUTPUT = 74
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
 def cli(debug: bool) -> None:
     """Questions about what a camera sees, answered on this device, and in the cloud only when it pays."""
+    raise_again()  # the command is imported by now
     level = logging.DEBUG if debug else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 

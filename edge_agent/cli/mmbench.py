@@ -12,8 +12,9 @@ import click
 
 from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
 from edge_agent.cli.mmbench_data import Pass, Question, picture_name, read_mmbench
-from edge_agent.cli.options import FILE, deciding_options, json_option, settle
+from edge_agent.cli.options import deciding_options, json_option, settle
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import Row, Scored, normalise, report, sample
 from edge_agent.types import Answer

@@ -66,7 +66,7 @@ class _Row:
 
 def read_mmbench(path: Path) -> list[Question]:
     """The questions in the order of their first rows. Raises InputError with file and line."""
-    regular_file(path, "MMBench TSV", MAX_SET_BYTES)
+    regular_file(path, "TSV of MMBench", MAX_SET_BYTES)
     try:
         rows = list(_rows(path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -12,6 +12,7 @@ import click
 from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FOLDER
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.store import side_models
 from edge_agent.store.models import find_bundle, list_bundles, verify_bundle
@@ -73,7 +74,7 @@ def _all_places() -> list[tuple[Path, side_models.SideModel | None]]:
 @click.argument("source")
 @click.option("--precision", metavar="NAME", help="hf: only: fp32, fp16, int8, q4, ... [default: int8 if there is one]")
 @click.option("--name", metavar="NAME", help="What it is called here; of a package, which of its bundles.")
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder of bundles to put it in.")
+@click.option("--to", type=FOLDER, help="Folder of bundles to put it in.")
 @click.option("--sha256", metavar="HEX", help="URL only: what the sha256 of its manifest.json must be.")
 @click.option("--dry-run", is_flag=True, help="Say what would be fetched; fetch and write nothing.")
 @click.option("--offline", is_flag=True, help="Ask nobody: only say whether it is here and whole.")
@@ -116,7 +117,7 @@ def pull(
 
 @command.command()
 @click.argument("bundle")
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder of bundles that it is in.")
+@click.option("--to", type=FOLDER, help="Folder of bundles that it is in.")
 @json_option
 def rollback(bundle: str, to: Path | None, as_json: bool) -> None:
     """Change a pulled bundle with the one that was there before it; twice is as before."""

@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from edge_agent.cli.paths import FILE
 from edge_agent.config import POLICY_NAMES, Loaded, load
 from edge_agent.errors import UsageError
 from edge_agent.parts import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FILE = click.Path(path_type=Path, readable=False)  # what cannot be read is the source's to say, with its own exit code
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, logs on stderr.")
 config_option = click.option("--config", "config_path", type=FILE, help="Configuration file (TOML).")

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import click
 
 from edge_agent.config import Config
 from edge_agent.config.loading import home
 from edge_agent.errors import UsageError
+
+
+class Named(click.Path):
+    """A path that somebody named; an empty one, as of a shell's variable that is not set, is not the folder here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ("", b""):
+            self.fail("the path is empty: name a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = Named(path_type=Path, readable=False)  # what cannot be read is the source's to say, with its own exit code
+FOLDER = Named(path_type=Path, file_okay=False)
 
 
 def user_path(text: str) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from edge_agent.agent import check_question
-from edge_agent.cli.options import FILE, deciding_options, json_option, settle
+from edge_agent.cli.options import deciding_options, json_option, settle
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.watching import make_sources, watch
 from edge_agent.config import Loaded

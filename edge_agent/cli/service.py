@@ -12,6 +12,7 @@ import click
 from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.errors import UsageError
 from edge_agent.service import unit
 from edge_agent.service.state import read_state, show_journal
@@ -32,7 +33,7 @@ def command() -> None:
 @click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=unit.CONFIG_PATH,
     show_default=True,
     help="Configuration that the service reads.",

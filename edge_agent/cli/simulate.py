@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from edge_agent.cli.m4a1 import read_conversations
-from edge_agent.cli.options import FILE, config_option, json_option, settle
+from edge_agent.cli.options import config_option, json_option, settle
 from edge_agent.cli.output import emit, waiting
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.simulate_headlines import CELLS, emit_headlines, say_headlines
 from edge_agent.cli.simulate_plot import check_plot, plot
 from edge_agent.cli.simulate_replay import replay_log, write_log

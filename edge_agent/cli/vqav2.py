@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
-from edge_agent.cli.options import FILE, deciding_options, json_option, settle
+from edge_agent.cli.options import deciding_options, json_option, settle
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import MAX_SET_BYTES, Row, Scored, report, sample
 from edge_agent.cli.vqav2_score import vqa_accuracy

@@ -100,7 +100,7 @@ async def watch(
             watcher.listener = hearing = Hearing(*ear, config.voice.on_speech, asking)
             stack.push_async_callback(hearing.close)
         if api is not None:
-            masks.changed, api.masks = api.senses.forget, masks
+            masks.changed, api.masks, api.veil = api.senses.forget, masks, agent.veil
             _hand_over(api, agent, config, watcher.source, sources)
             _show(api, agent, policy)
             if bridge is not None:

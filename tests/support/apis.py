@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import wave
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,10 +22,13 @@ import cv2
 import numpy as np
 from aiohttp.test_utils import TestClient, TestServer
 
+from agents import Bench, FixedPolicy
 from edge_agent.api.access import Access
 from edge_agent.api.app import Api
 from edge_agent.clock import SystemClock
 from edge_agent.config import ApiSettings, Config
+from edge_agent.features import FeatureExtractor
+from edge_agent.types import Frame, Route
 
 
 def picture(size: tuple[int, int] = (48, 64), suffix: str = ".jpg") -> bytes:
@@ -62,16 +66,36 @@ def asking(*parts: dict[str, Any], text: str = "what is in the picture?", **more
 
 @contextlib.asynccontextmanager
 async def serving(
-    agent: Any, settings: ApiSettings | None = None, access: Access | None = None
+    agent: Any,
+    settings: ApiSettings | None = None,
+    access: Access | None = None,
+    config: Config | None = None,
 ) -> AsyncIterator[tuple[Api, TestClient[Any, Any]]]:
     """The application on a free port of loopback, with an open desk."""
-    api = Api(Config(api=settings or ApiSettings()), SystemClock(), "scripted", "scripted-encoder")
+    api = Api(config or Config(api=settings or ApiSettings()), SystemClock(), "scripted", "scripted-encoder")
     if agent is not None:
         api.desk.open(agent)
         api.health.phase = ""
     server = TestServer(api.app(access or Access(None)), handler_cancellation=True)
     async with TestClient(server) as client:
         yield api, client
+
+
+def with_api(check: Callable[[Api, TestClient[Any, Any]], Awaitable[None]], config: Config | None = None) -> None:
+    """Run `check` beside an agent that answers on the device."""
+
+    async def go() -> None:
+        async with serving(Bench(FixedPolicy(Route.LOCAL)).agent, config=config) as (api, client):
+            await check(api, client)
+
+    asyncio.run(go())
+
+
+def look(api: Api, seen: Frame, extractor: FeatureExtractor | None = None) -> None:
+    """A frame comes, as the watcher tells the API."""
+    api.senses.watching = True
+    api.senses.look_back.add(seen)
+    api.senses.saw(seen, *(extractor or FeatureExtractor()).vision(seen.pixels))
 
 
 def events_of(stream: str) -> list[Any]:

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from agents import Bench, FixedPolicy, frame, tone
-from apis import asking, image_part, picture, serving
+from agents import frame, tone
+from apis import asking, image_part, look, picture, with_api
 from edge_agent.api.mask_file import Masks
 from edge_agent.api.page import MAX_MAP
 from edge_agent.features import FeatureExtractor
 from edge_agent.types import Decision, Frame, Route, SystemState
-
-
-def with_api(check: Callable[[Any, Any], Awaitable[None]]) -> None:
-    async def go() -> None:
-        async with serving(Bench(FixedPolicy(Route.LOCAL)).agent) as (api, client):
-            await check(api, client)
-
-    asyncio.run(go())
-
-
-def look(api: Any, seen: Frame, extractor: FeatureExtractor) -> None:
-    """As the watcher does."""
-    api.senses.watching = True
-    api.senses.look_back.add(seen)
-    api.senses.saw(seen, *extractor.vision(seen.pixels))
 
 
 def test_the_page_and_its_files_are_there_and_no_other_file_is() -> None:
@@ -80,20 +62,6 @@ def test_the_moment_carries_maps_of_bounded_size_and_the_level_of_the_sound() ->
         assert all(0 <= value <= 8 for row in rows for value in row)
         assert len(body["sound"]["levels_db"]) == 1
         assert -60 < body["sound"]["levels_db"][0] < 0
-
-    with_api(check)
-
-
-def test_the_picture_is_scaled_down_and_sent_once() -> None:
-    async def check(api: Any, client: Any) -> None:
-        look(api, Frame(np.full((720, 1280, 3), 90, np.uint8), 0.0), FeatureExtractor())
-        async with client.get("/edge/v1/frame.jpg") as got:
-            shown = cv2.imdecode(np.frombuffer(await got.read(), np.uint8), cv2.IMREAD_COLOR)
-            tag = got.headers["ETag"]
-        assert shown.shape == (360, 640, 3)
-        assert abs(int(shown.mean()) - 90) <= 2
-        async with client.get("/edge/v1/frame.jpg", headers={"If-None-Match": tag}) as got:
-            assert (got.status, await got.read()) == (304, b"")
 
     with_api(check)
 

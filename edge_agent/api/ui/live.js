@@ -58,7 +58,7 @@ function status() {
   pill.textContent = now.ready ? "ready" : now.reasons.join("; ");
   pill.className = now.ready ? "pill local" : "pill none";
   const kept = now.private ? "; private: nothing leaves the device" : "";
-  const faces = now.blurs_faces ? "; faces are blurred in what is asked about, not in this picture" : "";
+  const faces = now.blurs_faces ? "; faces are blurred, as far as they are found" : "";
   document.getElementById("about").textContent = `${now.model} by ${now.policy}, watching ${now.source}${kept}${faces}`;
 }
 

@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from edge_agent.cli.bench.targets import GOALS, TOUGHER, Goal
-from edge_agent.cli.options import FILE, json_option
+from edge_agent.cli.options import json_option
 from edge_agent.cli.output import emit
+from edge_agent.cli.paths import FILE
 from edge_agent.errors import InputError
 
 SYNTHETIC = ("texture", "noise", "normal")
@@ -83,7 +84,8 @@ def read_rows(path: Path) -> list[Row]:
             raise InputError(f"{path} is larger than {MAX_BYTES} bytes", "name a file that `bench --json` wrote")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "name a file that `bench --json` wrote") from error
+        words = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {words}", "name a file that `bench --json` wrote") from error
     return [_row(path, number, text) for number, text in enumerate(lines, 1) if text.strip()]
 
 

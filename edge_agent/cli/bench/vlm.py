@@ -19,6 +19,7 @@ from edge_agent.cli.bench.rows import Report, timing_row
 from edge_agent.cli.bench.vlm_memory import memory_row
 from edge_agent.cli.bench.vlm_scene import Plain, Scene
 from edge_agent.cli.options import json_option
+from edge_agent.cli.paths import FILE
 from edge_agent.sources.photo import load_photo
 from edge_agent.types import U8
 from edge_agent.vlm import Bundle, find_bundle, litert
@@ -54,7 +55,7 @@ class Wanted:
 @click.command()
 @click.option("--model", "models", metavar="BUNDLE", multiple=True, help="A name or a folder; may be repeated.")
 @click.option("--threads", type=click.IntRange(1, 64), multiple=True, help="May be repeated. [default: 1 and 2]")
-@click.option("--image", type=click.Path(path_type=Path), help="A photo; without one a picture is drawn.")
+@click.option("--image", type=FILE, help="A photo; without one a picture is drawn.")
 @rounds_option
 @case_option
 @peers_option
