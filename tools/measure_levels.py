@@ -27,7 +27,8 @@ from edge_agent.sources.photo import load_photo
 from edge_agent.store.models import find_bundle
 from edge_agent.transport.codecs import decode_views, join_views
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import PREFIX, projected_codecs, register_bases
+from edge_agent.transport.projected import PREFIX, projected_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Embeddings
 from edge_agent.vlm import Bundle, Generator, VisionEncoder
 from tools.nodes.questions import Photo, photos, sources
@@ -51,7 +52,7 @@ class Measuring:
 
     def __init__(self) -> None:
         edge = Bundle.open(find_bundle("edge-vqa"))
-        register_bases(edge.bases)
+        register_shipped(edge.codec_files)
         self._eyes, self._mind = VisionEncoder(edge), Generator(Bundle.open(find_bundle("cloud-vqa")))
         codec = projected_codecs(edge.encoder_id)[0]
         self.basis_id = codec.codec_id.removeprefix(PREFIX)

@@ -12,7 +12,7 @@ from cloud_stub.backends.decoding import SIDE_BY_SIDE, Decoding
 from edge_agent.errors import CloudError, ModelError
 from edge_agent.transport.codecs import CODECS, PICTURE_CODECS, PIXELS
 from edge_agent.transport.pictures import decode_picture
-from edge_agent.transport.projected import register_bases
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Generation, TokenEvent
 from edge_agent.vlm import Bundle, Generator, VisionEncoder, summarise
 
@@ -36,7 +36,7 @@ class OnnxBackend:
         kept: int = KEPT,
     ) -> None:
         self._bundle = Bundle.open(path)
-        register_bases(self._bundle.bases)
+        register_shipped(self._bundle.codec_files)
         self._generator = Generator(self._bundle, threads=threads, kept=kept)
         self._decoding = Decoding(self._generator, side_by_side)
         self._looking = threading.Lock()

@@ -22,7 +22,7 @@ from cloud_stub.backends.token_answers import TokenAnswer, checked
 from edge_agent.errors import CloudError
 from edge_agent.transport.codecs import CODECS
 from edge_agent.transport.frames import FrameError
-from edge_agent.transport.projected import register_bases
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Generation, TokenEvent, Turn
 from edge_agent.vlm import Bundle, summarise
 from edge_agent.vlm.answering import Rules
@@ -52,7 +52,7 @@ class VllmBackend(OpenAIBackend):
     def __init__(self, server: ChatServer, path: Path, model: str = "") -> None:
         super().__init__(server, model)
         self._bundle = Bundle.open(path)
-        register_bases(self._bundle.bases)
+        register_shipped(self._bundle.codec_files)
         self.encoder_ids = (self._bundle.encoder_id, *self._bundle.manifest.also_reads)
         self.codecs = tuple(sorted(CODECS))
         self.hidden_size = self._bundle.hidden_size

@@ -6,7 +6,8 @@ from edge_agent.config import Config
 from edge_agent.engines.upload import PROJECTED
 from edge_agent.errors import ModelError
 from edge_agent.policy import LevelledPolicy, OffloadPolicy, shipped_levels
-from edge_agent.transport.projected import projected_codecs, register_bases
+from edge_agent.transport.projected import projected_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.vlm import open_bundle
 
 
@@ -19,7 +20,7 @@ def levelled(config: Config, policy: OffloadPolicy) -> OffloadPolicy:
         return policy
     try:
         bundle = open_bundle(config.model.edge, verify=False)
-        register_bases(bundle.bases)
+        register_shipped(bundle.codec_files)
     except ModelError:  # said where the model is opened; a decision needs none
         return policy
     if levels.basis_id not in {codec.basis.basis_id for codec in projected_codecs(bundle.encoder_id)}:

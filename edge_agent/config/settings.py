@@ -52,9 +52,9 @@ class CloudSettings:
     connect_timeout_ms: float = setting(2000.0, "longest wait for a connection", unit="ms", low=1, high=60_000)
     codec: str = setting(
         "projected",
-        "codec of uploaded embeddings; projected becomes int8-zstd where device and cloud share no basis for them; "
-        "jpeg and webp send the picture itself, which the cloud encodes",
-        choices=("projected", "int8-zstd", "int4-zstd", "jpeg", "webp"),
+        "codec of uploaded embeddings; projected and refilled become int8-zstd where device and cloud share nothing "
+        "learned of them; jpeg and webp send the picture itself, which the cloud encodes",
+        choices=("projected", "int8-zstd", "int4-zstd", "refilled", "jpeg", "webp"),
     )
     level: int = setting(
         2,

@@ -13,10 +13,12 @@ from typing import Protocol
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Detail, Query
 from edge_agent.engines.looking import LastLook
-from edge_agent.engines.upload import PROJECTED, Coding
+from edge_agent.engines.upload import PROJECTED, REFILLED, Coding
 from edge_agent.errors import ModelError
 from edge_agent.transport.codecs import PICTURE_CODECS
-from edge_agent.transport.projected import projected_codecs, register_bases
+from edge_agent.transport.projected import projected_codecs
+from edge_agent.transport.refilled import SHARE, refilled_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import (
     AudioWindow,
     Decision,
@@ -109,11 +111,14 @@ def embedding_sizes(bundle: Bundle, coding: Coding | None = None) -> EmbeddingSi
     bases become codecs of this process. Raises ModelError for a damaged one.
     """
     coding = coding or Coding()
-    register_bases(bundle.bases)
+    register_shipped(bundle.codec_files)
     sound = bundle.layout.sound if bundle.has_audio else None
-    int4 = coding.codec_id == "int4-zstd"
+    refills = coding.codec_id == REFILLED and bool(refilled_codecs(bundle.encoder_id))
+    int4 = coding.codec_id == "int4-zstd" or refills
     token_bytes = 4 + ((bundle.hidden_size + 1) // 2 if int4 else bundle.hidden_size)
     view_bytes, views = bundle.tokens_per_image * token_bytes, bundle.layout.views_per_image
+    if refills:
+        view_bytes = round(view_bytes * SHARE)
     if coding.codec_id in PICTURE_CODECS:
         view_bytes, views = coding.pictures.expected_bytes(coding.codec_id), 1
     sound_bytes = None if sound is None else sound.tokens * token_bytes

@@ -21,10 +21,13 @@ from edge_agent.transport.codecs import (
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.pictures import PictureCoding, encode_picture
 from edge_agent.transport.projected import projected_codecs
+from edge_agent.transport.refilled import refilled_codecs
 from edge_agent.types import Action, Decision, Embeddings, Modality
 
-PROJECTED = "projected"
-"""As a codec's name: that of the basis which both sides have for these embeddings, else DEFAULT_CODEC."""
+PROJECTED, REFILLED = "projected", "refilled"
+"""As a codec's name: that of the basis, or of the medians, which both sides have for these embeddings, else
+DEFAULT_CODEC.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Coding:
     pictures: PictureCoding = field(default_factory=PictureCoding)
 
     def __post_init__(self) -> None:
-        if self.codec_id not in (PROJECTED, *PICTURE_CODECS):
+        if self.codec_id not in (PROJECTED, REFILLED, *PICTURE_CODECS):
             find_codec(self.codec_id)
 
 
@@ -136,8 +139,11 @@ class Upload:
 
     def _codec(self, embeddings: Embeddings, welcome: Welcome) -> Codec:
         name = self._codecs.get(embeddings.modality) or self._coding.codec_id
-        if name not in (PROJECTED, *PICTURE_CODECS):
+        if name not in (PROJECTED, REFILLED, *PICTURE_CODECS):
             return find_codec(name)
+        for refilled in refilled_codecs(embeddings.encoder_id) if name == REFILLED else ():
+            if refilled.codec_id in welcome.codecs and refilled.fits(embeddings):
+                return refilled
         for codec in projected_codecs(embeddings.encoder_id):
             if codec.codec_id in welcome.codecs and codec.fits(embeddings):
                 return codec.at(self._levels.get(embeddings.modality, self._coding.level))

@@ -15,20 +15,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.errors import ModelError
 from edge_agent.types import F32
 
 MAGIC = b"EAPBASIS"
 FORMAT = 1
 SYMBOLS, MAGNITUDES, FREQUENCY_SUM = 32, 16, 8192
-MOST_BYTES = 16 << 20
-_HINT = "edge-agent models verify"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -68,16 +64,6 @@ def level_arrays(places: int, tables: int) -> Mapping[str, tuple[str, tuple[int,
         "counts": ("<u2", (tables, SYMBOLS)),
         "centroids": ("<f4", (tables, MAGNITUDES)),
     }
-
-
-def read_basis(path: Path) -> Basis:
-    """Reads and checks a basis. Raises ModelError."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ModelError(f"{path} is larger than {MOST_BYTES >> 20} MiB", _HINT)
-        return parse_basis(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} is not a basis of embeddings ({error})", _HINT) from error
 
 
 def parse_basis(data: bytes) -> Basis:

@@ -45,6 +45,7 @@ __all__ = [
     "find_codec",
     "join_views",
     "register_codec",
+    "split_views",
 ]
 
 DEFAULT_CODEC = "int8-zstd"
@@ -192,11 +193,15 @@ def join_views(views: Sequence[Embeddings]) -> Embeddings:
     return replace(views[0], data=np.concatenate([view.data for view in views]))
 
 
-def decode_views(tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...]:
-    """Likewise, each view of a picture for itself."""
-    whole = decode_tensor(tensor, limits)
-    each = CODECS[tensor.codec].view_tokens or len(whole.data)
+def split_views(whole: Embeddings, codec: Codec) -> tuple[Embeddings, ...]:
+    """And back."""
+    each = codec.view_tokens or len(whole.data)
     return tuple(replace(whole, data=whole.data[at : at + each]) for at in range(0, len(whole.data), each))
+
+
+def decode_views(tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...]:
+    """As decode_tensor, each view of a picture for itself."""
+    return split_views(decode_tensor(tensor, limits), CODECS[tensor.codec])
 
 
 def check_declaration(codec: str, shape: tuple[int, int], limits: Limits) -> int:

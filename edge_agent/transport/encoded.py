@@ -101,6 +101,11 @@ def not_finite() -> UsageError:
     return UsageError("embeddings hold NaN or infinity", "the vision encoder failed: run edge-agent models verify")
 
 
+def plain(encoder_id: str) -> str:
+    """Without the format in which the encoder runs: the same embeddings but for rounding."""
+    return encoder_id.partition("+")[0]
+
+
 def coded(
     codec: Codec, embeddings: Embeddings, payload: bytes, config: Mapping[str, Any] | None = None
 ) -> EncodedTensor:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
-from edge_agent.transport.basis import Basis, read_basis
-from edge_agent.transport.codecs import CODECS, register_codec
-from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, decoded, shaped
+from edge_agent.transport.basis import Basis
+from edge_agent.transport.codecs import CODECS
+from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, decoded, plain, shaped
 from edge_agent.transport.projection import I32
 from edge_agent.transport.tensors import choose
 from edge_agent.types import F32, Embeddings
@@ -65,7 +63,7 @@ class Projected:
     def fits(self, embeddings: Embeddings) -> bool:
         """Whether the basis was made for such embeddings."""
         return (
-            _plain(embeddings.encoder_id) == self.basis.encoder_id
+            plain(embeddings.encoder_id) == self.basis.encoder_id
             and embeddings.data.shape[1:] == (self.basis.hidden,)
             and len(embeddings.data) % self.basis.tokens == 0
             and embeddings.place is None
@@ -99,18 +97,7 @@ class Projected:
             raise bad_tensor(f"codec {self.codec_id}: {error}") from error
 
 
-def _plain(encoder_id: str) -> str:
-    """Without the format in which the encoder runs: the same embeddings but for rounding."""
-    return encoder_id.partition("+")[0]
-
-
 def projected_codecs(encoder_id: str) -> list[Projected]:
     """Those that were registered for embeddings of that encoder."""
     known = [codec for codec in CODECS.values() if isinstance(codec, Projected)]
-    return [codec for codec in known if codec.basis.encoder_id == _plain(encoder_id)]
-
-
-def register_bases(paths: Iterable[Path]) -> None:
-    """Make the codecs of these files of bases known to this process. Raises ModelError."""
-    for path in paths:
-        register_codec(Projected(read_basis(path)))
+    return [codec for codec in known if codec.basis.encoder_id == plain(encoder_id)]

@@ -18,7 +18,8 @@ VISION = "onnx/vision_encoder.onnx"
 AUDIO = "onnx/audio_encoder.onnx"
 EMBED = "onnx/embed_tokens.onnx"
 DECODER = "onnx/decoder_model_merged.onnx"
-BASES = "codec/basis-"
+CODEC_FILES = ("codec/basis-", "codec/medians-", "codec/changes-")
+"""How the names of what codecs have learned begin (transport/shipped.py)."""
 IDEFICS3 = ("idefics3", "smolvlm")
 OWN_OVERHEAD = 6.0  # bytes of memory for one of file: int8 weights become float32, plus buffers
 PULLED_OVERHEAD = 2.5
@@ -94,9 +95,9 @@ class Bundle:
         return cls(path, manifest, config, layout, graphs, splitting, chosen)
 
     @property
-    def bases(self) -> list[Path]:
-        """Files of the bases in which its embeddings can be coded (transport/basis.py)."""
-        return [self.path / entry.name for entry in self.manifest.files if entry.name.startswith(BASES)]
+    def codec_files(self) -> list[Path]:
+        """Files of what codecs have learned of its embeddings (transport/shipped.py)."""
+        return [self.path / entry.name for entry in self.manifest.files if entry.name.startswith(CODEC_FILES)]
 
     @property
     def has_vision(self) -> bool:

@@ -9,12 +9,15 @@ import pytest
 
 import bases
 import eap1
+import learned
 from edge_agent.transport.basis import parse_basis
 from edge_agent.transport.codecs import Int4Zstd, decode_tensor, register_codec
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
+from edge_agent.transport.refilled import Refilled, parse_medians
 
 FIXTURE = json.loads((Path(__file__).parent / "codecs_0_1_0.json").read_text(encoding="utf-8"))
+LEARNED = json.loads((Path(__file__).parent / "codecs_learned.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(FIXTURE["tensors"]))
@@ -32,3 +35,17 @@ def test_golden_tensors_are_still_coded_alike():
     for level in (0, 1):
         assert made["tensors"][f"projected {level}"] == FIXTURE["tensors"][f"projected {level}"]
     assert Int4Zstd().quantise(eap1.data()).hex() == FIXTURE["int4_body"]
+
+
+def test_golden_tensors_of_what_was_learned_are_still_decoded_to_the_same_bits():
+    register_codec(Refilled(parse_medians(bytes.fromhex(LEARNED["medians"]))))
+    stored = LEARNED["tensors"]["refilled"]
+    tensor = eap1.stored_tensor(stored)
+    assert tensor.tensor_id() == stored["tensor_id"]
+    assert decode_tensor(tensor, Limits()).data.tobytes().hex() == stored["decoded"]
+
+
+def test_golden_tensors_of_what_was_learned_are_still_coded_alike():
+    made = learned.golden()
+    assert made["medians"] == LEARNED["medians"]
+    assert made["refilled_body"] == LEARNED["refilled_body"]

@@ -130,7 +130,7 @@ def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questi
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     found = {row["codec"]: row for row in rows(capfd, "codec", *QUICK, "--case", "payload")}
-    dropped = [f"dropped-to-{percent}{end}" for percent in (25, 50) for end in ("", "-refilled")]
+    dropped = [f"{name}/{percent}" for percent in (25, 50) for name in ("dropped", "refilled")]
     assert found.keys() == {"int4-zstd", "int8-zstd", "raw-f32", *(f"projected/{n}" for n in range(6)), *dropped}
     for row in found.values():
         assert row.keys() >= {"codec", "bytes_mean", "accuracy", "changed_pct", "encode_us", "decode_us"}
@@ -143,9 +143,7 @@ def test_each_codec_is_a_row_with_bytes_and_times_and_no_accuracy_without_questi
     sizes = [found[f"projected/{level}"]["bytes_mean"] for level in range(6)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] < found["int4-zstd"]["bytes_mean"] / 3
-    assert (
-        found["dropped-to-25"]["bytes_mean"] < found["dropped-to-50"]["bytes_mean"] < found["int4-zstd"]["bytes_mean"]
-    )
+    assert found["refilled/25"]["bytes_mean"] < found["refilled/50"]["bytes_mean"] < found["int4-zstd"]["bytes_mean"]
 
 
 @pytest.mark.slow

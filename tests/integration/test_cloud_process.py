@@ -26,7 +26,8 @@ from edge_agent.errors import CloudError
 from edge_agent.transport.client import CloudClient
 from edge_agent.transport.codecs import decode_tensor, find_codec
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import projected_codecs, register_bases
+from edge_agent.transport.projected import projected_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Decision, Embeddings, Generation, Route
 from edge_agent.vlm import Bundle, Generator, find_bundle
 
@@ -101,7 +102,7 @@ def test_it_announces_its_url_serves_the_model_and_stops_with_0(server: Server, 
 def test_the_cloud_says_what_its_model_says_about_what_was_sent(
     server: Server, bundle: Bundle, name: str, most_bytes: int
 ):
-    register_bases(bundle.bases)
+    register_shipped(bundle.codec_files)
     clock, made = SystemClock(), picture(bundle)
     codec = projected_codecs(bundle.encoder_id)[0].at(2) if name == "projected" else find_codec(name)
     received = decode_tensor(codec.encode(made), Limits())

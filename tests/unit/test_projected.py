@@ -14,11 +14,12 @@ import bases
 from edge_agent import _core
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
-from edge_agent.transport.basis import parse_basis, read_basis
+from edge_agent.transport.basis import parse_basis
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor, decode_views, find_codec, register_codec
 from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
+from edge_agent.transport.shipped import read_shipped
 from edge_agent.types import Embeddings
 
 BASIS = parse_basis(bases.basis_bytes())
@@ -186,4 +187,4 @@ def test_a_file_that_is_no_basis_is_refused(data, tmp_path):
     path = tmp_path / "basis.bin"
     path.write_bytes(data)
     with pytest.raises(ModelError, match=r"basis\.bin"):
-        read_basis(path)
+        read_shipped(path)

@@ -14,7 +14,8 @@ from edge_agent.engines.base import Query
 from edge_agent.engines.upload import Coding, Upload
 from edge_agent.policy import LevelledPolicy, make_policy
 from edge_agent.transport.messages import Welcome
-from edge_agent.transport.projected import Projected, projected_codecs, register_bases
+from edge_agent.transport.projected import Projected, projected_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Action, Decision, Embeddings, Modality, ModalityPlan, Route
 from edge_agent.vlm import open_bundle
 
@@ -22,7 +23,7 @@ from edge_agent.vlm import open_bundle
 @pytest.fixture(scope="module")
 def codec() -> Projected:
     bundle = open_bundle("edge-vqa", verify=False)
-    register_bases(bundle.bases)
+    register_shipped(bundle.codec_files)
     return projected_codecs(bundle.encoder_id)[0]
 
 

@@ -14,7 +14,7 @@ from edge_agent.sources.photo import load_photo
 from edge_agent.store.models import find_bundle
 from edge_agent.transport.codecs import decode_views, join_views
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import register_bases
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Embeddings, TokenEvent
 from edge_agent.vlm import Bundle, Generator, open_vision, summarise
 from tools.nodes.profiles import Profile, usual_codec
@@ -34,7 +34,7 @@ class Asking:
         self._clock = clock
         self._bundles = {p.bundle: Bundle.open(find_bundle(p.bundle)) for p in profiles}
         edge = self._bundles.setdefault("edge-vqa", Bundle.open(find_bundle("edge-vqa")))
-        register_bases(edge.bases)
+        register_shipped(edge.codec_files)
         self._codec = usual_codec(edge)
         self._eyes = {(p.encoder, p.threads): open_vision(edge, p.threads, p.encoder) for p in profiles}
         self._eyes.setdefault(("onnx", 1), open_vision(edge, 1))

@@ -2,6 +2,7 @@
 
     python -m tools.train.basis --models models            (needs the work folder of training; see README.md)
     python -m tools.train.basis --models models --sounds   that of the ears, from the clips they were trained on
+    python -m tools.train.basis --models models --medians  the medians of the codec `refilled`, from the same photos
 
 Training photos are encoded by the edge's bundle (`codec/embeddings.npy` in the work folder). Where torch is installed,
 the cloud's checkpoint says how much its answers feel each direction (`codec/gradients.npy`); else all count alike. What
@@ -20,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from edge_agent.sources.photo import load_photo
-from edge_agent.transport.basis import parse_basis
+from edge_agent.transport.projected import Projected
+from edge_agent.transport.refilled import Refilled, medians_bytes
+from edge_agent.transport.shipped import parse_shipped
 from edge_agent.vlm import Bundle, VisionEncoder
-from edge_agent.vlm.bundle import BASES
+from edge_agent.vlm.bundle import CODEC_FILES
 from edge_agent.vlm.manifest import sha256_of
 from tools.train.basis_fit import Floats, basis_bytes, cosine, fit_group, fit_level
 from tools.train.settings import GRID, IMAGE_TOKENS, Paths, default_paths
@@ -95,14 +98,23 @@ def fitted_to_sounds(encoder_id: str, sounds: Sounds) -> bytes:
     return basis_bytes(encoder_id, [group], [fit_level(coefficients, step) for step in STEPS])
 
 
+def described(data: bytes) -> tuple[str, str, str]:
+    """Of what a codec has learned: how its file's name begins, its id, and the encoder that it belongs to."""
+    codec = parse_shipped(data)
+    if isinstance(codec, Refilled):
+        return CODEC_FILES[1], codec.medians.medians_id, codec.medians.encoder_id
+    assert isinstance(codec, Projected)
+    return CODEC_FILES[0], codec.basis.basis_id, codec.basis.encoder_id
+
+
 def ship(data: bytes, folder: Path) -> Path:
-    """Into a bundle, in the place of every older one of that encoder, and into its manifest."""
-    basis = parse_basis(data)
-    name = f"{BASES}{basis.basis_id}.bin"
+    """Into a bundle, in the place of every older one of its kind and encoder, and into its manifest."""
+    prefix, identity, encoder_id = described(data)
+    name = f"{prefix}{identity}.bin"
     path, manifest = folder / name, folder / "manifest.json"
     path.parent.mkdir(exist_ok=True)
-    older = [old for old in folder.glob(f"{BASES}*") if parse_basis(old.read_bytes()).encoder_id == basis.encoder_id]
-    gone = {f"{BASES.rpartition('/')[0]}/{old.name}" for old in older}
+    older = [old for old in folder.glob(f"{prefix}*") if described(old.read_bytes())[2] == encoder_id]
+    gone = {f"{prefix.rpartition('/')[0]}/{old.name}" for old in older}
     for old in older:
         old.unlink()
     path.write_bytes(data)
@@ -118,8 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--floor", type=float, default=1.0, help="what every direction counts at least")
-    parser.add_argument("--from-file", type=Path, help="ship this basis again instead of making one")
+    parser.add_argument("--from-file", type=Path, help="ship this file again instead of making one")
     parser.add_argument("--sounds", action="store_true", help="make the basis of sounds")
+    parser.add_argument("--medians", action="store_true", help="make the medians of the codec refilled")
     options = parser.parse_args()
     bundles = [options.models / name for name in ("edge-vqa", "cloud-vqa")]
     edge = Bundle.open(bundles[0])
@@ -133,11 +146,14 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         views = np.asarray(encoded(edge, training_photos(paths), folder), np.float64)
         views = views.reshape(-1, *views.shape[2:])  # [photos * views, tokens, hidden]
-        data = fitted(edge.encoder_id, views, gradients(paths, folder), options.floor)
-    if parse_basis(data).encoder_id not in (edge.encoder_id, edge.audio_encoder_id):
-        raise SystemExit(f"the basis is of {parse_basis(data).encoder_id}, the bundle of {edge.encoder_id}")
+        if options.medians:
+            data = medians_bytes(edge.encoder_id, np.median(views, axis=0))
+        else:
+            data = fitted(edge.encoder_id, views, gradients(paths, folder), options.floor)
+    if described(data)[2] not in (edge.encoder_id, edge.audio_encoder_id):
+        raise SystemExit(f"this is of {described(data)[2]}, the bundle of {edge.encoder_id}")
     for bundle in bundles:
-        print(json.dumps({"basis": str(ship(data, bundle)), "bytes": len(data)}))
+        print(json.dumps({"shipped": str(ship(data, bundle)), "bytes": len(data)}))
 
 
 if __name__ == "__main__":

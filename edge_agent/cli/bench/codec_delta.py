@@ -16,7 +16,8 @@ from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.peers.bits import bits
 from edge_agent.cli.bench.pictures import CLIPS
 from edge_agent.transport.codecs import join_views
-from edge_agent.transport.projected import projected_codecs, register_bases
+from edge_agent.transport.projected import projected_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.transport.tensors import choose
 from edge_agent.types import F32, Embeddings
 
@@ -38,7 +39,7 @@ def delta_rows(data: Path | None) -> Iterator[dict[str, Any]]:
     from edge_agent.vlm import Bundle, VisionEncoder, find_bundle
 
     bundle = Bundle.open(find_bundle("edge-vqa"))
-    register_bases(bundle.bases)
+    register_shipped(bundle.codec_files)
     encoder, codec = VisionEncoder(bundle), projected_codecs(bundle.encoder_id)[0].at(USUAL_LEVEL)
     frames = read_clip(data / CLIPS[CLIP], FRAMES).frames
     classes = codec.basis.levels[codec.level]["classes"]

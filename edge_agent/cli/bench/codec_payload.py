@@ -13,16 +13,18 @@ import click
 import numpy as np
 
 from edge_agent.cli.bench import pictures
-from edge_agent.cli.bench.codec_dropped import Refilled, refilled
+from edge_agent.cli.bench.codec_dropped import pruned
 from edge_agent.cli.bench.codec_pictures import photo_ways, sent_as_photos
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.peers.bits import bits
 from edge_agent.cli.vqa import Row, is_right, read_rows, sample
 from edge_agent.config import CloudSettings
 from edge_agent.transport.basis import MAGNITUDES, SYMBOLS
-from edge_agent.transport.codecs import CODECS, Codec, EncodedTensor, decode_views, join_views
+from edge_agent.transport.codecs import CODECS, Codec, EncodedTensor, decode_views, join_views, split_views
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import Projected, projected_codecs, register_bases
+from edge_agent.transport.projected import Projected, projected_codecs
+from edge_agent.transport.refilled import Refilled
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import U8, Embeddings
 
 PAYLOAD, PICTURES, ROUND_TRIP = "payload", "picture", "round_trip"
@@ -70,7 +72,7 @@ def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool
     floor = None if not truth else _judged(exact, exact, truth)["accuracy"] - MOST_LOST
     smallest = min((row["bytes_mean"] for row in asked if row["accuracy"] >= floor), default=None)
     encoder_id = seen[0].views[0].encoder_id
-    for name, codec in (subjects(encoder_id) | refilled(projected_codecs(encoder_id))).items():
+    for name, codec in subjects(encoder_id).items():
         told = _judged(exact if name == EXACT else answers(seen, _through(seen, codec)), exact, truth)
         others = _others(seen, name, codec)
         if smallest is not None and told["accuracy"] >= floor:
@@ -91,9 +93,14 @@ def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool
 
 def subjects(encoder_id: str) -> dict[str, Codec]:
     """Every codec of that encoder's embeddings by its name, in each of its qualities."""
-    built_in = {name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected)}
+    built_in: dict[str, Codec] = {
+        name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected | Refilled)
+    }
     in_bases = projected_codecs(encoder_id)
-    return built_in | {f"{PROJECTED}/{n}": codec.at(n) for codec in in_bases for n in range(len(codec.basis.levels))}
+    learned: dict[str, Codec] = {
+        f"{PROJECTED}/{n}": codec.at(n) for codec in in_bases for n in range(len(codec.basis.levels))
+    }
+    return built_in | learned | pruned(encoder_id)
 
 
 def _judged(given: Sequence[str], exact: Sequence[str], truth: Sequence[str]) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def look(data: Path | None, limit: int) -> list[Seen]:
     from edge_agent.vlm import Bundle, VisionEncoder, find_bundle
 
     bundle = Bundle.open(find_bundle("edge-vqa"))
-    register_bases(bundle.bases)
+    register_shipped(bundle.codec_files)
     encoder = VisionEncoder(bundle)
     if data is None or not (data / QUESTIONS).is_file():
         return [Seen(encoder.encode_views(frame), frame, _jpeg(frame), ()) for frame in pictures.texture(640, 480)]
@@ -171,7 +178,7 @@ def _through(seen: Sequence[Seen], codec: Codec) -> list[list[Embeddings]]:
 
 def _back(codec: Codec, tensor: EncodedTensor, limits: Limits) -> tuple[Embeddings, ...]:
     """The views of a tensor; a codec that does not travel reads its own."""
-    return (codec.decode(tensor),) if isinstance(codec, Refilled) else decode_views(tensor, limits)
+    return decode_views(tensor, limits) if codec.codec_id in CODECS else split_views(codec.decode(tensor), codec)
 
 
 def _bytes_mean(seen: Sequence[Seen], codec: Codec) -> float:

@@ -12,7 +12,8 @@ import numpy as np
 from edge_agent.cli.bench.machine import machine
 from edge_agent.transport.codecs import CODECS, Codec, decode_tensor
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import Projected, projected_codecs, register_bases
+from edge_agent.transport.projected import Projected, projected_codecs
+from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Embeddings
 
 SOUND = "sound"
@@ -41,7 +42,7 @@ def sound_rows(data: Path | None) -> Iterator[dict[str, Any]]:
     if not clips:
         return
     bundle = Bundle.open(find_bundle("edge-vqa"))
-    register_bases(bundle.bases)
+    register_shipped(bundle.codec_files)
     ears, tongue = AudioEncoder(bundle), Generator(Bundle.open(find_bundle("cloud-vqa")))
     sounds = [ears.encode(load_sound(path)) for path in clips]
     truth = [HEARD[path.parent.name] for path in clips]

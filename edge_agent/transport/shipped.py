@@ -1,0 +1,37 @@
+"""What bundles ship for codecs, by the first bytes of each file: bases and medians become codecs of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edge_agent.errors import ModelError
+from edge_agent.transport import basis, refilled
+from edge_agent.transport.codecs import Codec, register_codec
+from edge_agent.transport.projected import Projected
+
+MOST_BYTES = 16 << 20
+_HINT = "edge-agent models verify"
+
+
+def register_shipped(paths: Iterable[Path]) -> None:
+    """Make the codecs of these files known to this process. Raises ModelError."""
+    for path in paths:
+        register_codec(read_shipped(path))
+
+
+def read_shipped(path: Path) -> Codec:
+    """The codec of a file. Raises ModelError."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{path} is larger than {MOST_BYTES >> 20} MiB", _HINT)
+        return parse_shipped(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path} is not what a codec has learned ({error})", _HINT) from error
+
+
+def parse_shipped(data: bytes) -> Codec:
+    """The codec of the bytes of a file. Raises ModelError, ValueError, KeyError or TypeError."""
+    if data[:8] == refilled.MAGIC:
+        return refilled.Refilled(refilled.parse_medians(data))
+    return Projected(basis.parse_basis(data))

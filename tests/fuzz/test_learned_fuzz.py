@@ -1,0 +1,54 @@
+"""Whatever bytes come, the codecs of what was learned end in a value or a FrameError."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bases
+import learned
+from edge_agent.transport.codecs import EncodedTensor, decode_tensor, register_codec
+from edge_agent.transport.frames import FrameError
+from edge_agent.transport.limits import Limits
+from edge_agent.transport.refilled import Refilled, parse_medians
+
+SMALL = Limits(tokens_per_tensor=64, hidden_size=64)
+REFILLED = Refilled(parse_medians(learned.medians()))
+register_codec(REFILLED)
+DAMAGE = st.lists(st.tuples(st.integers(0, 999), st.integers(1, 255)), max_size=4)
+
+
+def damaged(payload: bytes, damage: list[tuple[int, int]]) -> bytes:
+    body = bytearray(payload)
+    for position, change in damage if body else ():
+        body[position % len(body)] ^= change
+    return bytes(body)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 5), st.binary(max_size=4), st.binary(max_size=200), st.booleans())
+def test_any_refilled_payload_is_decoded_to_its_shape_or_refused(views, marks, body, wrap):
+    payload = marks + (zstandard.ZstdCompressor().compress(body) if wrap else body)
+    shape = (views * bases.TOKENS, bases.HIDDEN)
+    with contextlib.suppress(FrameError):
+        data = decode_tensor(EncodedTensor(REFILLED.codec_id, "int4", shape, payload, bases.ENCODER), SMALL).data
+        assert data.shape == shape
+        assert np.isfinite(data).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 5), st.floats(0, 1), DAMAGE, DAMAGE)
+def test_a_damaged_refilled_tensor_is_decoded_to_finite_values_or_refused(seed, views, share, marks, damage):
+    tensor = REFILLED.at(share).encode(bases.embeddings(seed, views=views))
+    size = -(-tensor.shape[0] // 8)
+    body = damaged(zstandard.ZstdDecompressor().decompress(tensor.payload[size:]), damage)
+    payload = damaged(tensor.payload[:size], marks) + zstandard.ZstdCompressor().compress(body)
+    with contextlib.suppress(FrameError):
+        data = decode_tensor(dataclasses.replace(tensor, payload=payload), SMALL).data
+        assert data.shape == tensor.shape
+        assert np.isfinite(data).all()
