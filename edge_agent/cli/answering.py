@@ -92,5 +92,12 @@ def say(result: dict[str, Any]) -> None:
     if drafts.get("turns"):
         share = f"{drafts['accepted']} of {drafts['drafted']} tokens stood ({drafts['accepted_share']:.2f})"
         click.echo(f"  {drafts['turns']} drafts checked by the cloud: {share}")
+    sure = result.get("confidence", {})
+    if sure.get("auc_ci"):
+        low, high = sure["auc_ci"]
+        click.echo(
+            f"  confidence: tells right from wrong {sure['auc']:.3f} (95 % {low:.3f}..{high:.3f}), off by "
+            f"{sure['expected_calibration_error']:.3f} (by chance {sure['calibration_error_by_chance']:.3f})"
+        )
     if result["first_error"]:
         click.echo(f"  the first error: {result['first_error']}")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from edge_agent.cli.trust import trust
 from edge_agent.errors import InputError
 from edge_agent.sources.base import regular_file
 from edge_agent.types import Answer, Route
@@ -107,6 +108,7 @@ def is_right(answer: str, truth: str) -> bool:
 
 def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
     """The figures of a run. The 95 % interval resamples photos, as questions about one photo fail together."""
+    answered = [s for s in scored if s.answer is not None]
     answers = [s.answer for s in scored if s.answer is not None]
     kinds: dict[str, list[float]] = defaultdict(list)
     routes: dict[str, list[float]] = defaultdict(list)
@@ -124,6 +126,9 @@ def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
         "cloud_share": _mean([a.route is Route.CLOUD for a in answers]),
         "cost_usd": sum(a.cost_usd for a in answers),
         "verified": verified(answers),
+        "confidence": trust(
+            [a.confidence for a in answers], [s.score >= 0.5 for s in answered], [s.row.image for s in answered], seed
+        ),
         "per_route": {name: {"n": len(scores), "accuracy": _mean(scores)} for name, scores in sorted(routes.items())},
         "kinds": {kind: {"n": len(scores), "accuracy": _mean(scores)} for kind, scores in sorted(kinds.items())},
         "errors": sum(s.answer is None for s in scored),
