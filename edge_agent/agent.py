@@ -9,11 +9,12 @@ from functools import partial
 from edge_agent.attempts import ask_cloud, pull
 from edge_agent.engines.base import PLAIN, Detail, Manner, Query
 from edge_agent.errors import EdgeAgentError, NoAnswerError, UsageError
+from edge_agent.hedging import Hedge
 from edge_agent.overdue import Overdue
 from edge_agent.parts import Limits, OnProvisional, OnToken, Parts, Telling, Veil, question_state
 from edge_agent.policy import AWAY, held_back
 from edge_agent.recording import Recorder
-from edge_agent.turn import Attempt, TurnClock, decision_record, finished, judge, picture_alone, rests_error
+from edge_agent.turn import TurnClock, decision_record, finished, instead_of, judge, picture_alone, rests_error
 from edge_agent.types import (
     Action,
     Answer,
@@ -149,8 +150,10 @@ class Agent:
             manner=manner,
             picture=observation.frames[observation.key_frame].pixels if observation.frames else None,
         )
-        draft: Generation | None = None
-        judged = ""
+        if decision.route is Route.LOCAL:
+            local = await self._local(query, decision, turn, telling.token)
+            return finished(decision, Route.LOCAL, local, decision.reason, turn, None)
+        draft, judged = None, ""
         if decision.route is Route.CASCADE:
             draft = await self._local(query, decision, turn, None)
             stands, judged = judge(draft, decision)
@@ -161,24 +164,47 @@ class Agent:
             query = replace(query, draft=draft.token_ids)
             if telling.provisional is not None and self._parts.cloud is not None:
                 telling.provisional(draft.text)
-        failed: Attempt | None = None
-        why = decision.reason
-        if decision.route is not Route.LOCAL:
-            attempt = await ask_cloud(self._parts, query, decision, state, turn, draft is not None, telling.token)
+            judged = f"; {judged}: the cloud answers"
+        hedge = self._hedge(query, decision) if draft is None and not unseen else None
+        try:
+            attempt = await ask_cloud(
+                self._parts, query, decision, state, turn, draft is not None, telling.token, hedge
+            )
             if attempt.generation is not None:
-                if draft is not None:
-                    why += f"; {judged}: the cloud answers"
-                return finished(decision, Route.CLOUD, attempt.generation, why, turn, draft)
-            turn.stages.rename(("first_token", "decode"), "cloud_failed")
+                hedged = None if hedge is None else await hedge.cloud_won()
+                why = decision.reason + judged
+                return finished(decision, Route.CLOUD, attempt.generation, why, turn, draft, hedged)
+            turn.stages.rename(("first_token", "decode"), "hedged" if attempt.overtaken else "cloud_failed")
             if decision.rests:
                 raise rests_error(f"{decision.rests}; {attempt.failure}")
-            failed, why = attempt, f"{attempt.failure}: answered on the device; {why}"
-        if unseen:
-            query = replace(query, embeddings=await self._encode(observation, decision, turn))
-        local = draft if draft is not None else await self._local(query, decision, turn, telling.token)
-        if failed is not None:  # what a failed attempt has cost is part of this answer
-            local = replace(local, bytes_up=failed.bytes_up, bytes_down=failed.bytes_down, cost_usd=failed.billed_usd)
-        return finished(decision, Route.LOCAL, local, why, turn, None)
+            if unseen:
+                query = replace(query, embeddings=await self._encode(observation, decision, turn))
+            local = draft or await self._instead(query, decision, turn, telling.token, hedge)
+            hedged = None if hedge is None else hedge.device_won(attempt.bytes_up, attempt.billed_usd)
+            return instead_of(attempt, local, decision, turn, hedged)
+        finally:
+            if hedge is not None:
+                await hedge.close()
+
+    def _hedge(self, query: Query, decision: Decision) -> Hedge | None:
+        """The device's answer beside the cloud's, where that was asked for and the device may answer at all."""
+        budget = self._parts.hedging
+        if budget is None or self._parts.cloud is None or decision.rests:
+            return None
+        return Hedge(budget, self._parts.local.generate(query, decision), self._parts.clock)
+
+    async def _instead(
+        self, query: Query, decision: Decision, turn: TurnClock, on_token: OnToken | None, hedge: Hedge | None
+    ) -> Generation:
+        """The device's answer in the place of a cloud's: what it has begun beside that, or else from the start."""
+        beside = None if hedge is None else await turn.within(hedge.answer(), "answering on the device")
+        if beside is None:
+            return await self._local(query, decision, turn, on_token)
+        turn.stages.mark("decode")
+        if on_token is not None:
+            for token in beside.tokens:
+                on_token(Route.LOCAL, token)
+        return beside.generation
 
     async def _encode(self, observation: Observation, decision: Decision, turn: TurnClock) -> tuple[Embeddings, ...]:
         dropped = {plan.modality for plan in decision.plans if plan.action is Action.DROP}

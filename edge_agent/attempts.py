@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from edge_agent.engines.base import Engine, Query
 from edge_agent.errors import CloudError, NoAnswerError
+from edge_agent.hedging import Hedge
 from edge_agent.parts import OnToken, Parts
 from edge_agent.turn import CLOUD_MARGIN_MS, Attempt, TurnClock, reserve_ms
-from edge_agent.types import Decision, Generation, Route, SystemState
+from edge_agent.types import Decision, Generation, Route, SystemState, TokenEvent
 
 HOLDING_OFF = frozenset({"unreachable", "timeout", "closed", "overloaded", "draining", "internal", "protocol"})
 SETTLE_S = 0.1  # of what is kept for the device, for the books of a cloud that took all the rest
@@ -24,9 +27,10 @@ async def ask_cloud(
     turn: TurnClock,
     drafted: bool,
     on_token: OnToken | None,
+    hedge: Hedge | None = None,
 ) -> Attempt:
     """Ask the cloud, within the purse and in time for the device to answer instead. `drafted`: the device has an answer
-    already. Never raises.
+    already; `hedge`: it may make one meanwhile, and be first. Never raises.
     """
     cloud, purse = parts.cloud, parts.purse
     if cloud is None:
@@ -49,7 +53,7 @@ async def ask_cloud(
     attempt = Attempt(None, "", billed_usd=expected_usd)  # stands if it is cancelled: then no bill comes back
     timed = replace(query, deadline_s=until_s, max_cost_usd=most_usd)
     try:
-        attempt = await _attempt(parts, cloud, timed, decision, turn, kept_ms, on_token)
+        attempt = await _attempt(parts, cloud, timed, decision, turn, kept_ms, on_token, hedge)
         if attempt.maybe_billed:  # no bill came back: what is expected of one answer is taken for spent
             attempt = replace(attempt, billed_usd=expected_usd)
     finally:
@@ -68,12 +72,17 @@ async def _attempt(
     turn: TurnClock,
     kept_ms: float,
     on_token: OnToken | None,
+    hedge: Hedge | None,
 ) -> Attempt:
     monitors, clock = parts.monitors, parts.clock
     started_s = clock.monotonic_s()
     try:
-        pulling = pull(cloud, Route.CLOUD, query, decision, turn, on_token)
-        generation = await turn.within(pulling, "waiting for the cloud", kept_ms)
+        if hedge is None:
+            asking: Coroutine[Any, Any, Generation | None]
+            asking = pull(cloud, Route.CLOUD, query, decision, turn, on_token)
+        else:
+            asking = hedge.beside(pull(cloud, Route.CLOUD, query, decision, turn, heard(hedge, on_token)))
+        generation = await turn.within(asking, "waiting for the cloud", kept_ms)
     except CloudError as error:
         if error.code not in HOLDING_OFF:
             return Attempt(None, f"the cloud refused ({error})", error.bytes_up, error.bytes_down, error.asked)
@@ -84,9 +93,24 @@ async def _attempt(
     except NoAnswerError as error:
         monitors.cloud_failed(CloudError(error.message, code="timeout"))
         turn.cloud_away = True
-        return Attempt(None, f"the cloud was not reached ({error.message})", maybe_billed=True)
+        spent = query.spent
+        return Attempt(None, f"the cloud was not reached ({error.message})", spent.up, spent.down, maybe_billed=True)
+    if generation is None:
+        spent = query.spent
+        return Attempt(None, "the cloud was slower", spent.up, spent.down, maybe_billed=spent.asked, overtaken=True)
     monitors.cloud_answered(generation, (clock.monotonic_s() - started_s) * 1000)
     return Attempt(generation, "", billed_usd=generation.cost_usd)
+
+
+def heard(hedge: Hedge, on_token: OnToken | None) -> OnToken:
+    """`on_token`, by which a hedge hears of the cloud's first word as well."""
+
+    def told(route: Route, event: TokenEvent) -> None:
+        hedge.spoke()
+        if on_token is not None:
+            on_token(route, event)
+
+    return told
 
 
 async def pull(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Detail, Engine
 from edge_agent.errors import CloudError
+from edge_agent.hedging import HedgeBudget
 from edge_agent.policy import ConstantPolicy, GuardedPolicy, OffloadPolicy
 from edge_agent.types import (
     U8,
@@ -116,7 +117,8 @@ def constant_policies() -> dict[Route, OffloadPolicy]:
 class Parts:
     """Everything that an agent is assembled from. Of the extractor only `observe` is used, which keeps no state.
     `forced` decides instead of `policy` where a question names its route itself. `veil` comes before everything: what
-    it hides nothing else sees, and where it fails nothing is asked.
+    it hides nothing else sees, and where it fails nothing is asked. `hedging` says when the device
+    answers beside a cloud that says nothing; None: never.
     """
 
     extractor: Extractor
@@ -129,6 +131,7 @@ class Parts:
     clock: Clock
     max_new_tokens: int = 16
     veil: Veil | None = None
+    hedging: HedgeBudget | None = None
     forced: Mapping[Route, OffloadPolicy] = field(default_factory=constant_policies)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from edge_agent.clock import Clock, within
@@ -14,6 +14,7 @@ from edge_agent.types import (
     Answer,
     Decision,
     Generation,
+    Hedged,
     Modality,
     ModalityFeatures,
     Observation,
@@ -41,13 +42,16 @@ def picture_alone(observation: Observation, decision: Decision) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking the cloud: a generation, or why there is none; and what it cost either way."""
+    """What came of asking the cloud: a generation, or why there is none; and what it cost either way. `overtaken`: the
+    device was first.
+    """
 
     generation: Generation | None
     failure: str
     bytes_up: int = 0
     bytes_down: int = 0
     maybe_billed: bool = False
+    overtaken: bool = False
     billed_usd: float = 0.0
 
 
@@ -129,7 +133,13 @@ class TurnClock:
 
 
 def finished(
-    decision: Decision, route: Route, end: Generation, why: str, turn: TurnClock, draft: Generation | None
+    decision: Decision,
+    route: Route,
+    end: Generation,
+    why: str,
+    turn: TurnClock,
+    draft: Generation | None,
+    hedged: Hedged | None = None,
 ) -> tuple[Answer, Outcome]:
     """What `route` has answered, for who asked and for the policy; `draft` is what the device had said before."""
     timings = turn.stages.timings_ms()
@@ -151,6 +161,7 @@ def finished(
         draft_tokens=end.draft_tokens,
         accepted_tokens=end.accepted_tokens,
         cloud_away=turn.cloud_away,
+        hedged=hedged,
     )
     outcome = Outcome(
         decision=decision,
@@ -165,6 +176,17 @@ def finished(
         expected_gain=gain,
     )
     return answer, outcome
+
+
+def instead_of(
+    attempt: Attempt, local: Generation, decision: Decision, turn: TurnClock, hedged: Hedged | None
+) -> tuple[Answer, Outcome]:
+    """What the device has answered after an `attempt` that gave no answer, which is paid for all the same. `hedged`: it
+    had begun beside it.
+    """
+    local = replace(local, bytes_up=attempt.bytes_up, bytes_down=attempt.bytes_down, cost_usd=attempt.billed_usd)
+    why = f"{attempt.failure}: answered on the device; {decision.reason}"
+    return finished(decision, Route.LOCAL, local, why, turn, None, hedged)
 
 
 def judge(draft: Generation, decision: Decision) -> tuple[bool, str]:

@@ -65,6 +65,19 @@ class Metrics:
         self._bytes_up = Counter("edge_agent_upload_bytes", "Bytes sent to the cloud", registry=registry)
         self._bytes_down = Counter("edge_agent_download_bytes", "Bytes that came from the cloud", registry=registry)
         self._usd = Counter("edge_agent_cost_usd", "Money spent in the cloud, in dollars", registry=registry)
+        self._hedges = Counter(
+            "edge_agent_hedges",
+            "Questions answered at both ends, by who was first",
+            ["won"],
+            registry=registry,
+        )
+        self._wasted_s = Counter(
+            "edge_agent_hedge_wasted_seconds", "Time of the device for nothing in them", registry=registry
+        )
+        self._wasted_bytes = Counter(
+            "edge_agent_hedge_wasted_bytes", "Bytes that went up for nothing in them", registry=registry
+        )
+        self._wasted_usd = Counter("edge_agent_hedge_wasted_usd", "Money spent for nothing in them", registry=registry)
         self._tokens = Counter("edge_agent_generated_tokens", "Tokens of answers", ["route"], registry=registry)
         self._requests = Counter(
             "edge_agent_http_requests", "HTTP requests by address and status", ["path", "status"], registry=registry
@@ -87,6 +100,11 @@ class Metrics:
         self._bytes_up.inc(answer.bytes_up)
         self._bytes_down.inc(answer.bytes_down)
         self._usd.inc(answer.cost_usd)
+        if answer.hedged is not None:
+            self._hedges.labels(answer.hedged.won.value).inc()
+            self._wasted_s.inc(answer.hedged.device_ms / 1000)
+            self._wasted_bytes.inc(answer.hedged.bytes_up)
+            self._wasted_usd.inc(answer.hedged.cost_usd)
 
     def request(self, path: str, status: int) -> None:
         """An HTTP request was answered; `path` is that of its handler, so that there are few."""

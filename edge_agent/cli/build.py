@@ -26,6 +26,7 @@ from edge_agent.engines.local import BundleModel, LocalEngine, embedding_sizes
 from edge_agent.engines.upload import Coding
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.features import FeatureExtractor
+from edge_agent.hedging import HedgeBudget
 from edge_agent.monitors.device import DeviceMonitors
 from edge_agent.parts import Limits, Parts, question_state
 from edge_agent.policy import GuardedPolicy, OffloadPolicy, make_policy, make_unguarded, shipped_responses
@@ -227,7 +228,7 @@ async def open_agent(
     if remembered is None and journal:
         remembered = remembered_policy(config)
     warn_if_stale(config)
-    veil = await asyncio.to_thread(open_veil, config)
+    veil, after_ms = await asyncio.to_thread(open_veil, config), config.cloud.hedge_after_ms
     local = LocalEngine(model, clock)
     cloud = make_cloud(config, clock, local)
     monitors = primed(DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question), config)
@@ -245,6 +246,7 @@ async def open_agent(
             clock=clock,
             max_new_tokens=config.model.max_new_tokens,
             veil=veil,
+            hedging=HedgeBudget(after_ms, config.cloud.hedge_share) if after_ms else None,
             forced={route: _constant(config, route) for route in (Route.LOCAL, Route.CLOUD)},
         )
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edge_agent.types import Answer
+from edge_agent.types import Answer, Hedged, Route
 from edge_agent.values import plain
 from edge_agent.watch import Asked
 
@@ -36,6 +36,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "cost_usd": answer.cost_usd,
         "draft_tokens": answer.draft_tokens,
         "accepted_tokens": answer.accepted_tokens,
+        "hedged": answer.hedged,
         "timings_ms": answer.timings_ms,
         "decision": answer.decision,
     }
@@ -56,8 +57,17 @@ def say_how(answer: Answer) -> None:
     click.echo(f"  {ROUTE_WORDS[answer.route.value]}: {figures}, {answer.cost_usd:.6f} USD")
     if answer.draft_tokens:
         click.echo(f"  drafted: {answer.accepted_tokens} of {answer.draft_tokens} tokens stood")
+    if answer.hedged is not None:
+        click.echo(f"  {hedged_words(answer.hedged)}")
     click.echo(f"  why: {answer.reason}")
     click.echo(f"  ms: {stages}")
+
+
+def hedged_words(hedged: Hedged) -> str:
+    """What a hedge came to, and what of it was for nothing."""
+    if hedged.won is Route.CLOUD:
+        return f"hedged: the cloud was first; {hedged.device_ms:.0f} ms of the device were for nothing"
+    return f"hedged: the device was first; {hedged.bytes_up} bytes and {hedged.cost_usd:.6f} USD were for nothing"
 
 
 def asked_record(asked: Asked, wall_s: float) -> dict[str, Any]:

@@ -69,6 +69,17 @@ class CloudSettings:
         "time, always, or never",
         choices=("auto", "on", "off"),
     )
+    hedge_after_ms: float = setting(
+        0.0,
+        "where the cloud has said nothing for so long, the device answers beside it, and who is first is heard; "
+        "0: never. A cloud that was left may bill all the same",
+        unit="ms",
+        low=0,
+        high=60_000,
+    )
+    hedge_share: float = setting(
+        0.1, "of the questions that go to the cloud, at most so many are answered beside it", low=0, high=1
+    )
     picture_side: int = setting(
         384, "longest side of a picture that is sent itself; it is never enlarged", unit="pixels", low=32, high=2048
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from edge_agent.transport.spent import Spent
 from edge_agent.types import U8, Decision, Embeddings, Generation, TokenEvent, Turn
 from edge_agent.vlm.choice import GREEDY, Choice
 
@@ -41,7 +42,7 @@ class Query:
 
     `detail` makes the detail views of its picture, for an engine that reads them; None where there are none. `draft`:
     the token ids of the device's own answer, where it was made before the cloud is asked. `picture` is [H, W, 3] uint8
-    BGR, for one that sends the picture itself.
+    BGR, for one that sends the picture itself. An engine adds to `spent` what it sent, also where it is left.
     """
 
     question: str
@@ -54,6 +55,7 @@ class Query:
     manner: Manner = PLAIN
     draft: tuple[int, ...] | None = None
     picture: U8 | None = None
+    spent: Spent = field(default_factory=Spent, compare=False)
 
 
 class Engine(Protocol):

@@ -88,6 +88,7 @@ class CloudEngine:
             history=query.history,
             detail=upload.tensors,
             drafting=drafting,
+            spent=query.spent,
         )
 
 

@@ -22,6 +22,7 @@ from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.posting import Poster
 from edge_agent.transport.request import TurnRequest, TurnResult, check_request
+from edge_agent.transport.spent import Spent
 from edge_agent.types import TokenEvent
 
 __all__ = ["CloudClient", "CloudHealth", "TurnRequest", "TurnResult"]
@@ -42,15 +43,6 @@ class CloudHealth:
     reachable: bool
     rtt_ms: float | None = None
     detail: str = ""
-
-
-class _Tally:
-    """Bytes of one turn over all connections that it used, and whether a TURN went out on any."""
-
-    def __init__(self) -> None:
-        self.up = 0
-        self.down = 0
-        self.asked = False
 
 
 class CloudClient:
@@ -100,7 +92,7 @@ class CloudClient:
         Raises CloudError with code unreachable, auth, overloaded, draining, timeout, closed, protocol, too_large,
         unknown_encoder, unknown_codec, bad_tensor, over_budget, bad_request or internal.
         """
-        tally = _Tally()
+        tally = Spent()
         try:
             if request.deadline_ms <= 0:
                 raise CloudError("the deadline passed before the cloud was asked", code="timeout")
@@ -113,6 +105,8 @@ class CloudClient:
             if error.code in _GREET_AGAIN:
                 self._poster.forget()
             raise
+        finally:
+            request.spent.add(tally)
 
     async def probe(self, timeout_s: float = 2.0) -> CloudHealth:
         """Ask /healthz once. Never raises CloudError: what went wrong is in `detail`."""
@@ -154,7 +148,7 @@ class CloudClient:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _attempts(self, request: TurnRequest, tally: _Tally) -> AsyncGenerator[TokenEvent | TurnResult, None]:
+    async def _attempts(self, request: TurnRequest, tally: Spent) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         """The turn on the idle connection; if that turns out to be dead before it answered, once more on a new one."""
         started_s = asyncio.get_running_loop().time()
         idle, self._idle = self._idle, None
@@ -179,7 +173,7 @@ class CloudClient:
                 yield item
 
     async def _exchange(
-        self, exchange: Exchange, connection: Connection, request: TurnRequest, tally: _Tally
+        self, exchange: Exchange, connection: Connection, request: TurnRequest, tally: Spent
     ) -> AsyncGenerator[TokenEvent | TurnResult, None]:
         up, down = connection.bytes_up, connection.bytes_down
         complete = False
@@ -205,7 +199,7 @@ class CloudClient:
                 cancel = ((Frame(FrameType.CANCEL), exchange.stream),) if exchange.asked else ()
                 self._leave(connection, *cancel, (Frame(FrameType.BYE), 0))
 
-    async def _connect(self, started_s: float, request: TurnRequest, tally: _Tally) -> Connection:
+    async def _connect(self, started_s: float, request: TurnRequest, tally: Spent) -> Connection:
         deadline_s = started_s + request.deadline_ms / 1000
         if self._poster.chosen:
             return await self._posting(deadline_s, tally)
@@ -226,7 +220,7 @@ class CloudClient:
             tally.down += connection.bytes_down
         return connection
 
-    async def _posting(self, deadline_s: float, tally: _Tally, refused: CloudError | None = None) -> Connection:
+    async def _posting(self, deadline_s: float, tally: Spent, refused: CloudError | None = None) -> Connection:
         """A connection by POST, where a WebSocket was `refused`, just now or lately. Raises that error if a POST does
         not get through to a cloud either.
         """

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_agent.errors import CloudError
 from edge_agent.transport.codecs import PICTURE_CODECS, EncodedTensor, check_declaration
 from edge_agent.transport.drafts import Drafting
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import MICRO, TurnOpening, Welcome
+from edge_agent.transport.spent import Spent
 from edge_agent.types import Turn
 
 
@@ -18,7 +19,7 @@ class TurnRequest:
     """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
     answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
     `detail` is asked for (more) tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
-    `drafting` makes a draft of the answer meanwhile, for the cloud to check.
+    `drafting` makes a draft of the answer meanwhile, for the cloud to check. `spent` is added to.
     """
 
     question: str
@@ -30,6 +31,7 @@ class TurnRequest:
     history: tuple[Turn, ...] = ()
     detail: Callable[[Welcome], Awaitable[tuple[EncodedTensor, ...]]] | None = None
     drafting: Drafting | None = None
+    spent: Spent = field(default_factory=Spent, compare=False)
 
     def opening(self, deadline_ms: int) -> TurnOpening:
         """The TURN of this request, with what is left of its deadline."""

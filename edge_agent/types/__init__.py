@@ -9,6 +9,7 @@ from edge_agent.types.answer import (
     Embeddings,
     EmbeddingSizes,
     Generation,
+    Hedged,
     Outcome,
     TokenEvent,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "EmptyTiles",
     "Frame",
     "Generation",
+    "Hedged",
     "ImageFeatures",
     "Modality",
     "ModalityFeatures",

@@ -46,6 +46,20 @@ class TokenEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedged:
+    """What became of a question that the device answered beside a cloud that said nothing for too long. `won`: whose
+    words the answer is. The rest was for nothing: `device_ms` and `tokens` of the device where the cloud won, else
+    `bytes_up` and, as a bill that never came is booked, `cost_usd` of the cloud.
+    """
+
+    won: Route
+    device_ms: float = 0.0
+    tokens: int = 0
+    bytes_up: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """The end of a stream of tokens: the whole text, calibrated confidence 0..1, largest entropy, bytes and money.
 
@@ -88,6 +102,7 @@ class Answer:
 
     `expected_gain` is that of the device's own answer, where it made one and its model predicts it: see Generation.
     `cloud_away`: it would have gone to the cloud, which was not reached; asked again later, the cloud may answer.
+    `hedged`: it was answered at two places, see Hedged.
     """
 
     text: str
@@ -106,6 +121,7 @@ class Answer:
     draft_tokens: int = 0
     accepted_tokens: int = 0
     cloud_away: bool = False
+    hedged: Hedged | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from edge_agent.agent import Agent
 from edge_agent.clock import ManualClock
 from edge_agent.engines.scripted import Script, ScriptedEngine
 from edge_agent.errors import CloudError
+from edge_agent.hedging import HedgeBudget
 from edge_agent.parts import Limits, Parts, Veil
 from edge_agent.policy import GuardedPolicy, OffloadPolicy
 from edge_agent.store.ledger import MemoryLedger
@@ -125,6 +126,7 @@ class Bench:
     state: SystemState = field(default_factory=SystemState)
     budget_usd: float = 1.0
     veil: Veil | None = None
+    hedging: HedgeBudget | None = None
 
     def __post_init__(self) -> None:
         self.local = ScriptedEngine("local", self.clock, self.local_scripts)
@@ -144,6 +146,7 @@ class Bench:
                 journal=self.journal,
                 clock=self.clock,
                 veil=self.veil,
+                hedging=self.hedging,
             )
         )
 

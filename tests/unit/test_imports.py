@@ -32,11 +32,15 @@ ALLOWED: dict[str, set[str]] = {
     "sim": {"types", "errors", "config", "values", "policy", "summary", "clock", "uplink", "monitors", "turn"},
     "turn": {"types", "errors", "clock"},
     "triggers": {"types", "config"},
-    "parts": {"types", "errors", "clock", "engines", "policy"},
+    "hedging": {"types", "errors", "clock"},
+    "parts": {"types", "errors", "clock", "engines", "policy", "hedging"},
     "overdue": {"errors"},
     "recording": {"parts"},
-    "attempts": {"types", "errors", "engines", "parts", "turn"},
-    "agent": {"types", "errors", "clock", "engines", "policy", "parts", "turn", "attempts", "overdue", "recording"},
+    "attempts": {"types", "errors", "engines", "parts", "turn", "hedging"},
+    "agent": {
+        *("types", "errors", "clock", "engines", "policy", "parts"),
+        *("turn", "attempts", "overdue", "recording", "hedging"),
+    },
     "look_back": {"types"},
     "watch": {"types", "errors", "config", "parts", "triggers", "overdue", "look_back"},
 }
