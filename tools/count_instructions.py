@@ -94,7 +94,7 @@ def build(folder: Path, *options: str) -> str:
     generator = "Ninja" if shutil.which("ninja") else "Unix Makefiles"
     common = ("-DEDGE_AGENT_PYTHON_MODULE=OFF", "-DEDGE_AGENT_NATIVE_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release")
     run("cmake", "-G", generator, "-S", str(ROOT), "-B", str(folder), *common, *options)
-    run("cmake", "--build", str(folder), "-j", "1", "--target", "count_kernels")
+    run("cmake", "--build", str(folder), "-j", os.environ.get("EDGE_AGENT_JOBS", "1"), "--target", "count_kernels")
     return str(folder / "count_kernels")
 
 

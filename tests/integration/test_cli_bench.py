@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from edge_agent.cli.main import main
 from edge_agent.config import POLICY_NAMES, CloudSettings
 
 FIXED = {"bench", "case", "size", "ours_us", "spread_pct", "peers", "machine"}
-DATA = os.environ.get("EDGE_AGENT_DATA", "")
 QUICK = ("--rounds", "3", "--data", "")
 
 
@@ -114,9 +112,10 @@ def test_each_kernel_of_codec_is_a_row_with_the_fixed_keys(capfd: pytest.Capture
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA, reason="EDGE_AGENT_DATA is not set")
-def test_a_sound_in_its_basis_takes_a_tenth_of_int8_and_is_heard_alike(capfd: pytest.CaptureFixture[str]) -> None:
-    found = {row["codec"]: row for row in rows(capfd, "codec", "--case", "sound", "--data", DATA)}
+def test_a_sound_in_its_basis_takes_a_tenth_of_int8_and_is_heard_alike(
+    capfd: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    found = {row["codec"]: row for row in rows(capfd, "codec", "--case", "sound", "--data", str(data_dir))}
     if not found:
         pytest.skip("EDGE_AGENT_DATA has no esc10")
     usual = found["projected/2"]
@@ -154,9 +153,10 @@ def test_a_whole_picture_there_and_back_is_one_row(capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA, reason="EDGE_AGENT_DATA names no folder with questions")
-def test_answers_from_coded_embeddings_are_held_against_those_without_loss(capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = ("codec", "--rounds", "3", "--case", "payload", "--limit", "6", "--data", DATA)
+def test_answers_from_coded_embeddings_are_held_against_those_without_loss(
+    capfd: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    arguments = ("codec", "--rounds", "3", "--case", "payload", "--limit", "6", "--data", str(data_dir))
     found = {row["codec"]: row for row in rows(capfd, *arguments)}
     for row in found.values():
         assert row["questions"] == 6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,9 @@ def finder() -> FaceFinder:
     return FaceFinder(side_folder(side_models.FACES) / side_models.FACES.files[0].name)
 
 
-def photos(count: int) -> list[tuple[U8, list[list[float]]]]:
+def photos(data_dir: Path, count: int) -> list[tuple[U8, list[list[float]]]]:
     """Photos with a person of more than 60 % of their height, with all such persons' boxes in pixels."""
-    if not os.environ.get("EDGE_AGENT_DATA"):
-        pytest.skip("EDGE_AGENT_DATA is not set")
-    folder, made = Path(os.environ["EDGE_AGENT_DATA"]) / "coco", []
+    folder, made = data_dir / "coco", []
     for line in (folder / "photos.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
         tall = [
@@ -47,9 +44,9 @@ def in_upper_part(person: list[float], face: F32) -> bool:
     return bool(left <= x <= left + width and top <= y <= top + 0.6 * height)
 
 
-def test_most_faces_of_people_near_by_are_found_and_after_the_blur_few_are(finder: FaceFinder) -> None:
+def test_most_faces_of_people_near_by_are_found_and_after_the_blur_few_are(finder: FaceFinder, data_dir: Path) -> None:
     people, found, left = 0, 0, 0
-    for pixels, boxes in photos(20):
+    for pixels, boxes in photos(data_dir, 20):
         faces = finder.find(pixels)
         again = finder.find(blurred(pixels, faces))
         people += len(boxes)

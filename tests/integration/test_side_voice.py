@@ -28,13 +28,6 @@ def speech() -> SpeechActivity:
     return SpeechActivity(side_folder(side_models.SPEECH) / side_models.SPEECH.files[0].name)
 
 
-@pytest.fixture
-def data() -> Path:
-    if not os.environ.get("EDGE_AGENT_DATA"):
-        pytest.skip("EDGE_AGENT_DATA is not set")
-    return Path(os.environ["EDGE_AGENT_DATA"])
-
-
 def begins(speech: SpeechActivity, samples: F32) -> int:
     speech.reset()
     gate = SpeechGate(SpeechRules())
@@ -42,26 +35,26 @@ def begins(speech: SpeechActivity, samples: F32) -> int:
 
 
 @pytest.mark.parametrize("name", ["beckett.wav", "two_cities.wav"])
-def test_speech_is_heard_at_any_usual_loudness(speech: SpeechActivity, data: Path, name: str) -> None:
-    samples = load_sound(data / "clips" / name, 10.0).samples
+def test_speech_is_heard_at_any_usual_loudness(speech: SpeechActivity, data_dir: Path, name: str) -> None:
+    samples = load_sound(data_dir / "clips" / name, 10.0).samples
     for gain in (1.0, 0.1):
         assert begins(speech, samples * np.float32(gain)) >= 1
 
 
-def test_chime_rain_dogs_and_noise_are_no_speech(speech: SpeechActivity, data: Path) -> None:
+def test_chime_rain_dogs_and_noise_are_no_speech(speech: SpeechActivity, data_dir: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 80_000).astype(np.float32)
     assert begins(speech, noise) == begins(speech, np.zeros(80_000, np.float32)) == 0
-    assert begins(speech, load_sound(data / "clips" / "success.wav").samples) == 0
+    assert begins(speech, load_sound(data_dir / "clips" / "success.wav").samples) == 0
     sounds = [
-        path for name in ("rain", "sea_waves", "clock_tick") for path in sorted((data / "esc10" / name).iterdir())
+        path for name in ("rain", "sea_waves", "clock_tick") for path in sorted((data_dir / "esc10" / name).iterdir())
     ]
     fired = [path.name for path in sounds[::10] if begins(speech, load_sound(path).samples)]
     assert len(sounds) > 50
     assert fired == []
 
 
-def test_what_is_told_does_not_depend_on_where_chunks_are_cut(speech: SpeechActivity, data: Path) -> None:
-    samples = load_sound(data / "clips" / "beckett.wav", 3.0).samples
+def test_what_is_told_does_not_depend_on_where_chunks_are_cut(speech: SpeechActivity, data_dir: Path) -> None:
+    samples = load_sound(data_dir / "clips" / "beckett.wav", 3.0).samples
     speech.reset()
     whole = speech.feed(samples)
     speech.reset()
@@ -78,10 +71,10 @@ def test_a_file_that_is_no_such_network_is_refused(tmp_path: Path) -> None:
         SpeechActivity(junk)
 
 
-def test_other_words_and_silence_do_not_wake_and_an_unknown_word_is_refused(data: Path) -> None:
+def test_other_words_and_silence_do_not_wake_and_an_unknown_word_is_refused(data_dir: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="pip install 'edge-agent[voice]'")
     place = side_folder(side_models.WAKE_WORDS)
-    samples = load_sound(data / "clips" / "beckett.wav").samples
+    samples = load_sound(data_dir / "clips" / "beckett.wav").samples
     for word in ("hey_jarvis", "alexa", "okay_nabu", "hey_mycroft", "hey_rhasspy"):
         probabilities = WakeWord(place, word).feed(samples)
         assert len(probabilities) > 50
@@ -126,8 +119,10 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         Transcriber(tmp_path)
 
 
-def test_speech_in_a_clip_triggers_a_question_and_a_missing_network_ends_the_start(data: Path, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "c.mp4", [60] * 60, sound=load_sound(data / "clips" / "beckett.wav", 6.0).samples)
+def test_speech_in_a_clip_triggers_a_question_and_a_missing_network_ends_the_start(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "c.mp4", [60] * 60, sound=load_sound(data_dir / "clips" / "beckett.wav", 6.0).samples)
     config = tmp_path / "config.toml"
     config.write_text("[trigger]\non_change = false\non_sound = false\n[voice]\non_speech = true\n")
     command = [sys.executable, "-m", "edge_agent", "run", "--clip", str(clip), "--fast", "--json", "--cloud", ""]

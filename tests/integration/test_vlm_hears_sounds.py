@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,12 @@ def read(path: Path) -> AudioWindow:
 
 
 @pytest.mark.parametrize("name", ["edge-vqa", "cloud-vqa"])
-def test_clips_of_the_fold_kept_out_get_their_names(name: str) -> None:
-    data = os.environ.get("EDGE_AGENT_DATA")
-    if not data or not (Path(data) / "esc10").is_dir():
-        pytest.skip("EDGE_AGENT_DATA is not set or has no esc10")
+def test_clips_of_the_fold_kept_out_get_their_names(name: str, data_dir: Path) -> None:
+    if not (data_dir / "esc10").is_dir():
+        pytest.skip("EDGE_AGENT_DATA has no esc10")
     ears, tongue = AudioEncoder(Bundle.open(find_bundle("edge-vqa"))), Generator(Bundle.open(find_bundle(name)))
     right = []
-    for path in sorted((Path(data) / "esc10").glob("*/5-*.ogg")):
+    for path in sorted((data_dir / "esc10").glob("*/5-*.ogg")):
         said = "".join(event.text for event in tongue.stream([ears.encode(read(path))], "what do you hear?"))
         right.append(said.strip() == HEARD[path.parent.name])
     assert len(right) >= 60

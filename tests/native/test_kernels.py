@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,7 +36,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = "Ninja" if shutil.which("ninja") else "Unix Makefiles"
     options = ("-DEDGE_AGENT_PYTHON_MODULE=OFF", "-DEDGE_AGENT_NATIVE_TESTS=ON")
     run("cmake", "-G", generator, "-S", str(ROOT), "-B", str(build), *options)
-    run("cmake", "--build", str(build), "-j", "1")
+    run("cmake", "--build", str(build), "-j", os.environ.get("EDGE_AGENT_JOBS", "1"))
     return build
 
 

@@ -94,21 +94,18 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[Asked]:
+def asked(data_dir: Path) -> list[Asked]:
     """Questions about photos that nothing was trained on, a few of which ask for more than a word or two; of five, one
     goes without tiles and one after another question.
     """
-    data = os.environ.get("EDGE_AGENT_DATA")
-    if not data:
-        pytest.skip("EDGE_AGENT_DATA is not set: the photos are not part of the project")
     edge = Bundle.open(find_bundle("edge-vqa"))
     vision, device = open_vision(edge, 1, "onnx"), Generator(edge)
-    rows = [json.loads(line) for line in (Path(data) / "coco" / "dev.jsonl").read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in (data_dir / "coco" / "dev.jsonl").read_text("utf-8").splitlines()]
     chosen = random.Random(0).sample(rows, QUESTIONS)
     chosen += [one | {"question": DESCRIBE[at % 3]} for at, one in enumerate(chosen[:DESCRIBED])]
     made, views = [], find_codec("int8-zstd")
     for at, one in enumerate(chosen):
-        pixels = load_photo(Path(data) / "coco" / one["image"]).pixels
+        pixels = load_photo(data_dir / "coco" / one["image"]).pixels
         seen = vision.look(pixels)
         sent = (*seen, *(vision.encode_tiles(pixels) if at % 5 else ()))
         before = (Turn("is it outside?", "no"),) if at % 5 == 1 else ()
