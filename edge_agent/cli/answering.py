@@ -82,9 +82,10 @@ def say(result: dict[str, Any]) -> None:
     for kind, part in result["kinds"].items():
         click.echo(f"  {kind:<10} {part['n']:>5}  {part['accuracy']:.3f}")
     latency = result["latency_ms"]
-    click.echo(
-        f"  latency p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms; cloud share {result['cloud_share']:.2f}"
-    )
+    again = latency.get("further_p50")
+    photo = f" (a photo's first question {latency['first_p50']:.0f}, a further one {again:.0f})" if again else ""
+    spent = f"latency p50 {latency['p50']:.0f} ms{photo}, p95 {latency['p95']:.0f} ms"
+    click.echo(f"  {spent}; cloud share {result['cloud_share']:.2f}")
     click.echo(
         f"  {result['bytes_up_mean']:.0f} bytes up a question; {result['cost_usd']:.6f} USD; {result['errors']} errors"
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_agent.cli.bench.vlm import bare, drawn, plain_of
+from edge_agent.cli.bench.vlm_floats import unpacked
 from edge_agent.cli.bench.vlm_scene import Scene
 from edge_agent.vlm import Bundle, find_bundle
 
@@ -45,7 +46,19 @@ def test_a_bundle_without_eyes_is_measured_without_encode() -> None:
     rows = bench(
         "--model", "cloud-vqa", "--threads", "1", "--case", "encode", "--case", "next_question", "--peers", "none"
     )
-    assert [(row["case"], row["variant"], row["peers"]) for row in rows] == [("next_question", "shipped", {})]
+    found = [(row["case"], row["variant"], row["peers"]) for row in rows]
+    assert found == [("next_question", "int8", {}), ("next_question", "fp32", {})]
+
+
+def test_a_shipped_bundle_in_float32_has_larger_graphs_and_the_same_tokens(tmp_path: Path) -> None:
+    shipped = Bundle.open(find_bundle("edge-vqa"))
+    floats = unpacked(shipped, tmp_path)
+    for name, path in floats.graphs.items():
+        assert path.parent == tmp_path
+        assert path.stat().st_size > 2 * shipped.graph(name).stat().st_size
+    one, other = (Scene(bundle, drawn(), threads=1, tokens=4) for bundle in (shipped, floats))
+    assert one.ids == other.ids
+    np.testing.assert_allclose(one.seen[0].data, other.seen[0].data, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cli.vqa import Row, Scored, blinded, interval, is_right, normalise, read_rows, sample
+from edge_agent.cli.vqa import Row, Scored, blinded, interval, is_right, latency, normalise, read_rows, sample
 from edge_agent.errors import InputError
+from edge_agent.types import Answer, Decision, Route
 
 
 def test_normalisation() -> None:
@@ -75,3 +76,14 @@ def test_an_empty_or_missing_set_is_refused(tmp_path: Path) -> None:
         read_rows(tmp_path / "empty.jsonl")
     with pytest.raises(InputError, match="No such file"):
         read_rows(tmp_path / "none.jsonl")
+
+
+def test_a_photos_first_question_and_the_further_ones_have_medians_of_their_own() -> None:
+    def took(photo: str, ms: float) -> Scored:
+        made = Answer("yes", Route.LOCAL, "", 0.5, Decision(Route.LOCAL, "local", ""), timings_ms={"total": ms})
+        return Scored(Row(Path(photo), "?", "yes", "all"), 1.0, made)
+
+    found = latency([took("a", 50), took("a", 4), took("b", 70), took("a", 6), took("b", 8)])
+    assert (found["first_p50"], found["further_p50"], found["p50"]) == (60, 6, 8)
+    assert latency([took("a", 50)]) == {"p50": 50, "p95": 50, "first_p50": 50, "further_p50": None}
+    assert latency([])["first_p50"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from edge_agent.cli.bench.libraries import LITERT, Library, absent, builders, li
 from edge_agent.cli.bench.measure import Contender, compare
 from edge_agent.cli.bench.options import case_option, chosen, chosen_peers, peers_option, rounds_option
 from edge_agent.cli.bench.rows import Report, timing_row
+from edge_agent.cli.bench.vlm_floats import unpacked
 from edge_agent.cli.bench.vlm_memory import memory_row
 from edge_agent.cli.bench.vlm_scene import Plain, Scene
 from edge_agent.cli.options import json_option
@@ -106,21 +108,31 @@ def drawn() -> U8:
 def rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
     """Measures, and gives each row as soon as it is there."""
     for folder in wanted.models:
-        for variant, bundle in precisions(folder):
-            for threads in wanted.threads:
-                scene = Scene(bundle, wanted.photo, threads)
-                extra = {"threads": threads, "variant": variant, "clock": "cpu" if threads == 1 else "wall"}
-                for case in wanted.cases:
-                    if case != "memory" and (case != "encode" or bundle.has_vision):
-                        yield measure(scene, case, wanted, extra)
-            if "memory" in wanted.cases:
-                yield memory_row(bundle, variant, min(wanted.threads))
+        with tempfile.TemporaryDirectory() as room:
+            yield from rows_of(folder, Path(room), wanted)
 
 
-def precisions(folder: Path) -> Iterator[tuple[str, Bundle]]:
-    """The bundle as it was shipped; a pulled one in float32 and int8, where it has both."""
+def rows_of(folder: Path, room: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """The rows of one model in each of its precisions; `room` may be written to."""
+    for variant, bundle in precisions(folder, room):
+        for threads in wanted.threads:
+            scene = Scene(bundle, wanted.photo, threads)
+            extra = {"threads": threads, "variant": variant, "clock": "cpu" if threads == 1 else "wall"}
+            for case in wanted.cases:
+                if case != "memory" and (case != "encode" or bundle.has_vision):
+                    yield measure(scene, case, wanted, extra)
+        if "memory" in wanted.cases:
+            yield memory_row(bundle, variant, min(wanted.threads))
+
+
+def precisions(folder: Path, room: Path) -> Iterator[tuple[str, Bundle]]:
+    """A bundle of ours in int8, as it was shipped, and in float32, unpacked in `room`; a pulled one in float32 and
+    int8, where it has both.
+    """
     if (folder / "manifest.json").is_file():
-        yield "shipped", Bundle.open(folder)
+        shipped = Bundle.open(folder)
+        yield "int8", shipped
+        yield "fp32", unpacked(shipped, room)
         return
     graph = folder / DECODER
     files = {one: graph.with_name(graph.stem + (end and f"_{end}") + ".onnx") for one, end in VARIANTS.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.cli.bench.machine import machine
+from edge_agent.cli.bench.vlm_floats import unpacked
 from edge_agent.vlm import Bundle
 from edge_agent.vlm.bundle import DECODER
 
@@ -19,8 +20,7 @@ TIMEOUT_S = 600.0
 
 def memory_row(bundle: Bundle, variant: str, threads: int) -> dict[str, Any]:
     """Resident MiB after encoding and answering, and their peak; None where the system does not say."""
-    name = bundle.graph(DECODER).name
-    found = {way: _measured(way, bundle.path, name, threads) for way in WAYS}
+    found = {way: _measured(way, bundle.path, bundle.graph(DECODER), threads) for way in WAYS}
     return {
         "bench": "vlm",
         "case": "memory",
@@ -34,8 +34,8 @@ def memory_row(bundle: Bundle, variant: str, threads: int) -> dict[str, Any]:
     }
 
 
-def _measured(way: str, folder: Path, decoder: str, threads: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "edge_agent.cli.bench.vlm_memory", way, str(folder), decoder, str(threads)]
+def _measured(way: str, folder: Path, decoder: Path, threads: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "edge_agent.cli.bench.vlm_memory", way, str(folder), str(decoder), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     try:
         made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -44,14 +44,16 @@ def _measured(way: str, folder: Path, decoder: str, threads: int) -> dict[str, A
     return made
 
 
-def _work(way: str, folder: Path, decoder: str, threads: int) -> None:
+def _work(way: str, folder: Path, decoder: Path, threads: int) -> None:
     """Encode and answer once, one of the WAYS. What was made is still there when the memory is read."""
     from edge_agent.cli.bench.vlm import drawn
     from edge_agent.cli.bench.vlm_scene import QUESTION, TOKENS, Plain, Scene, numbers
     from edge_agent.vlm.writers import writer_of
 
-    variant = decoder.removesuffix(".onnx").removeprefix("decoder_model_merged").removeprefix("_")
+    variant = decoder.stem.removeprefix("decoder_model_merged").removeprefix("_")
     bundle = Bundle.open(folder, variant=variant)
+    if decoder.parent != bundle.graph(DECODER).parent:
+        bundle = unpacked(bundle, decoder.parent)
     if way == "ours":
         scene = Scene(bundle, drawn(), threads)
         scene.encode()
@@ -76,5 +78,5 @@ def _status(key: str) -> float | None:
 
 
 if __name__ == "__main__":
-    _work(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    _work(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
     sys.stdout.write(json.dumps({"resident_mb": _status("VmRSS"), "peak_mb": _status("VmHWM")}) + "\n")
