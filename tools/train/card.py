@@ -1,7 +1,7 @@
 """Writes the model cards (README.md of each bundle): `python -m tools.train.card REPORT --models models`.
 
-REPORT is what `python -m tools.train.evaluate` printed for edge and cloud, for the cloud with one view and for the
-control: one JSON object a line. The words are in card_template.md.
+REPORT is what `python -m tools.train.evaluate` printed for edge and cloud, for both with `--float`, for the cloud with
+one view and for the control: one JSON object a line. The words are in card_template.md.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ ABOUT = {
 def table(rows: Rows) -> str:
     """Accuracy of each set and kind."""
     lines = [
-        "| set | questions | with the picture | 95 % interval | blind | most frequent answer |",
-        "|---|---|---|---|---|---|",
+        "| set | questions | with the picture | 95 % interval | blind | most frequent answer | confidence, AUC |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        parts = [(f"**{SETS[row['set']]}**", row["all"])]
+        parts = [(f"**{SETS[row['set']]}**", row["all"] | {"auc": f"{row['confidence_auc']:.3f}"})]
         if len(row["kinds"]) > 1:
             parts += [(f"- {kind}", part) for kind, part in row["kinds"].items()]
         for name, part in parts:
             low, high = part["interval"]
             blind, majority = part.get("blind", "-"), part["majority"]
-            lines.append(f"| {name} | {part['n']} | {part['picture']} | {low}-{high} | {blind} | {majority} |")
+            auc = part.get("auc", "")
+            lines.append(f"| {name} | {part['n']} | {part['picture']} | {low}-{high} | {blind} | {majority} | {auc} |")
     return "\n".join(lines)
 
 
@@ -64,6 +65,26 @@ def mistakes(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+def rounding(rows: Rows) -> str:
+    """What int8 costs: each set with the weights as shipped and as trained, or that it was not measured."""
+    shares = {(r["set"], r["bundle"], r.get("weights", "int8")): r["all"]["picture"] for r in rows if is_pair(r)}
+    whole = [bundle for bundle in ABOUT if any((key, bundle, "float") in shares for key in SETS)]
+    if not whole:
+        return "What rounding the weights to int8 costs was not measured for this release."
+    heads = [f"{bundle.removesuffix('-vqa')}, {weights}" for bundle in whole for weights in ("int8", "float")]
+    lines = ["What rounding the weights to int8 costs:", "", "| set | " + " | ".join(heads) + " |"]
+    lines.append("|---" * (len(heads) + 1) + "|")
+    for key, name in SETS.items():
+        cells = [str(shares.get((key, bundle, way), "-")) for bundle in whole for way in ("int8", "float")]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def is_pair(row: dict[str, Any]) -> bool:
+    """Whether a row is of one of the two bundles with the views that it reads."""
+    return (row["bundle"], row["views"]) in (("edge-vqa", 1), ("cloud-vqa", VIEWS))
+
+
 def comparison(rows: Rows) -> str:
     """Edge, cloud, the cloud without tiles and the control, set by set."""
     columns = [
@@ -73,6 +94,7 @@ def comparison(rows: Rows) -> str:
         ("its newer decoder alone, with tiles", "cloud-alone", VIEWS),
         ("control", "control-vqa", VIEWS),
     ]
+    rows = [r for r in rows if r.get("weights", "int8") == "int8"]
     present = {(r["bundle"], r["views"]) for r in rows}
     columns = [column for column in columns if column[1:] in present]
     lines = ["| set | " + " | ".join(name for name, _, _ in columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -105,6 +127,7 @@ def card(folder: Path, rows: Rows, every: Rows, equality: dict[str, int]) -> str
         size_mb=f"{sum(f['size_bytes'] for f in manifest['files']) / 1e6:.1f}",
         table=table(rows),
         comparison=comparison(every),
+        rounding=rounding(every),
         control=control(every),
         fitted_questions=fitted["questions"],
         fitted_accuracy=fitted["accuracy"],
@@ -133,7 +156,8 @@ def main() -> None:
     wanted = parser.parse_args()
     rows = [json.loads(line) for line in wanted.report.read_text("utf-8").splitlines()]
     for name, views in (("edge-vqa", 1), ("cloud-vqa", VIEWS)):
-        own = [r for r in rows if (r["bundle"], r["views"]) == (name, views)]
+        shipped = [r for r in rows if r.get("weights", "int8") == "int8"]
+        own = [r for r in shipped if (r["bundle"], r["views"]) == (name, views)]
         equality = json.loads((default_paths().work / f"{name}-equality.json").read_text("utf-8"))
         (wanted.models / name / "README.md").write_text(card(wanted.models / name, own, rows, equality), "utf-8")
 

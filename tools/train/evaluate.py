@@ -190,7 +190,8 @@ def main() -> None:
                 seen = picture_features(name, list(dict.fromkeys(item.image for item in items)), paths)
         made = measure(answerer, items, seen, majority(name, paths, items), not wanted.no_blind)
         bundle = "cloud-alone" if wanted.which == "cloud" and wanted.alone else f"{wanted.which}-vqa"
-        print(json.dumps({"set": name, "bundle": bundle, "views": views, "step": model.step, **made}), flush=True)
+        about = {"weights": "float" if wanted.float else "int8", "step": model.step}
+        print(json.dumps({"set": name, "bundle": bundle, "views": views, **about, **made}), flush=True)
 
 
 if __name__ == "__main__":

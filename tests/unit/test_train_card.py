@@ -1,0 +1,45 @@
+"""The model card's tables: what is shipped is what is listed, and what int8 costs stands beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed; last, so that edge_agent stays
+
+from tools.train.card import comparison, rounding, table
+
+
+def row(bundle: str, right: float, views: int, **more: Any) -> dict[str, Any]:
+    share = {"n": 4, "picture": right, "blind": 50.0, "majority": 49.0, "interval": [1.0, 99.0]}
+    return {"set": "coco", "bundle": bundle, "views": views, "all": share, "confidence_auc": 0.75, "kinds": {}, **more}
+
+
+PAIR = [row("edge-vqa", 74.6, 1, weights="int8"), row("cloud-vqa", 75.3, 5)]  # a report of before says no weights
+FLOAT = [row("edge-vqa", 74.4, 1, weights="float"), row("cloud-vqa", 75.5, 5, weights="float")]
+
+
+def lines_of(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_what_int8_costs_is_shown_set_by_set() -> None:
+    made = rounding([*PAIR, row("cloud-vqa", 1.0, 1), *FLOAT])
+    assert lines_of(made, "| set") == ["| set | edge, int8 | edge, float | cloud, int8 | cloud, float |"]
+    assert lines_of(made, "| COCO") == ["| COCO dev (made questions) | 74.6 | 74.4 | 75.3 | 75.5 |"]
+    assert lines_of(made, "| mosaics") == ["| mosaics of crops never trained on | - | - | - | - |"]
+
+
+def test_what_was_not_measured_is_said() -> None:
+    assert "not measured" in rounding(PAIR)
+    assert lines_of(rounding([*PAIR, FLOAT[0]]), "| COCO") == ["| COCO dev (made questions) | 74.6 | 74.4 |"]
+
+
+def test_unrounded_weights_do_not_stand_in_for_the_shipped_ones() -> None:
+    for rows in ([*FLOAT, *PAIR], [*PAIR, *FLOAT]):
+        assert lines_of(comparison(rows), "| COCO") == ["| COCO dev (made questions) | 74.6 | 75.3 |"]
+
+
+def test_the_confidence_stands_beside_the_accuracy_of_each_set() -> None:
+    assert table(PAIR[:1]).splitlines()[-1].endswith("| 74.6 | 1.0-99.0 | 50.0 | 49.0 | 0.750 |")
