@@ -23,7 +23,7 @@ from edge_agent.cli.main import main
 KEYS = {"answer", "route", "reason", "confidence", "bytes_up", "bytes_down", "cost_usd", "timings_ms", "decision"}
 STAGES = {"features", "decide", "encode", "upload", "first_token", "total"}
 QUESTION = "what is on the table?"
-ALWAYS_UPLOAD = "[policy]\naccept_entropy = 0.0\n"
+ALWAYS_UPLOAD = "[policy]\nname = 'msao'\naccept_entropy = 0.0\n"
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_cloud(ask: Callable[..., dict[str, Any]], cloud: str) -> None:
 
 def test_auto_goes_up_when_the_draft_is_unsure(ask: Callable[..., dict[str, Any]], cloud: str, tmp_path: Path) -> None:
     config = tmp_path / "unsure.toml"
-    config.write_text("[policy]\naccept_entropy = 1e-9\n")
+    config.write_text("[policy]\nname = 'msao'\naccept_entropy = 1e-9\n")
     record = ask("--cloud", cloud, "--config", str(config))
     check_books(record)
     assert record["decision"]["route"] == "cascade"
@@ -108,7 +108,7 @@ def test_auto_goes_up_when_the_draft_is_unsure(ask: Callable[..., dict[str, Any]
 
 def test_auto_keeps_a_sure_draft(ask: Callable[..., dict[str, Any]], cloud: str, tmp_path: Path) -> None:
     config = tmp_path / "sure.toml"
-    config.write_text("[policy]\naccept_entropy = 1.0\n")
+    config.write_text("[policy]\nname = 'msao'\naccept_entropy = 1.0\n")
     record = ask("--cloud", cloud, "--config", str(config))
     check_books(record)
     assert (record["route"], record["bytes_up"]) == ("local", 0)
@@ -138,7 +138,7 @@ def test_an_unreachable_cloud_is_answered_here_within_the_deadline(
     ask: Callable[..., dict[str, Any]], route: str, tmp_path: Path
 ) -> None:
     config = tmp_path / "unsure.toml"
-    config.write_text("[policy]\naccept_entropy = 1e-9\n")
+    config.write_text("[policy]\nname = 'msao'\naccept_entropy = 1e-9\n")
     record = ask("--route", route, "--cloud", "http://127.0.0.1:9", "--deadline-ms", "5000", "--config", str(config))
     check_books(record)
     assert record["route"] == "local"
