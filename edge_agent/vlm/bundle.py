@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_agent.errors import ModelError
 from edge_agent.vlm.layout import Layout
-from edge_agent.vlm.manifest import VERIFY, Calibration, Manifest, file_problems, read_json, read_manifest
+from edge_agent.vlm.manifest import Calibration, Manifest, file_problems, read_json, read_manifest, verify_hint
 from edge_agent.vlm.providers import CPU, providers
 from edge_agent.vlm.pulled import GRAPHS, find_graph, is_pulled, pulled_manifest
 from edge_agent.vlm.session import check_memory
@@ -66,12 +66,12 @@ class Bundle:
         if verify:
             problems = file_problems(path, manifest)
             if problems:
-                raise ModelError(problems[0], f"{VERIFY} {path}")
+                raise ModelError(problems[0], verify_hint(path))
         check_memory(manifest.name, manifest.loaded_bytes, OWN_OVERHEAD)
         listed = {entry.name for entry in manifest.files}
         for name in (EMBED, DECODER, "tokenizer.json", "config.json"):
             if name not in listed:
-                raise ModelError(f"{path / 'manifest.json'} does not list {name}", VERIFY)
+                raise ModelError(f"{path / 'manifest.json'} does not list {name}", verify_hint(path))
         config = read_json(path / "config.json")
         layout = Layout.from_config(
             config,
@@ -80,7 +80,8 @@ class Bundle:
             path / "config.json",
         )
         if (layout.sound is None) == bool(manifest.audio_encoder_id):
-            raise ModelError(f"{path}: audio in config.json and audio_encoder_id in manifest.json go together", VERIFY)
+            words = f"{path}: audio in config.json and audio_encoder_id in manifest.json go together"
+            raise ModelError(words, verify_hint(path))
         graphs = {name: path / name for name in (VISION, AUDIO, EMBED, DECODER) if name in listed}
         return cls(path, manifest, config, layout, graphs, splitting, chosen)
 
@@ -162,7 +163,7 @@ class Bundle:
     def graph(self, name: str) -> Path:
         """Where the graph `name` lies. Raises ModelError where the bundle has none."""
         if name not in self.graphs:
-            raise ModelError(f"{self.name} has no {name}", VERIFY)
+            raise ModelError(f"{self.name} has no {name}", verify_hint(self.path))
         return self.graphs[name]
 
     @property
@@ -173,7 +174,8 @@ class Bundle:
 def _context(config: dict[str, Any], path: Path) -> int:
     made = _text_number(config, "max_position_embeddings", path)
     if not 1 <= made <= MAX_CONTEXT:
-        raise ModelError(f"{path / 'config.json'} has a context of {made} tokens, not 1 to {MAX_CONTEXT}", VERIFY)
+        words = f"{path / 'config.json'} has a context of {made} tokens, not 1 to {MAX_CONTEXT}"
+        raise ModelError(words, verify_hint(path))
     return made
 
 
@@ -181,4 +183,4 @@ def _text_number(config: dict[str, Any], key: str, path: Path) -> int:
     try:
         return int(config["text_config"][key])
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path / 'config.json'} lacks text_config.{key}", VERIFY) from error
+        raise ModelError(f"{path / 'config.json'} lacks text_config.{key}", verify_hint(path)) from error

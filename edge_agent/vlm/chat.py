@@ -11,7 +11,7 @@ from edge_agent.errors import ModelError
 from edge_agent.types import F32, Embeddings, Modality, Turn
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.evidence import checked
-from edge_agent.vlm.manifest import VERIFY, read_json
+from edge_agent.vlm.manifest import read_json, verify_hint
 from edge_agent.vlm.prompt import Chunk, Piece, Prompt, check_question, check_text, end_tokens, load_tokenizer, too_long
 
 IMAGE, FAKE, WHOLE, END = "<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"
@@ -51,7 +51,7 @@ class ChatWriter:
         names = {name: self.tokenizer.token_to_id(name) for name in (IMAGE, FAKE, WHOLE, END)}
         missing = [name for name, number in names.items() if number is None]
         if missing:
-            raise ModelError(f"{bundle.path / 'tokenizer.json'} has no {', '.join(missing)}", VERIFY)
+            raise ModelError(f"{bundle.path / 'tokenizer.json'} has no {', '.join(missing)}", verify_hint(bundle.path))
         self._image, self._end = names[IMAGE], names[END]
         self._special = [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
 
@@ -100,7 +100,8 @@ class ChatWriter:
         at = [index for index, token in enumerate(ids) if token == self._image]
         tokens = self._bundle.tokens_per_image
         if len(at) != len(views) * tokens:
-            raise ModelError(f"{self._bundle.path / 'tokenizer.json'} splits {IMAGE} into pieces", VERIFY)
+            folder = self._bundle.path
+            raise ModelError(f"{folder / 'tokenizer.json'} splits {IMAGE} into pieces", verify_hint(folder))
         begin = at[-1] + 2 if at else 0
         ends = [index + 1 for index, token in enumerate(ids) if token == self._end and index >= begin]
         cuts = [0, *([begin] if begin else []), *ends[1::2], len(ids)]

@@ -13,7 +13,7 @@ from edge_agent.errors import ModelError
 from edge_agent.types import F32
 from edge_agent.vlm.bundle import DECODER, Bundle
 from edge_agent.vlm.embedding import TokenEmbedding
-from edge_agent.vlm.manifest import VERIFY
+from edge_agent.vlm.manifest import VERIFY, verify_hint
 from edge_agent.vlm.session import ChainedRuns, Node, Value, array_of, check_nodes, dtype_of, open_session
 
 I64 = NDArray[np.int64]
@@ -43,11 +43,11 @@ class Decoder:
         self.output_names = ["logits", *(name.replace("past_key_values", "present") for name in self.past_names)]
         nodes = check_nodes(self.session, path, ("inputs_embeds", "attention_mask"), self.output_names)
         if not self._past:
-            raise ModelError(f"{path} has no past_key_values: it is no merged decoder", VERIFY)
+            raise ModelError(f"{path} has no past_key_values: it is no merged decoder", verify_hint(bundle.path))
         made = nodes["logits"].shape[-1]
         if isinstance(made, int) and made != bundle.vocab_size:
             words = f"{path} gives {made} logits, config.json has a vocabulary of {bundle.vocab_size}"
-            raise ModelError(words, VERIFY)
+            raise ModelError(words, verify_hint(bundle.path))
         self._float = dtype_of(inputs["inputs_embeds"])
         self._positions = "position_ids" in inputs
         self._ones: I64 = np.ones((1, bundle.context), dtype=np.int64)

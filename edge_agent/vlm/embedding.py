@@ -7,7 +7,7 @@ import numpy as np
 from edge_agent.errors import ModelError
 from edge_agent.types import F32
 from edge_agent.vlm.bundle import EMBED, Bundle
-from edge_agent.vlm.manifest import VERIFY
+from edge_agent.vlm.manifest import verify_hint
 from edge_agent.vlm.session import check_nodes, open_session, run
 
 TABLE_BYTES = 16 << 20
@@ -27,9 +27,10 @@ class TokenEmbedding:
         try:
             rows = self._run(range(size) if small else [size - 1])
         except ModelError as error:
-            raise ModelError(f"{path} has fewer than the {size} rows of config.json", VERIFY) from error
+            words = f"{path} has fewer than the {size} rows of config.json"
+            raise ModelError(words, verify_hint(bundle.path)) from error
         if rows.shape[1] != width:
-            raise ModelError(f"{path} is {rows.shape[1]} wide, the model {width}", VERIFY)
+            raise ModelError(f"{path} is {rows.shape[1]} wide, the model {width}", verify_hint(bundle.path))
         if small:
             self.table = rows
             del self._session

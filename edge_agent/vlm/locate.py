@@ -121,4 +121,4 @@ def verify_bundle(path: Path) -> list[str]:
     try:
         return file_problems(path, manifest_of(path))
     except ModelError as error:
-        return [str(error)]
+        return [error.message]

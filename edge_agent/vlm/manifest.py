@@ -87,16 +87,21 @@ class Manifest:
         return sum(entry.size_bytes for entry in self.files if not entry.name.startswith(("litert/", "codec/")))
 
 
+def verify_hint(folder: Path) -> str:
+    """What to type to learn more of a bundle that does not open."""
+    return f"{VERIFY} {folder}"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a small file. Raises ModelError naming the file."""
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ModelError(f"{path} is larger than {_MAX_JSON_BYTES >> 20} MiB", VERIFY)
+            raise ModelError(f"{path} is larger than {_MAX_JSON_BYTES >> 20} MiB", verify_hint(path.parent))
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read ({error})", VERIFY) from error
+        raise ModelError(f"{path} cannot be read ({error})", verify_hint(path.parent)) from error
     if not isinstance(value, dict):
-        raise ModelError(f"{path} does not hold a JSON object", VERIFY)
+        raise ModelError(f"{path} does not hold a JSON object", verify_hint(path.parent))
     return value
 
 
@@ -126,11 +131,11 @@ def read_manifest(folder: Path) -> Manifest:
             also_reads=tuple(str(name) for name in raw.get("also_reads", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is not a manifest ({error!r})", VERIFY) from error
+        raise ModelError(f"{path} is not a manifest ({error!r})", verify_hint(folder)) from error
     for entry in files:
         parts = Path(entry.name).parts
         if Path(entry.name).is_absolute() or ".." in parts or entry.size_bytes < 0:
-            raise ModelError(f"{path} names a file outside the bundle: {entry.name!r}", VERIFY)
+            raise ModelError(f"{path} names a file outside the bundle: {entry.name!r}", verify_hint(folder))
     return made
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.types import F32, Embeddings, Turn
-from edge_agent.vlm.manifest import VERIFY, read_json
+from edge_agent.vlm.manifest import read_json, verify_hint
 
 MAX_QUESTION_CHARS = 4000
 
@@ -109,7 +109,7 @@ def end_tokens(folder: Path) -> tuple[int, ...]:
     ends = read_json(path).get("eos_token_id", [])
     made = tuple(ends) if isinstance(ends, list) else (ends,)
     if not made or not all(type(one) is int and one >= 0 for one in made):
-        raise ModelError(f"{path} has no eos_token_id", VERIFY)
+        raise ModelError(f"{path} has no eos_token_id", verify_hint(folder))
     return made
 
 
@@ -122,4 +122,4 @@ def load_tokenizer(path: Path) -> Any:
     try:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:
-        raise ModelError(f"{path} cannot be loaded ({str(error)[:200]})", VERIFY) from error
+        raise ModelError(f"{path} cannot be loaded ({str(error)[:200]})", verify_hint(path.parent)) from error

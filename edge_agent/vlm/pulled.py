@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import ModelError
-from edge_agent.vlm.manifest import VERIFY, Calibration, FileEntry, Manifest, read_json, read_manifest, sha256_of
+from edge_agent.vlm.manifest import Calibration, FileEntry, Manifest, read_json, read_manifest, sha256_of, verify_hint
 from edge_agent.vlm.prompt import end_tokens
 
 VARIANTS = ("", "int8", "quantized", "uint8", "q8", "q4", "bnb4", "fp16", "q4f16")
@@ -114,7 +114,7 @@ def _number(config: dict[str, Any], part: str, key: str, folder: Path) -> int:
     try:
         return int(config[part][key])
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder / 'config.json'} lacks {part}.{key}", VERIFY) from error
+        raise ModelError(f"{folder / 'config.json'} lacks {part}.{key}", verify_hint(folder)) from error
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import ModelError
-from edge_agent.vlm.manifest import VERIFY
+from edge_agent.vlm.manifest import VERIFY, verify_hint
 from edge_agent.vlm.providers import CPU, options_of
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def open_session(path: Path, threads: int, providers: tuple[str, ...] = (CPU,)) 
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     if not path.is_file():
-        raise ModelError(f"{path} is missing", VERIFY)
+        raise ModelError(f"{path} is missing", _hint(path))
     wanted = [(name, options_of(name, threads)) for name in providers]
     try:
         session = _opened(path, options, wanted)
@@ -131,6 +131,11 @@ def _opened(path: Path, options: Any, providers: list[tuple[str, dict[str, Any]]
     return session
 
 
+def _hint(path: Path) -> str:
+    """What to type about a graph: it lies in the folder `onnx` of a bundle, or is one of another package's models."""
+    return verify_hint(path.parent.parent) if path.parent.name == "onnx" else VERIFY
+
+
 def _unfit(path: Path, error: Exception) -> ModelError:
     """What to say of a graph that this ONNX Runtime does not open."""
     import onnxruntime
@@ -141,7 +146,7 @@ def _unfit(path: Path, error: Exception) -> ModelError:
     if type(error).__name__ == "NotImplemented":
         fix = f"{UPGRADE}, or pull the model in another precision: edge-agent models pull hf:... --precision quantized"
         return ModelError(f"{path} has an operation that ONNX Runtime {version} lacks here ({words})", fix)
-    return ModelError(f"{path} cannot be loaded ({type(error).__name__}: {words})", VERIFY)
+    return ModelError(f"{path} cannot be loaded ({type(error).__name__}: {words})", _hint(path))
 
 
 def run(session: Session, names: list[str] | None, feeds: dict[str, NDArray[Any]], what: str) -> list[NDArray[Any]]:
@@ -164,7 +169,7 @@ def check_nodes(session: Session, path: Path, inputs: Sequence[str], outputs: Se
     nodes = {node.name: node for node in (*session.get_inputs(), *session.get_outputs())}
     missing = [name for name in (*inputs, *outputs) if name not in nodes]
     if missing:
-        raise ModelError(f"{path} has no {', '.join(missing)}: it is not what its name says", VERIFY)
+        raise ModelError(f"{path} has no {', '.join(missing)}: it is not what its name says", _hint(path))
     return nodes
 
 

@@ -8,7 +8,7 @@ from edge_agent.errors import ModelError
 from edge_agent.vlm.ask_reply import AskReplyWriter
 from edge_agent.vlm.bundle import Bundle
 from edge_agent.vlm.chat import ChatWriter
-from edge_agent.vlm.manifest import VERIFY
+from edge_agent.vlm.manifest import verify_hint
 from edge_agent.vlm.prompt import PromptWriter
 
 
@@ -20,7 +20,7 @@ def writer_of(bundle: Bundle) -> PromptWriter:
     check_tokens(writer.ends, bundle, "generation_config.json")
     if not bundle.chats and len(words) < bundle.vocab_size:  # models of others have spare rows
         said = f"has {len(words)} tokens, the embedding table {bundle.vocab_size} rows"
-        raise ModelError(f"{bundle.path / 'tokenizer.json'} {said}", VERIFY)
+        raise ModelError(f"{bundle.path / 'tokenizer.json'} {said}", verify_hint(bundle.path))
     return writer
 
 
@@ -28,4 +28,4 @@ def check_tokens(tokens: Iterable[int], bundle: Bundle, file: str) -> None:
     """Raises ModelError, naming `file`, where one of its tokens has no row in the table of embeddings."""
     if (largest := max(tokens, default=-1)) >= bundle.vocab_size:
         said = f"has tokens up to {largest}, the embedding table only {bundle.vocab_size} rows"
-        raise ModelError(f"{bundle.path / file} {said}", VERIFY)
+        raise ModelError(f"{bundle.path / file} {said}", verify_hint(bundle.path))

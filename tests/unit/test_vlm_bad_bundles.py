@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_agent.cli.main import main
 from edge_agent.errors import InputError, ModelError
 from edge_agent.types import AudioWindow, Modality
 from edge_agent.vlm import AudioEncoder, Bundle, Generator, VisionEncoder, audio, find_bundle, providers, session
@@ -55,6 +56,20 @@ def test_a_truncated_graph_of_a_pulled_model_is_named(pulled: Path, graph: str) 
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ModelError, match=path.name):
         use(pulled)
+
+
+@pytest.mark.parametrize("graph", [VISION, EMBED, DECODER])
+def test_verify_opens_a_folder_of_which_no_hash_is_known(
+    pulled: Path, graph: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "verify", str(pulled)]) == 0
+    assert capfd.readouterr().out == "pulled: no hashes are known of its files; it opens and fits together\n"
+    path = pulled / graph
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["models", "verify", str(pulled), "--json"]) == 4
+    made = json.loads(capfd.readouterr().out)
+    assert (made["ok"], made["checked"]) == (False, "opened")
+    assert path.name in made["problems"][0]
 
 
 @pytest.mark.parametrize(("graph", "other"), [(VISION, EMBED), (EMBED, DECODER), (DECODER, VISION)])
@@ -151,11 +166,14 @@ def test_a_runtime_that_fails_is_quoted_once(own: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_to_type_names_the_very_folder(own: Path) -> None:
-    (own / "tokenizer.json").write_bytes(b"")
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "generation_config.json", VISION, EMBED, DECODER])
+@pytest.mark.parametrize("kind", ["pulled", "own"])
+def test_what_to_type_names_the_very_folder(request: pytest.FixtureRequest, kind: str, name: str) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    (folder / name).write_bytes(b"[]")
     with pytest.raises(ModelError) as caught:
-        Bundle.open(own)
-    assert caught.value.hint == f"edge-agent models verify {own}"
+        use(folder)
+    assert caught.value.hint == f"edge-agent models verify {folder}"
 
 
 @pytest.mark.parametrize("graph", [VISION, EMBED, DECODER])
