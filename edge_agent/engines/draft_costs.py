@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MARGIN_SHARE = 0.01
-"""Of a turn: what a draft must save at least. Below, the estimates are no better than their noise."""
+MARGIN_SHARE = 0.05
+"""Of a turn: what a draft must save at least. Below, the estimates are no better than their noise, nobody notices it,
+and the device's core has better things to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ SLOW_MEMORY = 0.05  # where one observation tells little
 FIRST_ACCEPTANCE = 0.6  # before anything was judged
 ROW_SHARE = 0.1  # of a decode step: what one more row of the cloud's pass takes, until it was seen
 LEAST_ROW_SHARE = 0.02  # whatever was seen: times differ by more than a row costs
+DEVICE_FIRST_STEPS, DEVICE_STEPS = 2.0, 0.5  # of the cloud: what the device's first token and each further one take
+TRIED = 6  # drafts, after which what they gained is believed rather than what they should have
 LONGEST = 64  # steps of an answer that are told apart
 UPLOADS_KEPT = 16
+FIRST_LOOK = 2  # so many questions that a draft might help, until the first is tried
 LOOK_AGAIN = 16  # while it does not pay, after so many questions one tries it, as links and questions change
 LOOK_AGAIN_MOST = 256  # each look in vain doubles the wait, up to this
 
@@ -52,8 +55,10 @@ class DraftLength:
         self._device_step_ms: float | None = None
         self._lasting: list[float] = []
         self._turn_ms: float | None = None
+        self._gain_ms: float | None = None
+        self._tried = 0
         self._idle = 0
-        self._look_again = LOOK_AGAIN
+        self._look_again = FIRST_LOOK
         self.turns = 0
         self.drafted = 0
         self.accepted = 0
@@ -74,19 +79,20 @@ class DraftLength:
 
     def costs(self, bytes_up: int) -> Costs | None:
         """All of it, for a draft beside `bytes_up` of tensors; None before any answer has shown what a step takes.
-        What the device takes is 0 until it has drafted once.
+        What the device takes is DEVICE_FIRST_STEPS and DEVICE_STEPS of the cloud until it has drafted once.
         """
         step_ms = self._cloud_step_ms
         if step_ms is None:
             return None
         row_ms = ROW_SHARE * step_ms if self._row_ms is None else self._row_ms
+        first_ms, further_ms = self._device_first_ms, self._device_step_ms
         return Costs(
             window_ms=self.window_ms(bytes_up),
             turn_ms=self._turn_ms or 0.0,
             cloud_step_ms=step_ms,
             cloud_row_ms=max(row_ms, LEAST_ROW_SHARE * step_ms),
-            device_first_ms=self._device_first_ms or 0.0,
-            device_step_ms=self._device_step_ms or 0.0,
+            device_first_ms=DEVICE_FIRST_STEPS * step_ms if first_ms is None else first_ms,
+            device_step_ms=DEVICE_STEPS * step_ms if further_ms is None else further_ms,
             acceptance=self._acceptance,
             lasting=tuple(self._lasting),
         )
@@ -94,8 +100,8 @@ class DraftLength:
     def count(self, bytes_up: int, most: int, made: int | None = None) -> int:
         """How many tokens to draft, at most `most`; 0 for none. `made`: so many are there already and cost no time.
 
-        Where it does not pay but would if every token stood, one question in LOOK_AGAIN, then ever fewer, drafts all
-        the same, since nothing else shows what stands.
+        Where it does not pay but would if every token stood, or has not paid although it should, one question in
+        LOOK_AGAIN, then ever fewer, drafts all the same, since nothing else shows what stands and what it brings.
         """
         costs = self.costs(bytes_up)
         if costs is None:
@@ -106,14 +112,20 @@ class DraftLength:
             worth = min(made, most) if made_pays(hopeful, min(made, most)) else 0
         else:
             best, worth = draft_count(costs, most), draft_count(hopeful, most)
-        if best:
+        if best and self.gains:
             self._look_again = LOOK_AGAIN
             return best
         self._idle += worth > 0
         if self._idle < self._look_again:
             return 0
-        self._idle, self._look_again = 0, min(LOOK_AGAIN_MOST, 2 * self._look_again)
+        self._idle = 0
+        self._look_again = min(LOOK_AGAIN_MOST, max(LOOK_AGAIN, 2 * self._look_again))
         return worth
+
+    @property
+    def gains(self) -> bool:
+        """Whether the drafts of late did save time, by the clock; True before TRIED were made."""
+        return self._tried < TRIED or self._gain_ms is None or self._gain_ms > 0
 
     def patience_ms(self, count: int, bytes_up: int) -> float:
         """How long the end of an upload may wait for a draft of `count` tokens: beyond, nothing would be saved."""
@@ -135,7 +147,8 @@ class DraftLength:
         self.accepted += seen.accepted
         if seen.bytes_up > 0 and seen.held_ms < 1:  # who waited for a draft knows no more than that it was no slower
             self._ms_per_byte.append(busy_ms(seen.upload_ms, seen.rtt_ms) / seen.bytes_up)
-        if seen.decoded > 0:
+        plain = not seen.drafted or self._cloud_step_ms is None  # a draft may slow the steps after it
+        if seen.decoded > 0 and plain:
             self._cloud_step_ms = _mean(self._cloud_step_ms, seen.decode_ms / seen.decoded)
         if seen.tokens > 0:
             self._lasts(seen.tokens - 1)
@@ -159,9 +172,22 @@ class DraftLength:
             self._acceptance += MEMORY / 2 * ((at < seen.accepted) - self._acceptance)
         plain_ms = self._plain_ms.get(seen.bytes_up > 0)
         if plain_ms is not None:
+            self._gained(seen, plain_ms)
             if self._row_ms is None:
                 self._row_ms = ROW_SHARE * (self._cloud_step_ms or 0.0)
             self._row_ms += SLOW_MEMORY * ((seen.prefill_ms - plain_ms) / seen.drafted - self._row_ms)
+
+    def _gained(self, seen: Seen, plain_ms: float) -> None:
+        """What a draft saved by the clock: the same answer without it, less the turn as it was. Whatever costs time
+        counts, also what `Costs` knows nothing of, such as an engine that takes longer over drafts than over tokens.
+        """
+        step_ms = self._cloud_step_ms
+        if step_ms is None:
+            return
+        waited_ms = max(0.0, seen.held_ms - self.window_ms(seen.bytes_up))
+        took_ms = waited_ms + seen.prefill_ms + seen.decode_ms
+        self._gain_ms = _mean(self._gain_ms, plain_ms + step_ms * max(0, seen.tokens - 1) - took_ms)
+        self._tried += 1
 
 
 def _mean(old: float | None, new: float) -> float:

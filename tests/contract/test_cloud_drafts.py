@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -31,8 +30,7 @@ from edge_agent.transport.drafts import Draft, Drafted, Verdict
 from edge_agent.transport.frames import Frame, FrameType
 from edge_agent.transport.messages import Hello, TensorBegin, Welcome, uuid7
 from failing import failure
-
-TOKENIZER = "0123456789abcdef"
+from fixed_draft import TOKENIZER, FixedDraft
 
 
 class Reading(FakeBackend):
@@ -41,28 +39,8 @@ class Reading(FakeBackend):
     tokenizer_id: str | None = TOKENIZER
 
 
-@dataclass
-class Fixed:
-    """A drafting that has its tokens already."""
-
-    ids: tuple[int, ...]
-    tokenizer_id: str = TOKENIZER
-    begun: bool = False
-    bytes_up: int | None = None
-
-    def begin(self, welcome: Welcome, bytes_up: int) -> bool:
-        self.begun, self.bytes_up = "draft" in welcome.features, bytes_up
-        return self.begun
-
-    async def draft(self) -> Drafted:
-        assert self.begun
-        return Drafted(Draft(self.tokenizer_id, self.ids))
-
-    async def close(self) -> None: ...
-
-
 async def once(backend: FakeBackend, ids: tuple[int, ...], prices: Prices | None = None, **changes: object):
-    changes = {"drafting": Fixed(ids)} | changes
+    changes = {"drafting": FixedDraft(ids)} | changes
     async with running_cloud(backend, prices=prices) as cloud, CloudClient(cloud.url) as client:
         text, result = await asked(client, request(**changes))
         return text, result, cloud.desk.billed_microusd
@@ -92,7 +70,7 @@ def test_only_a_backend_that_reads_these_tokens_is_given_the_draft():
     asyncio.run(once(backend, (0, 5)))
     assert backend.prompts[0].draft == (0, 5)
     other = Reading()
-    text, result, _ = asyncio.run(once(other, (0, 1), drafting=Fixed((0, 1), "another")))
+    text, result, _ = asyncio.run(once(other, (0, 1), drafting=FixedDraft((0, 1), "another")))
     assert (text, result.drafted, other.prompts[0].draft) == ("w0 w1 w2", 0, ())
     none = FakeBackend()
     text, result, _ = asyncio.run(once(none, (0, 1)))
@@ -103,7 +81,7 @@ def test_only_a_backend_that_reads_these_tokens_is_given_the_draft():
     ("ids", "cost"), [((), 2 * 7 + 3 * 50), ((0, 1, 2), (7 + 3) * 2), ((0, 9), (7 + 2) * 2 + 2 * 50)]
 )
 def test_what_stands_of_a_draft_is_paid_as_prompt(ids, cost):
-    drafting = Fixed(ids) if ids else None
+    drafting = FixedDraft(ids) if ids else None
     prices = Prices(prompt=2000, completion=50_000)
     _, result, billed = asyncio.run(once(Reading(), ids, prices, drafting=drafting))
     assert round(result.cost_usd * 1e6) == billed == cost
@@ -122,7 +100,7 @@ def test_an_answer_cut_by_its_length_is_cut_alike():
 
 
 def test_drafting_is_told_the_bytes_of_the_tensors_that_travel():
-    drafting, again = Fixed((0, 1)), Fixed((0, 1))
+    drafting, again = FixedDraft((0, 1)), FixedDraft((0, 1))
 
     async def main() -> tuple[str, str]:
         async with running_cloud(Reading()) as cloud, CloudClient(cloud.url) as client:
@@ -204,7 +182,7 @@ def test_a_client_that_did_not_say_that_it_drafts_may_not():
 
 def test_a_replayed_turn_is_answered_alike_and_billed_once():
     async def main():
-        turn = request(drafting=Fixed((0, 9)))
+        turn = request(drafting=FixedDraft((0, 9)))
         async with running_cloud(Reading(), prices=Prices(1000, 1000)) as cloud, CloudClient(cloud.url) as client:
             first = await asked(client, turn)
             again = await asked(client, turn)
@@ -238,7 +216,7 @@ def test_a_cloud_that_lies_about_a_draft_is_a_protocol_error(verdicts):
 
     async def main():
         async with scripted_cloud(script) as url, CloudClient(url) as client:
-            await asked(client, request(drafting=Fixed((0, 1))))
+            await asked(client, request(drafting=FixedDraft((0, 1))))
 
     with pytest.raises(CloudError) as caught:
         asyncio.run(main())
@@ -248,7 +226,7 @@ def test_a_cloud_that_lies_about_a_draft_is_a_protocol_error(verdicts):
 def test_drafting_begins_once_the_tensors_were_handed_to_the_link():
     kinds: list[int] = []
 
-    class Late(Fixed):
+    class Late(FixedDraft):
         async def draft(self) -> Drafted:
             await until(lambda: FrameType.TENSOR_CHUNK in kinds)  # else it would wait for ever
             return await super().draft()
@@ -280,7 +258,7 @@ def test_a_verdict_without_a_draft_is_a_protocol_error():
 
 
 def test_a_cloud_of_an_older_release_gets_no_draft():
-    drafting = Fixed((0, 1))
+    drafting = FixedDraft((0, 1))
     kinds: list[int] = []
 
     async def script(peer):

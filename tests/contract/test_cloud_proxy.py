@@ -12,27 +12,16 @@ from cloud_stub.turns import Prices
 from clouds import FakeBackend, asked, request, running_cloud, tensor, until
 from edge_agent.errors import CloudError
 from edge_agent.transport.client import CloudClient, TurnResult
-from edge_agent.transport.drafts import Draft, Drafted
 from edge_agent.transport.frames import ENDPOINT, POST_ENDPOINT
-from edge_agent.transport.messages import Welcome, uuid7
+from edge_agent.transport.messages import uuid7
+from fixed_draft import TOKENIZER, FixedDraft
 from proxies import running_proxy
 
 POSTED = f"POST {POST_ENDPOINT}"
 
 
 class Reading(FakeBackend):
-    tokenizer_id: str | None = "0123456789abcdef"
-
-
-class Fixed:
-    def begin(self, welcome: Welcome, bytes_up: int) -> bool:
-        self.features = welcome.features
-        return True
-
-    async def draft(self) -> Drafted:
-        return Drafted(Draft("0123456789abcdef", (0, 9)))
-
-    async def close(self) -> None: ...
+    tokenizer_id: str | None = TOKENIZER
 
 
 def turn(number: int = 0, **changes: object):
@@ -98,12 +87,12 @@ def test_a_draft_travels_by_post_too():
             running_proxy(cloud.url) as proxy,
             CloudClient(proxy.url) as client,
         ):
-            drafting = Fixed()
-            return (*await asked(client, turn(drafting=drafting)), drafting.features)
+            drafting = FixedDraft((0, 9))
+            return (*await asked(client, turn(drafting=drafting)), drafting.begun)
 
-    text, result, features = asyncio.run(main())
+    text, result, begun = asyncio.run(main())
     assert (text, result.drafted, result.accepted) == ("w0 w1 w2", 2, 1)
-    assert "draft" in features
+    assert begun
 
 
 def test_the_same_turn_asked_again_by_post_is_answered_from_the_store():

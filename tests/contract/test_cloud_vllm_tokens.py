@@ -154,39 +154,33 @@ def test_an_engine_that_splits_differently_later_is_not_believed(
     assert ids(answered(backend, asked)) == fake.answer
 
 
+NO_ROW = 1 << 20  # of the vocabulary
+OF_A_DRAFT = [
+    {"prompt_logprobs": None},
+    {"prompt_logprobs": [None] * 2000},
+    {"prompt_logprobs": [{"x": {}}] * 2000},
+    {"prompt_logprobs": [{}] * 2000},
+    {"prompt_token_ids": 7},
+    {"choices": [], "prompt_logprobs": []},
+]
+
+
 @pytest.mark.parametrize(
-    "garbled",
-    [
-        {"prompt_logprobs": None},
-        {"prompt_logprobs": [None] * 2000},
-        {"prompt_logprobs": [{"x": {}}] * 2000},
-        {"prompt_logprobs": [{}] * 2000},
-        {"prompt_token_ids": 7},
-        {"choices": [], "prompt_logprobs": []},
-    ],
+    ("wrong", "drafted"),
+    [*(({"garbled": one}, 2) for one in OF_A_DRAFT), ({"tells": False}, 0), ({"answer": [NO_ROW]}, 0)],
+    ids=str,
 )
-def test_rubbish_about_a_draft_is_an_internal_error(
-    engine: tuple[TokenEngine, str], bundle: Bundle, garbled: dict[str, object]
+def test_rubbish_about_tokens_is_an_internal_error(
+    engine: tuple[TokenEngine, str], bundle: Bundle, wrong: dict[str, object], drafted: int
 ) -> None:
     fake, url = engine
     backend = opened(url)
-    fake.garbled = garbled
+    draft = tuple(fake.answer[:drafted])
+    for name, value in wrong.items():
+        setattr(fake, name, value)
     with pytest.raises(CloudError) as caught:
-        answered(backend, Prompt(views(bundle), "what is it?", (), 16, tuple(fake.answer[:2])))
+        answered(backend, Prompt(views(bundle), "what is it?", (), 16, draft))
     assert caught.value.code == "internal"
-
-
-def test_tokens_without_ids_and_ids_without_a_row_are_internal_errors(
-    engine: tuple[TokenEngine, str], bundle: Bundle
-) -> None:
-    fake, url = engine
-    backend = opened(url)
-    for wrong in ({"tells": False}, {"tells": True, "answer": [bundle.vocab_size]}):
-        for name, value in wrong.items():
-            setattr(fake, name, value)
-        with pytest.raises(CloudError) as caught:
-            answered(backend, Prompt(views(bundle), "what is it?", (), 16))
-        assert caught.value.code == "internal"
 
 
 def test_turns_that_do_not_fit_are_left_out_and_a_question_that_does_not_is_refused(

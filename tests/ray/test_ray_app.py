@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +21,8 @@ from edge_agent.transport.codecs import EncodedTensor, decode_tensor, find_codec
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import uuid7
 from edge_agent.types import Embeddings
-from edge_agent.vlm import Bundle, Generator, find_bundle
+from edge_agent.vlm import Bundle, Generator
+from real_engines import cloud_bundle, free_port, stop  # noqa: F401 - a fixture
 
 pytest.importorskip("ray", reason="Ray Serve is not installed: make test-ray")
 
@@ -62,35 +61,15 @@ class App:
         assert parts, f"no {name} runs"
         parts[0].kill()
 
-    def stop(self) -> None:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-        for child in children:
-            if child.is_running():
-                child.kill()
-
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[App]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = App(port)
+    made = App(free_port())
     try:
         made.wait()
         yield made
     finally:
-        made.stop()
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return Bundle.open(find_bundle("cloud-vqa"))
+        stop(made.process)
 
 
 def picture(bundle: Bundle, seed: int) -> EncodedTensor:

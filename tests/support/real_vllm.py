@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+from real_engines import free_port, stop
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 600
@@ -38,9 +38,7 @@ class Vllm:
     """`python -m vllm...api_server` with `folder` on a port of its own; `log` is where it writes."""
 
     def __init__(self, python: str, folder: Path, log: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         flags = ["--host", "127.0.0.1", "--port", str(port), "--model", str(folder), "--dtype", "float32"]
@@ -62,7 +60,7 @@ class Vllm:
                 stderr=file,
                 env=own,
                 cwd=log.parent,
-                start_new_session=True,
+                text=True,
             )
 
     def wait(self) -> None:
@@ -81,16 +79,6 @@ class Vllm:
             lines = response.read().decode().splitlines()
         return round(sum(float(one.split()[-1]) for one in lines if one.startswith("vllm:request_success_total")))
 
-    def stop(self) -> None:
-        """Ends it and what it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
 
 @contextlib.contextmanager
 def cloud(*flags: str) -> Iterator[str]:
@@ -107,5 +95,4 @@ def cloud(*flags: str) -> Iterator[str]:
         assert line, f"the cloud did not start: {flags}"
         yield json.loads(line)["url"]
     finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        stop(process)

@@ -11,7 +11,7 @@ import pytest
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
 from edge_agent.engines.draft_costs import MARGIN_SHARE, Costs, delay_ms, draft_count, made_pays, saved_ms
-from edge_agent.engines.draft_length import LOOK_AGAIN, UPLOADS_KEPT, DraftLength, Seen
+from edge_agent.engines.draft_length import FIRST_LOOK, LOOK_AGAIN, TRIED, UPLOADS_KEPT, DraftLength, Seen
 from edge_agent.engines.drafting import QueryDrafting
 from edge_agent.transport.messages import Welcome
 from edge_agent.types import TokenEvent
@@ -35,13 +35,14 @@ def taught(first_ms: float = 40.0, step_ms: float = 10.0, **changes: int | float
 
 def judged(length: DraftLength, accepted: int, drafted: int = 4, times: int = 30) -> DraftLength:
     for _ in range(times):
-        length.answered(seen(drafted=drafted, accepted=accepted, prefill_ms=30.0))
+        left = 5 - accepted
+        length.answered(seen(drafted=drafted, accepted=accepted, decoded=left, decode_ms=10.0 * left))
     return length
 
 
 WORDS = Costs(  # six tokens an answer, 20 ms of upload: worth drafting
     window_ms=20.0,
-    turn_ms=200.0,
+    turn_ms=100.0,
     cloud_step_ms=10.0,
     cloud_row_ms=1.0,
     device_first_ms=12.0,
@@ -78,7 +79,7 @@ def test_a_long_answer_is_drafted_even_over_a_fast_link():
 
 
 def test_the_longest_draft_is_not_the_best_one_where_little_stands():
-    unsure = replace(WORDS, window_ms=0.0, device_first_ms=1.0, device_step_ms=4.0, acceptance=0.7)
+    unsure = replace(WORDS, window_ms=0.0, turn_ms=50.0, device_first_ms=1.0, device_step_ms=4.0, acceptance=0.7)
     assert 0 < draft_count(unsure, 16) < draft_count(replace(unsure, acceptance=1.0), 16)
 
 
@@ -156,8 +157,9 @@ def test_a_slow_device_on_a_fast_link_does_not_draft():
 
 def test_what_would_pay_if_it_stood_is_tried_again_now_and_then():
     length = judged(taught(), accepted=0, times=60)
-    counts = [length.count(SIZE, 16) for _ in range(7 * LOOK_AGAIN)]
-    assert [at for at, count in enumerate(counts, 1) if count] == [LOOK_AGAIN, 3 * LOOK_AGAIN, 7 * LOOK_AGAIN]
+    counts = [length.count(SIZE, 16) for _ in range(8 * LOOK_AGAIN)]
+    looks = [FIRST_LOOK + wait * LOOK_AGAIN for wait in (0, 1, 3, 7)]
+    assert [at for at, count in enumerate(counts, 1) if count] == looks
 
 
 def test_drafts_that_never_stand_end_drafting():
@@ -180,6 +182,39 @@ def test_a_pass_that_had_nothing_new_to_read_is_not_held_against_one_that_had():
     costs = length.costs(SIZE)
     assert costs is not None
     assert costs.cloud_row_ms < 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"decode_ms": 90.0}, {"prefill_ms": 90.0}, {"held_ms": 250.0}],
+    ids=["the other steps are slower", "reading it is", "it was waited for"],
+)
+def test_drafts_that_stand_and_save_no_time_by_the_clock_are_left(changes):
+    length = judged(taught(), accepted=4, times=TRIED)
+    assert length.count(SIZE, 16) > 0
+    for _ in range(10):
+        length.answered(seen(**({"drafted": 4, "accepted": 4, "decoded": 1, "decode_ms": 10.0} | changes)))
+    assert length.acceptance > 0.8
+    assert [length.count(SIZE, 16) for _ in range(LOOK_AGAIN - 1)] == [0] * (LOOK_AGAIN - 1)
+    assert length.count(SIZE, 16) > 0  # a look whether that is still so
+    for _ in range(10):
+        length.answered(seen(drafted=4, accepted=4, decoded=1, decode_ms=10.0))
+    assert [length.count(SIZE, 16) > 0 for _ in range(3)] == [True] * 3
+
+
+def test_one_slow_turn_ends_no_drafting():
+    length = judged(taught(), accepted=4, times=1)
+    length.answered(seen(drafted=4, accepted=4, decoded=1, decode_ms=500.0))
+    assert length.count(SIZE, 16) > 0
+
+
+def test_a_device_that_never_drafted_is_not_taken_to_need_no_time():
+    length = DraftLength()
+    length.answered(seen(tokens=2, decoded=1, decode_ms=10.0, upload_ms=24.0 + HANDLING_MS))
+    assert [length.count(SIZE, 16) for _ in range(8 * LOOK_AGAIN)] == [0] * (8 * LOOK_AGAIN)
+    length = DraftLength()
+    length.answered(seen(tokens=12, decoded=11, decode_ms=110.0, upload_ms=24.0 + HANDLING_MS))
+    assert [length.count(SIZE, 16) > 0 for _ in range(FIRST_LOOK)] == [False, True]  # for words it is worth a try
 
 
 def test_acceptance_is_the_share_of_tokens_that_stood_while_all_before_them_did():
@@ -261,6 +296,7 @@ def test_auto_does_not_wait_for_what_saves_nothing_and_knows_the_next_time():
     async def main() -> tuple[Talker, object, float]:
         talker, length = Talker(step_s=3600.0), DraftLength()
         length.answered(seen(upload_ms=30.0))
+        length.device_took(1.0, 1.0)
         drafting = QueryDrafting(talker, Query("?", (), max_new_tokens=4), length, "auto", SystemClock())
         drafting.begin(WELCOME, SIZE)
         got = await drafting.draft()  # would hang
@@ -271,4 +307,4 @@ def test_auto_does_not_wait_for_what_saves_nothing_and_knows_the_next_time():
     talker, draft, first_ms = asyncio.run(main())
     assert draft is None
     assert talker.ended
-    assert first_ms > 0  # it takes at least as long as was waited
+    assert first_ms > 1  # it takes at least as long as was waited
