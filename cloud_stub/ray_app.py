@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from cloud_stub.backends.base import Prompt
 from cloud_stub.options import TOKEN_VARIABLE
-from edge_agent.errors import EdgeAgentError, UsageError
+from edge_agent.errors import EdgeAgentError, ModelError, UsageError
 from edge_agent.transport.hosts import is_loopback
 from edge_agent.types import Generation, TokenEvent
 
 INSTALL = "pip install 'edge-agent[ray]'"
 SIDE_BY_SIDE = 8
+STARTS = 3
+log = logging.getLogger("cloud_stub")
 
 
 class Decoder:
@@ -83,6 +87,23 @@ def application(given: argparse.Namespace, token: str | None) -> Any:
     return front.bind(decoder.bind(given.model, given.vision, given.threads), token, given.max_sessions, turns)
 
 
+def started(start: Callable[[], object], stop: Callable[[], object]) -> None:
+    """Start Ray, which gives its own processes 30 s and no more: on a busy machine the second attempt finds their files
+    in memory. Raises ModelError where no attempt came through.
+    """
+    words = ""
+    for attempt in range(STARTS):
+        try:
+            start()
+        except Exception as error:  # noqa: BLE001, PERF203 - Ray raises nothing more precise; it is started again
+            stop()
+            words = str(error).partition(".")[0]
+            log.warning("Ray did not start, attempt %d of %d (%s)", attempt + 1, STARTS, words)
+        else:
+            return
+    raise ModelError(f"Ray did not start ({words})", "try again when the machine is less busy, or name a RAY_ADDRESS")
+
+
 def run(given: argparse.Namespace) -> None:
     """Start Ray on this machine, or join the cluster of RAY_ADDRESS, and serve until interrupted."""
     token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
@@ -93,8 +114,9 @@ def run(given: argparse.Namespace) -> None:
     import ray
     from ray import serve
 
-    own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False, "object_store_memory": 100 << 20}
-    ray.init(**own, log_to_driver=False)
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 << 20}
+    own = {} if os.environ.get("RAY_ADDRESS") else own
+    started(partial(ray.init, **own, log_to_driver=False), ray.shutdown)
     try:
         serve.start(http_options={"host": given.host, "port": given.port})
         serve.run(app, name="edge-agent", route_prefix="/")

@@ -12,8 +12,9 @@ import pytest
 
 from cloud_stub.backends.base import Prompt
 from cloud_stub.backends.remote import ATTEMPTS, RemoteBackend
+from cloud_stub.ray_app import STARTS, started
 from clouds import FakeBackend
-from edge_agent.errors import CloudError
+from edge_agent.errors import CloudError, ModelError
 from edge_agent.types import TokenEvent
 
 FACTS = {
@@ -135,3 +136,24 @@ def test_a_public_address_without_a_token_is_refused(
     monkeypatch.delenv("EDGE_AGENT_CLOUD_TOKEN", raising=False)
     assert main(["--host", host]) == 2
     assert "EDGE_AGENT_CLOUD_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fails", range(STARTS))
+def test_a_ray_that_a_busy_machine_starts_too_slowly_is_started_again(fails: int) -> None:
+    calls: list[str] = []
+
+    def start() -> None:
+        calls.append("start")
+        if calls.count("start") <= fails:
+            raise Exception("The current node timed out during startup. This could happen")
+
+    started(start, lambda: calls.append("stop"))
+    assert calls == ["start", "stop"] * fails + ["start"]
+
+
+def test_a_ray_that_never_starts_is_one_error() -> None:
+    def start() -> None:
+        raise Exception("The current node timed out during startup. This could happen")
+
+    with pytest.raises(ModelError, match=r"Ray did not start \(The current node timed out during startup\)"):
+        started(start, lambda: None)

@@ -52,7 +52,7 @@ def test_the_header_is_as_wide_as_its_fields_and_they_stand_where_they_are_said_
         assert int(row[0]) == at, row
         at += int(row[1])
     assert at == frames.HEADER_BYTES
-    whole = frames.Frame(FrameType.HELLO, session=7, stream=8, seq=9, flags=0x80).encode()
+    whole = frames.encode_frame(frames.Frame(FrameType.HELLO, session=7, stream=8, seq=9, flags=0x80))
     assert struct.unpack_from("<BBHQII", whole, 4) == (FrameType.HELLO, 0x80, frames.SCHEMA, 7, 8, 9)
 
 
@@ -90,10 +90,8 @@ def codes(folder: Path) -> set[str]:
 
 def test_the_codecs_that_are_built_in_have_their_rows():
     told = {re.findall(r"`([a-z0-9-]+)`", row[0])[0]: row[1] for row in rows("Codecs")}
-    built_in = {
-        name: codec for name, codec in CODECS.items() if "-" not in name or name.split("-")[1] in ("zstd", "f32")
-    }
-    assert told == {name: codec.dtype for name, codec in built_in.items()}
+    learned = ("projected-", "refilled-")  # of what a basis or medians were opened for: sections of their own
+    assert told == {name: codec.dtype for name, codec in CODECS.items() if not name.startswith(learned)}
 
 
 @pytest.mark.parametrize(
