@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from cloud_stub.link import EventLink, WebSocketLink
+from cloud_stub.link import BODY_BYTES, EventLink, WebSocketLink
 from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
 from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, POST_ENDPOINT, SUBPROTOCOL
@@ -92,6 +92,8 @@ class CloudApp:
             return refusal
         if self.draining or self._reception.full:
             return _refuse(503, "no more sessions now", retry_after_s=1)
+        if (request.content_length or 0) > BODY_BYTES:
+            return _refuse(413, f"a turn has at most {BODY_BYTES} bytes")
         link = EventLink(request)
         pings = asyncio.get_running_loop().create_task(link.ping(HEARTBEAT_S))
         try:
@@ -99,6 +101,7 @@ class CloudApp:
         finally:
             pings.cancel()
             await asyncio.gather(pings, return_exceptions=True)
+            await link.leave()
         if not link.response.prepared:
             return _refuse(400, "the body holds no HELLO and turn")
         return link.response

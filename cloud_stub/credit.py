@@ -59,6 +59,12 @@ class Credit:
         if before < self._window // 4 <= self._owed:
             self._pool.when_free(self._pay)
 
+    @property
+    def quiet(self) -> int:
+        """How many bytes may come before something is granted again."""
+        due = self._window // 4 - self._owed - 1
+        return min(self.left, due) if due >= 0 else self.left
+
     def end(self, stream: int) -> None:
         """The turn of `stream` holds nothing any more."""
         self._pool.give_back(self._held.pop(stream, 0))

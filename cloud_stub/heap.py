@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
+from edge_agent.heap import MMAP_THRESHOLD, TOP_PAD, TRIM_THRESHOLD, set_heap
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 KEPT_BYTES = 64 << 20
 """As much as all open uploads may hold together, see credit.ALL_BYTES."""
 LARGEST_BYTES = 8 << 20
@@ -17,12 +16,4 @@ def keep_heap() -> bool:
 
     The pages of a frame, in the socket's hands and in its tensor's, took more time than all else of an upload.
     """
-    try:
-        library = ctypes.CDLL(None)
-    except OSError:
-        return False
-    if not hasattr(library, "mallopt"):
-        return False
-    wanted = {M_TRIM_THRESHOLD: KEPT_BYTES, M_TOP_PAD: STEP_BYTES, M_MMAP_THRESHOLD: LARGEST_BYTES}
-    took = [bool(library.mallopt(name, value)) for name, value in wanted.items()]
-    return all(took)
+    return set_heap({TRIM_THRESHOLD: KEPT_BYTES, TOP_PAD: STEP_BYTES, MMAP_THRESHOLD: LARGEST_BYTES})

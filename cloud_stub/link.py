@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
@@ -13,7 +14,17 @@ from edge_agent.transport.frames import HEADER_BYTES, FrameError, FrameType, dec
 
 SEND_S = 30.0
 READ_S = 30.0
+BODY_BYTES = 8 << 20
+"""A POST holds no more: one turn within its limits, in chunks of a sensible size, is half of it."""
+LEFT_BYTES = 1 << 20
+LEFT_S = 1.0
+"""So much of a body that was refused is still read, for so long: who is cut off while sending may not see why."""
 _TYPE_AT = 4  # in a frame's header
+
+
+def takes_none(_: bytes) -> bool:
+    """Of Link.receive: every frame is the caller's."""
+    return False
 
 
 class Link(Protocol):
@@ -21,8 +32,10 @@ class Link(Protocol):
 
     resumable: bool
 
-    async def receive(self) -> bytes | None:
-        """The next frame; None once the connection is closed. Raises FrameError for what is no frame at all."""
+    async def receive(self, takes: Callable[[bytes], bool] = ...) -> bytes | None:
+        """The next frame that `takes` does not take; None once the connection is closed. Raises FrameError for what is
+        no frame at all.
+        """
         ...
 
     async def send(self, data: bytes) -> None:
@@ -42,11 +55,12 @@ class WebSocketLink:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
 
-    async def receive(self) -> bytes | None:
-        message = await self._socket.receive()
-        if message.type is WSMsgType.BINARY:
+    async def receive(self, takes: Callable[[bytes], bool] = takes_none) -> bytes | None:
+        receive, binary = self._socket.receive, WSMsgType.BINARY
+        while (message := await receive()).type is binary:
             data: bytes = message.data
-            return data
+            if not takes(data):
+                return data
         if message.type is WSMsgType.TEXT:
             raise FrameError("text messages are not part of EAP/1", close_code=1003)
         return None
@@ -70,12 +84,14 @@ class EventLink:
         self._waiting: list[bytes] = []
         self._body_ended = False
         self._asked = False
+        self._left = BODY_BYTES
         self._closed = asyncio.Event()
         self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, takes: Callable[[bytes], bool] = takes_none) -> bytes | None:
         if not self._body_ended:
-            data = await within(self._frame(), READ_S)
+            while (data := await within(self._frame(), READ_S)) is not None and takes(data):
+                pass
             if data is not None:
                 self._asked = self._asked or data[_TYPE_AT] == FrameType.TURN
                 return data
@@ -97,6 +113,20 @@ class EventLink:
     async def close(self, code: int, message: bytes = b"") -> None:
         self._closed.set()
 
+    async def leave(self) -> None:
+        """Send the end of the answer. Of a body that goes on little is read any more, then the connection is closed."""
+        content = self._request.content
+        if content.at_eof():
+            return
+        try:
+            if self.response.prepared:
+                await within(self.response.write_eof(), SEND_S)
+            await within(self._skip(), LEFT_S)
+        except (ConnectionError, asyncio.TimeoutError):
+            pass  # gone, stuck, or still sending: closed in any case
+        if not content.at_eof():
+            self._request.protocol.force_close()
+
     async def ping(self, every_s: float) -> None:
         """Keep what stands between from giving up, until cancelled; notice when the client is gone."""
         while True:
@@ -114,6 +144,11 @@ class EventLink:
         for event in waiting:
             await within(self.response.write(event), SEND_S)
 
+    async def _skip(self) -> None:
+        left = LEFT_BYTES
+        while left > 0 and (block := await self._request.content.readany()):
+            left -= len(block)
+
     async def _frame(self) -> bytes | None:
         """The next frame of the body; None at its end. Raises FrameError where it ends within one."""
         content = self._request.content
@@ -124,6 +159,10 @@ class EventLink:
                 raise FrameError("the body ends within a frame") from error
             return None
         try:
-            return head + await content.readexactly(frame_bytes(head) - HEADER_BYTES)
+            size = frame_bytes(head)
+            self._left -= size
+            if self._left < 0:
+                raise FrameError(f"a body of more than {BODY_BYTES} bytes", code="too_large", close_code=1009)
+            return head + await content.readexactly(size - HEADER_BYTES)
         except asyncio.IncompleteReadError as error:
             raise FrameError("the body ends within a frame") from error

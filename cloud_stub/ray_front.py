@@ -6,6 +6,7 @@ Imported only where Ray Serve is installed. FastAPI reads its routes' annotation
 import asyncio
 import hmac
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Response, WebSocket
@@ -14,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from cloud_stub.app import HEARTBEAT_S, Access
 from cloud_stub.backends.remote import RemoteBackend
-from cloud_stub.link import SEND_S
+from cloud_stub.link import SEND_S, takes_none
 from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
 from edge_agent.clock import within
@@ -33,7 +34,12 @@ class SocketLink:
         self._socket = socket
         self._closed = False
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, takes: Callable[[bytes], bool] = takes_none) -> bytes | None:
+        while (data := await self._message()) is not None and takes(data):
+            pass
+        return data
+
+    async def _message(self) -> bytes | None:
         message = await self._socket.receive()
         if message["type"] != "websocket.receive":
             self._closed = True

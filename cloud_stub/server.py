@@ -14,6 +14,7 @@ from aiohttp import web
 from cloud_stub.app import Access, CloudApp
 from cloud_stub.backends.base import Backend
 from cloud_stub.heap import keep_heap
+from cloud_stub.link import LEFT_S
 from cloud_stub.options import Options, parse
 from cloud_stub.turns import TurnDesk
 from edge_agent.errors import EdgeAgentError, UsageError
@@ -30,7 +31,7 @@ async def serve(options: Options) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(cloud.app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(cloud.app, access_log=None, shutdown_timeout=1.0, lingering_time=LEFT_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.host, options.port, ssl_context=tls)

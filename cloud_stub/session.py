@@ -16,12 +16,14 @@ from edge_agent.errors import CloudError
 from edge_agent.transport import features
 from edge_agent.transport.assembly import TensorAssembly
 from edge_agent.transport.drafts import Draft
-from edge_agent.transport.frames import Flag, Frame, FrameError, FrameType, chunk_of, decode_frame, is_known
+from edge_agent.transport.frames import Flag, Frame, FrameError, FrameType, decode_frame, is_known, stream_of
+from edge_agent.transport.intake import Filling, new_intake
 from edge_agent.transport.messages import TurnOpening
 from edge_agent.transport.resume import Resume
 
 log = logging.getLogger("cloud_stub")
 
+_NO_CREDIT_BYTES = 1 << 62  # without the feature, what a tensor declared is the only bound
 _TENSOR_TYPES = frozenset({FrameType.TENSOR_BEGIN, FrameType.TENSOR_CHUNK, FrameType.TENSOR_END})
 
 
@@ -43,6 +45,7 @@ class Session:
         self._answering = Answering(desk, principal, spoken, self._memory, self._out)
         self._credit = Credit(desk.uploads, self._grant) if features.CREDIT in spoken else None
         self._grants: set[asyncio.Task[None]] = set()
+        self._intake, self._taken_of = new_intake(), 0
         self._last_stream = 0
         self._draining = False
 
@@ -60,15 +63,14 @@ class Session:
 
     async def resume(self, link: Link, resume: Resume) -> None:
         """Another connection takes over: what the client has not seen is sent again, then what comes."""
-        await self._out.resume(
-            link, resume, self._received, lambda: None if self._credit is None else self._credit.left
-        )
+        await self._out.resume(link, resume, self._received, self._credit_left)
 
     async def serve(self, link: Link) -> None:
         """Returns when this connection is closed. All turns are over by then, unless the session may be resumed."""
         gone = False
+        intake = self._intake = new_intake()  # one a connection: what another left over must not get into this one's
         try:
-            while (data := await link.receive()) is not None and self._out.link is link and not self.ended:
+            while (data := await link.receive(intake.take)) is not None and self._out.link is link and not self.ended:
                 if not self._took(data) and not await self._step(decode_frame(data)):
                     break
             gone = not self.ended
@@ -87,6 +89,7 @@ class Session:
     async def end(self) -> None:
         """Cancel every turn. May be called twice."""
         self.ended = True
+        self._settle()
         tasks = [turn.task for turn in self._turns.values() if turn.task is not None]
         for task in tasks:
             task.cancel()
@@ -107,22 +110,38 @@ class Session:
             await self.end()
 
     def _took(self, data: bytes) -> bool:
-        """Take a message that is the next piece of a tensor, as most are, and right in everything. False for any other:
-        nothing was taken then, and `_step` says what is wrong with it.
+        """Take a message that is the next piece of a tensor, and have the intake take those behind it by itself, up to
+        where credit is due. False for any other, and `_step` says what is wrong with it.
         """
-        chunk = chunk_of(data)
-        if chunk is None:
+        self._settle()
+        stream, credit = stream_of(data), self._credit
+        turn = self._turns.get(stream)
+        filling = None if turn is None else turn.assembly.filling
+        if filling is None:
             return False
-        session, stream, seq, payload = chunk
-        turn, numbering, credit = self._turns.get(stream), self._numbering, self._credit
-        if turn is None or session != numbering.session or seq != numbering.seen(stream):
+        most = _NO_CREDIT_BYTES if credit is None else credit.left
+        self._arm(stream, filling, most)
+        if not self._intake.take(data):
+            self._intake.disarm()
             return False
-        if (credit is not None and len(payload) > credit.left) or not turn.assembly.take(payload):
-            return False
-        numbering.note(stream)
         if credit is not None:
-            credit.take(stream, len(payload))
+            self._settle()
+            self._arm(stream, filling, credit.quiet)
         return True
+
+    def _arm(self, stream: int, filling: Filling, most_bytes: int) -> None:
+        self._taken_of = stream
+        seq, most_of_one = self._numbering.seen(stream), self._desk.limits.chunk_bytes
+        self._intake.arm(self.number, stream, seq, filling, most_bytes, most_of_one)
+
+    def _settle(self) -> None:
+        """Count what the intake took by itself, and take nothing more so: before anybody asks for a number."""
+        self._intake.disarm()
+        frames, size = self._intake.settle()
+        if frames:
+            self._numbering.note(self._taken_of, frames)
+            if self._credit is not None:
+                self._credit.take(self._taken_of, size)
 
     async def _step(self, frame: Frame) -> bool:
         """Deal with one frame; False when the session is over."""
@@ -213,6 +232,7 @@ class Session:
             if not turn.over:
                 turn.task.cancel()
             await asyncio.gather(turn.task, return_exceptions=True)
+            turn.assembly.drop()
         if turn is None or not turn.over:  # it may have come to its end before it heard of this
             await self._out.try_send(refusal(error), stream)
         self._end(stream)
@@ -225,13 +245,20 @@ class Session:
 
     def _received(self, stream: int) -> int | None:
         """How many frames of the client came on a stream; None for a turn that is forgotten."""
+        self._settle()
         if stream in self._turns or stream > self._last_stream:
             return self._numbering.seen(stream)
         return self._out.received(stream)
 
+    def _credit_left(self) -> int | None:
+        self._settle()
+        return None if self._credit is None else self._credit.left
+
     def _end(self, stream: int) -> None:
         """Forget a turn, once its last frame went out: its frames are numbered to the end."""
-        self._turns.pop(stream, None)
+        self._settle()
+        if (turn := self._turns.pop(stream, None)) is not None:
+            turn.assembly.drop()
         if self._credit is not None:
             self._credit.end(stream)
         self._out.end(stream)

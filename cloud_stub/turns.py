@@ -120,6 +120,8 @@ class TurnDesk:
             log.exception("a turn failed in the model")
             record.error = CloudError(f"the model failed ({type(error).__name__})", code="internal")
         finally:
+            if record.error is not None:  # else it would keep the tensors, by the frames that it came through
+                record.error = record.error.with_traceback(None)
             record.ended_s = self._monotonic_s()
             if record.ending is None and self._records.get(key) is record:
                 del self._records[key]

@@ -39,4 +39,5 @@ PYBIND11_MODULE(_core, module) {
     add_tensor(module);
     add_logits(module);
     add_projection(module);
+    add_intake(module);
 }

@@ -26,5 +26,6 @@ void add_sound(py::module_& module);
 void add_tensor(py::module_& module);
 void add_logits(py::module_& module);
 void add_projection(py::module_& module);
+void add_intake(py::module_& module);
 
 }  // namespace edge_agent

@@ -7,7 +7,7 @@ TypeError where an array has another dtype, ValueError where its shape, strides 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -216,3 +216,38 @@ class Projection:
 
     def unpack(self, payload: bytes, level: int, views: int = 1) -> NDArray[np.int32]:
         """-> [views, values]. ValueError unless `payload` is what `pack` makes of some values."""
+
+class Filling:
+    """The bytes of one tensor while they come, in room of their own of `size` bytes."""
+
+    def __init__(self, size: int) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def filled(self) -> int:
+        """How many are there."""
+
+    def add(self, chunk: bytes) -> None:
+        """Put these behind those that are there. ValueError where there is no room for them."""
+
+    def finish(self) -> bytes:
+        """All of them, once; nothing can be added from then on. ValueError unless `filled` is `size`."""
+
+class Intake:
+    """Takes frames that bring the very next piece of one tensor, as `transport.frames` reads them, in one call each.
+    `checksum` is zlib's crc32, or one that gives the same. For one thread.
+    """
+
+    def __init__(self, checksum: Callable[..., int]) -> None: ...
+    def arm(self, session: int, stream: int, seq: int, filling: Filling, most_bytes: int, chunk_bytes: int) -> None:
+        """Take frames of this session and stream from number `seq` on into `filling`, `most_bytes` of payload together
+        and `chunk_bytes` in one."""
+
+    def disarm(self) -> None:
+        """Take nothing."""
+
+    def take(self, data: bytes, /) -> bool:
+        """Take one message if it is the next piece and right in everything. False, with nothing done, for any other."""
+
+    def settle(self) -> tuple[int, int]:
+        """Frames and bytes of payload taken since the last call of it."""

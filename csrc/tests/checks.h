@@ -27,3 +27,6 @@ void test_tensor_is_its_definition();
 // Logits: likewise.
 void test_logits(const edge_agent::KernelTable& kernels);
 void test_logits_are_their_definition();
+
+// Uploads: the intake of frames.
+void test_intake();

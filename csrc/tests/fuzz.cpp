@@ -59,7 +59,7 @@ std::string replay(const Options& options, const KernelTable& kernels, std::uint
 
 void run_case(const KernelTable& kernels, std::uint64_t seed) {
     Random random(seed);
-    switch (random.between(0, 8)) {
+    switch (random.between(0, 9)) {
         case 0:
         case 1:
             return fuzz_sound(kernels, random);
@@ -68,6 +68,8 @@ void run_case(const KernelTable& kernels, std::uint64_t seed) {
             return fuzz_tensor(kernels, random);
         case 4:
             return fuzz_logits(kernels, random);
+        case 5:
+            return fuzz_intake(random);
         default:
             return fuzz_vision(kernels, random);
     }

@@ -108,6 +108,9 @@ void fuzz_tensor(const KernelTable& kernels, Random& random);
 void fuzz_logits(const KernelTable& kernels, Random& random);
 void fuzz_projection(const KernelTable& kernels, Random& random);  // called by fuzz_tensor
 
+// The intake of frames, which has no kernels: against what it is documented to take.
+void fuzz_intake(Random& random);
+
 // Tables with one deliberate fault each, to see that the fuzzer finds it.
 std::vector<const KernelTable*> faulty_kernels();
 

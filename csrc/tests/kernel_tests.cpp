@@ -64,6 +64,7 @@ int main(int argc, char** argv) {
     test_sound_is_its_definition();
     test_tensor_is_its_definition();
     test_logits_are_their_definition();
+    test_intake();
     for (const KernelTable* kernels : available_kernels()) {
         const int before = checks;
         test_vision(*kernels);

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
-from typing import Any
 
 from edge_agent.clock import Clock
+from edge_agent.heap import ARENA_MAX, give_back, set_heap
 
-M_ARENA_MAX = -8  # of malloc.h
 ARENAS = 2
 GIVE_BACK_S = 60.0
 
@@ -22,14 +19,7 @@ def few_arenas(arenas: int = ARENAS) -> bool:
     glibc makes up to eight a core, each thread fills its own, and none gives back what lies below its last block: with
     the pictures that wander through a watcher's threads that looks like a leak for hours, and costs nothing to forbid.
     """
-    library = _library()
-    return library is not None and hasattr(library, "mallopt") and bool(library.mallopt(M_ARENA_MAX, arenas))
-
-
-def give_back() -> bool:
-    """Give what is free back to the system; whether there was something. False where the C library cannot."""
-    library = _library()
-    return library is not None and hasattr(library, "malloc_trim") and bool(library.malloc_trim(0))
+    return set_heap({ARENA_MAX: arenas})
 
 
 @asynccontextmanager
@@ -48,11 +38,3 @@ async def _give_back_always(clock: Clock) -> None:
     while True:
         await clock.sleep(GIVE_BACK_S)
         await asyncio.to_thread(give_back)
-
-
-@cache
-def _library() -> Any:
-    try:
-        return ctypes.CDLL(None)
-    except OSError:
-        return None

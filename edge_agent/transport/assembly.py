@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from edge_agent._core import Filling
 from edge_agent.transport.codecs import PICTURE_CODECS, PIXELS, EncodedTensor, check_declaration
 from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import TensorBegin
 
-SMALL_BYTES = 4096
-"""Chunks that are smaller together are kept as one."""
-
 
 class TensorAssembly:
     """The tensors that one TURN promised, in the order of their names in it. One arrives at a time, each once.
 
-    Sizes are checked when they are declared; memory grows only with the bytes that really came, never past the limits.
+    Sizes are checked when they are declared. Then a tensor has its room, of which only what really came is touched, and
+    every byte is copied once: from its frame to where it stays.
     Names are not: reading every byte once more costs as much as all else of an upload, so whoever opens the tensors
     checks them (encoded.check_name), away from the event loop.
     """
@@ -36,8 +35,7 @@ class TensorAssembly:
         self._codecs = codecs
         self._done: dict[str, EncodedTensor] = {}
         self._begin: TensorBegin | None = None
-        self._chunks: list[bytes] = []  # joined once: a growing buffer would be copied again and again
-        self._size = 0
+        self._filling: Filling | None = None
         self._compressed = 0
         self._decoded = 0
         self._provided: set[str] = set()
@@ -51,9 +49,19 @@ class TensorAssembly:
         """Whether the tensor of that name is here."""
         return name in self._done
 
+    @property
+    def filling(self) -> Filling | None:
+        """Where the next TENSOR_CHUNK belongs; None where none may come now, or its bytes are skipped."""
+        return None if self._skipping else self._filling
+
     def tensors(self) -> tuple[EncodedTensor, ...]:
         """All tensors, once `complete`."""
         return tuple(self._done[name] for name in self._ids)
+
+    def drop(self) -> None:
+        """Let go of all bytes: the turn is over, and what remembers it may live on until it is collected."""
+        self._done.clear()
+        self._begin = self._filling = None
 
     def provide(self, name: str, tensor: EncodedTensor) -> None:
         """The one of that name is known already; frames that still bring it are skipped. Counts towards the limits."""
@@ -72,31 +80,20 @@ class TensorAssembly:
         elif self._skipping and frame.type == FrameType.TENSOR_END:
             self._skipping = False
         elif frame.type == FrameType.TENSOR_CHUNK:
-            if not self.take(frame.payload):
-                raise self._why_not(len(frame.payload))
+            self._add(frame.payload)
         else:
             self._close()
 
-    def take(self, chunk: bytes) -> bool:
-        """Take the payload of one TENSOR_CHUNK if it is right; else False, and `accept` of its frame says why not."""
+    def _add(self, chunk: bytes) -> None:
         if self._skipping:
-            return True
-        begin, size = self._begin, len(chunk)
-        if begin is None or not 1 <= size <= self._limits.chunk_bytes or self._size + size > begin.size_bytes:
-            return False
-        if size < SMALL_BYTES and self._chunks and size + len(self._chunks[-1]) <= SMALL_BYTES:
-            self._chunks[-1] += chunk  # else millions of tiny ones would take many times their bytes
-        else:
-            self._chunks.append(chunk)
-        self._size += size
-        return True
-
-    def _why_not(self, size: int) -> FrameError:
-        if self._begin is None:
-            return FrameError("TENSOR_CHUNK came without TENSOR_BEGIN")
-        if not 1 <= size <= self._limits.chunk_bytes:
-            return FrameError(f"a chunk of {size} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
-        return FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
+            return
+        if self._filling is None:
+            raise FrameError("TENSOR_CHUNK came without TENSOR_BEGIN")
+        if not 1 <= len(chunk) <= self._limits.chunk_bytes:
+            raise FrameError(f"a chunk of {len(chunk)} bytes; 1 to {self._limits.chunk_bytes}", code="too_large")
+        if self._filling.filled + len(chunk) > self._filling.size:
+            raise FrameError("a tensor has more bytes than TENSOR_BEGIN said", code="bad_tensor")
+        self._filling.add(chunk)
 
     def _open(self, begin: TensorBegin) -> None:
         if self._begin is not None:
@@ -113,7 +110,7 @@ class TensorAssembly:
         if not picture and begin.shape[1] != self._hidden:
             raise FrameError(f"embeddings are {begin.shape[1]} wide, not {self._hidden}", code="bad_tensor")
         self._count(decoded, begin.size_bytes)
-        self._begin = begin
+        self._begin, self._filling = begin, Filling(begin.size_bytes)
 
     def _count(self, decoded: int, compressed: int) -> None:
         self._decoded += decoded
@@ -124,11 +121,10 @@ class TensorAssembly:
             raise FrameError("the tensors of a turn are larger than its limit", code="too_large")
 
     def _close(self) -> None:
-        begin = self._begin
-        if begin is None:
+        begin, filling = self._begin, self._filling
+        if begin is None or filling is None:
             raise FrameError("TENSOR_END came without TENSOR_BEGIN")
-        if self._size != begin.size_bytes:
-            raise FrameError(f"a tensor ended at {self._size} of {begin.size_bytes} bytes", code="bad_tensor")
-        self._done[begin.tensor_id] = begin.tensor(b"".join(self._chunks))
-        self._begin = None
-        self._chunks, self._size = [], 0
+        if filling.filled != begin.size_bytes:
+            raise FrameError(f"a tensor ended at {filling.filled} of {begin.size_bytes} bytes", code="bad_tensor")
+        self._done[begin.tensor_id] = begin.tensor(filling.finish())
+        self._begin = self._filling = None

@@ -42,9 +42,9 @@ class Numbering:
         """How many frames of `stream` were received."""
         return self._seen.get(stream, 0)
 
-    def note(self, stream: int) -> None:
-        """Count an incoming frame whose number the caller has compared with `seen`."""
-        self._seen[stream] = self._seen.get(stream, 0) + 1
+    def note(self, stream: int, frames: int) -> None:
+        """Count incoming frames whose numbers were compared with `seen`."""
+        self._seen[stream] = self._seen.get(stream, 0) + frames
 
     def skip(self, stream: int, *, seen: int) -> None:
         """Begin with `seen` frames of `stream` already received (HELLO, before the session had its number)."""

@@ -8,11 +8,11 @@ import hashlib
 import struct
 import tracemalloc
 
-from clouds import raw_server, scripted_cloud
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Usage
 from edge_agent.transport.frames import Frame, FrameType
 from failing import failure
+from scripted import raw_server, scripted_cloud
 
 
 def test_endless_http_headers_end_in_an_error_with_bounded_memory():

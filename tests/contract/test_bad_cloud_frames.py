@@ -8,13 +8,14 @@ import zlib
 
 import pytest
 
-from clouds import ENCODER, HIDDEN, WELCOME, asked, request, scripted_cloud
+from clouds import ENCODER, HIDDEN, asked, request
 from edge_agent.transport.answers import Done, Usage, tokens_frame
 from edge_agent.transport.client import CloudClient
 from edge_agent.transport.frames import Frame, FrameType, encode_frame
 from edge_agent.transport.messages import Welcome, error_frame
 from edge_agent.types import TokenEvent
 from failing import failure, token_events
+from scripted import WELCOME, scripted_cloud
 
 
 async def after_question(peer, *frames):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from clouds import ENCODER, asked, request, scripted_cloud, until
+from clouds import ENCODER, asked, request, until
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import tokens_frame
 from edge_agent.transport.client import CloudClient
@@ -16,6 +16,7 @@ from edge_agent.transport.dialing import CLOSE_S
 from edge_agent.transport.frames import Frame, FrameType
 from edge_agent.transport.messages import Welcome
 from failing import LATE_S, failure, tasks_of_connections, token_events
+from scripted import scripted_cloud
 
 
 @pytest.mark.parametrize("moment", ["before hello", "after hello", "after welcome", "in the upload", "in the answer"])

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from clouds import asked, raw_server, request, running_cloud
+from clouds import asked, request, running_cloud
 from edge_agent.errors import CloudError
 from edge_agent.transport.client import CloudClient
 from failing import DEADLINE_MS, failure
+from scripted import raw_server
 
 
 def test_nobody_listening_is_unreachable():

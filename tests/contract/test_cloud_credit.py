@@ -8,18 +8,7 @@ import numpy as np
 import pytest
 
 from cloud_stub.credit import SESSION_BYTES, Credit, UploadPool
-from clouds import (
-    ENCODER,
-    HIDDEN,
-    FakeBackend,
-    asked,
-    opening,
-    raw_client,
-    request,
-    running_cloud,
-    scripted_cloud,
-    until,
-)
+from clouds import ENCODER, HIDDEN, FakeBackend, asked, opening, raw_client, request, running_cloud, until
 from edge_agent.errors import CloudError
 from edge_agent.transport.client import CloudClient
 from edge_agent.transport.codecs import EncodedTensor, find_codec
@@ -27,6 +16,7 @@ from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.messages import Hello, TensorBegin, Welcome, uuid7
 from edge_agent.types import Embeddings
 from failing import failure
+from scripted import scripted_cloud
 
 WIDE = 2048
 

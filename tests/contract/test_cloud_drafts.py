@@ -9,20 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cloud_stub.turns import Prices
-from clouds import (
-    ENCODER,
-    HIDDEN,
-    WELCOME,
-    FakeBackend,
-    asked,
-    opening,
-    raw_client,
-    request,
-    running_cloud,
-    scripted_cloud,
-    tensor,
-    until,
-)
+from clouds import ENCODER, HIDDEN, FakeBackend, asked, opening, raw_client, request, running_cloud, tensor, until
 from edge_agent.errors import CloudError
 from edge_agent.transport.answers import Usage
 from edge_agent.transport.client import CloudClient, TurnResult
@@ -31,6 +18,7 @@ from edge_agent.transport.frames import Frame, FrameType
 from edge_agent.transport.messages import Hello, TensorBegin, Welcome, uuid7
 from failing import failure
 from fixed_draft import TOKENIZER, FixedDraft
+from scripted import WELCOME, scripted_cloud
 
 
 class Reading(FakeBackend):

@@ -8,7 +8,7 @@ import aiohttp
 import numpy as np
 import pytest
 
-from clouds import ENCODER, HIDDEN, FakeBackend, asked, request, running_cloud, scripted_cloud, until
+from clouds import ENCODER, HIDDEN, FakeBackend, asked, request, running_cloud, until
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
 from edge_agent.engines.cloud import CloudEngine
@@ -18,6 +18,7 @@ from edge_agent.transport.codecs import find_codec
 from edge_agent.transport.frames import Frame
 from edge_agent.transport.limits import Limits
 from edge_agent.types import Decision, Embeddings, Generation, Route, TokenEvent, Turn
+from scripted import scripted_cloud
 
 
 def test_a_turn_streams_its_tokens_and_ends_with_one_result():

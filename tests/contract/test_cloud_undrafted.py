@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clouds import ENCODER, HIDDEN, WELCOME, Peer, scripted_cloud
+from clouds import ENCODER, HIDDEN
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
 from edge_agent.engines.cloud import CloudEngine
@@ -18,6 +18,7 @@ from edge_agent.engines.draft_length import Seen
 from edge_agent.transport import features
 from edge_agent.transport.client import CloudClient
 from edge_agent.types import Decision, Embeddings, Route, TokenEvent
+from scripted import WELCOME, Peer, scripted_cloud
 
 TOKENIZER = "0123456789abcdef"
 QUESTIONS = 3

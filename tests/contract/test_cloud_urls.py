@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from clouds import raw_server, running_cloud
+from clouds import running_cloud
 from edge_agent.errors import UsageError
 from edge_agent.transport.client import CloudClient
+from scripted import raw_server
 
 
 @pytest.mark.parametrize(

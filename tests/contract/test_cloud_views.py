@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bases
-from clouds import ENCODER, HIDDEN, WELCOME, FakeBackend, running_cloud, scripted_cloud
+from clouds import ENCODER, HIDDEN, FakeBackend, running_cloud
 from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Detail, Query
 from edge_agent.engines.cloud import CloudEngine
@@ -23,6 +23,7 @@ from edge_agent.transport.frames import Frame, FrameError, FrameType
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.projected import Projected
 from edge_agent.types import Action, Decision, Embeddings, Generation, Modality, ModalityPlan, Route
+from scripted import WELCOME, scripted_cloud
 
 T = TypeVar("T")
 EARS = "fake-ears"

@@ -22,11 +22,11 @@ from edge_agent.transport.frames import (
     FrameError,
     FrameType,
     canonical_json,
-    chunk_of,
     decode_frame,
     encode_frame,
     parse_json,
 )
+from edge_agent.transport.intake import Filling, new_intake
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Hello, TensorBegin, TurnOpening, Welcome, error_of
 from edge_agent.transport.resume import Resume, Resumed
@@ -126,20 +126,27 @@ def test_any_frame_survives_and_any_reader_ends_in_a_value_or_a_frame_error(fram
 
 @settings(max_examples=300, deadline=None)
 @given(FRAMES, st.booleans(), st.lists(st.tuples(st.integers(0, 200), st.integers(1, 255)), max_size=2), st.booleans())
-def test_the_short_way_to_a_chunk_says_what_the_long_one_says(frame, is_chunk, changes, mended):
+def test_the_intake_takes_what_the_long_way_would_and_nothing_else(frame, is_chunk, changes, mended):
     data = bytearray(encode_frame(dataclasses.replace(frame, type=FrameType.TENSOR_CHUNK) if is_chunk else frame))
     for at, mask in changes:
         data[at % len(data)] ^= mask
     if mended:
         struct.pack_into("<I", data, 32, zlib.crc32(data[36:], zlib.crc32(data[:32])))
-    found = chunk_of(bytes(data))
+    intake, filling = new_intake(), Filling(1000)
+    intake.arm(frame.session, frame.stream, frame.seq, filling, 1000, 1000)
+    took = intake.take(bytes(data))
+    assert intake.settle() == ((1, filling.filled) if took else (0, 0))
     try:
         read = decode_frame(bytes(data))
     except FrameError:
-        assert found is None
+        assert not took
         return
+    expected = (read.session, read.stream, read.seq) == (frame.session, frame.stream, frame.seq)
     plain = read.type == FrameType.TENSOR_CHUNK and data[24:28] == bytes(4) and read.payload != b""
-    assert found == ((read.session, read.stream, read.seq, read.payload) if plain else None)
+    assert took == (plain and expected)
+    if took:
+        filling.add(bytes(1000 - filling.filled))
+        assert filling.finish() == read.payload.ljust(1000, b"\0")
 
 
 @settings(max_examples=300, deadline=None)
@@ -151,7 +158,7 @@ def test_any_order_of_tensor_frames_is_assembled_or_refused(steps):
         for kind, payload, size in steps:
             meta = begin | {"shape": [max(1, size // 32), 8], "bytes": size} if kind == FrameType.TENSOR_BEGIN else {}
             assembly.accept(Frame(kind, meta, payload))
-            assert assembly._size <= 70
+            assert assembly.filling is None or assembly.filling.filled <= assembly.filling.size <= 70
     assert not assembly.complete  # nobody guesses a sha256
 
 

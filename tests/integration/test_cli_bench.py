@@ -255,11 +255,16 @@ def test_a_folder_without_clips_leaves_the_texture(capfd: pytest.CaptureFixture[
 
 
 def test_ingest_times_a_frame_of_ours_beside_a_bare_websocket_and_post(capfd: pytest.CaptureFixture[str]) -> None:
-    (row,) = rows(capfd, "ingest", "--rounds", "3", "--connections", "2", "--frames", "4")
-    check_timing(row)
-    assert (row["bench"], row["case"], row["size"], row["rounds"]) == ("ingest", "frame", "8KiB/2", 3)
-    assert set(row["peers"]) == {"aiohttp_websocket", "aiohttp_post"}
-    assert all(peer["work"].startswith("less:") for peer in row["peers"].values())
+    found = rows(capfd, "ingest", "--rounds", "3", "--connections", "2", "--frames", "12")
+    assert [row["case"] for row in found] == ["frame", "short_turns", "whole_turn"]
+    for row in found:
+        check_timing(row)
+        assert (row["bench"], row["size"], row["rounds"]) == ("ingest", "8KiB/2", 3)
+        assert set(row["peers"]) == {"aiohttp_websocket", "aiohttp_post"}
+        assert all(peer["work"].startswith("less:") for peer in row["peers"].values())
+    parts = found[0]["parts_us"]
+    assert set(parts) == {"intake", "checksum", "copy", "name"}
+    assert all(value > 0 for value in parts.values())
 
 
 def test_idle_watches_without_asking_and_tells_its_shares(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,10 +21,11 @@ import numpy as np
 import pytest
 
 from cloud_stub.options import parse
-from clouds import asked, request, running_cloud, scripted_cloud
+from clouds import asked, request, running_cloud
 from edge_agent.errors import CloudError
 from edge_agent.transport.client import CloudClient
 from edge_agent.transport.dialing import CLOSE_S
+from scripted import scripted_cloud
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "cloud.md"
 LATE_S = 0.25

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import edge_agent.heap
 from edge_agent.clock import ManualClock
 from edge_agent.service import heap
 
@@ -59,6 +60,6 @@ def test_what_is_free_goes_back_again_and_again_until_the_watch_ends(monkeypatch
 
 
 def test_a_c_library_without_these_settings_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap, "_library", lambda: object())
+    monkeypatch.setattr(edge_agent.heap, "_library", lambda: object())
     assert not heap.few_arenas()
     assert not heap.give_back()
