@@ -194,8 +194,11 @@ class LocalEngine:
                 yield token
         ended_s = self._clock.monotonic_s()
         first_s = ended_s if first_s is None else first_s
+        made = self.model.summarise(tokens, query.question)
+        stopped = bool(query.manner.stop) and made.tokens < query.max_new_tokens  # by its words, not its length
         yield replace(
-            self.model.summarise(tokens, query.question),
+            made,
+            finish_reason="stop" if stopped else made.finish_reason,
             prompt_tokens=self.model.prompt_tokens(query),
             first_token_ms=(first_s - started_s) * 1000,
             decode_ms=(ended_s - first_s) * 1000,
