@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from edge_agent.api.refusals import Refusal
 from edge_agent.clock import Clock
+from edge_agent.look_back import LookBack
 from edge_agent.types import AudioWindow, Frame, ImageFeatures, MotionFeatures, Observation, SoundFeatures
-from edge_agent.watch import LookBack
 
 LEVELS = 200  # chunks of sound whose level is kept: 20 seconds of a microphone
 SILENCE = 1e-9  # mean square, -90 dB: what is drawn as nothing

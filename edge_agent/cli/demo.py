@@ -12,13 +12,14 @@ from pathlib import Path
 import click
 
 from edge_agent.agent import Agent
+from edge_agent.asked import Asked
 from edge_agent.cli.options import json_option, limits_of, settle
 from edge_agent.cli.output import answer_record, emit, say_how, waiting
 from edge_agent.cli.running import run
 from edge_agent.errors import NoAnswerError
 from edge_agent.parts import Limits
 from edge_agent.types import Answer, Observation, Route
-from edge_agent.watch import Asked, Watcher
+from edge_agent.watch import Watcher
 
 EASY_QUESTION = "is there a cat in the picture?"
 ROUTES = ("local", "cloud", "auto")

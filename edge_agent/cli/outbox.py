@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edge_agent.asked import Asked
 from edge_agent.cli.build import open_agent, open_model
 from edge_agent.cli.keeping import late_questions
 from edge_agent.cli.lazy import NearestGroup
@@ -22,7 +23,6 @@ from edge_agent.config import Loaded, load
 from edge_agent.errors import NoAnswerError, UsageError
 from edge_agent.service.late import opened_outbox, outbox_path
 from edge_agent.store.outbox import Outbox
-from edge_agent.watch import Asked
 
 
 @click.group(cls=NearestGroup)

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from edge_agent.asked import Asked
 from edge_agent.types import Answer, Hedged, Route
 from edge_agent.values import plain
-from edge_agent.watch import Asked
 
 ROUTE_WORDS = {"local": "on the device", "cloud": "by the cloud"}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_agent.agent import check_question
+from edge_agent.asked import Asked
 from edge_agent.cli.build import (
     extractor_factory,
     masks_in_force,
@@ -46,7 +47,7 @@ from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.types import Decision, SystemState
-from edge_agent.watch import Asked, Watcher
+from edge_agent.watch import Watcher
 
 if TYPE_CHECKING:  # loaded only where it is served
     from edge_agent.agent import Agent

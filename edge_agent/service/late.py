@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge_agent.asked import Asked, Asker
 from edge_agent.clock import Clock
 from edge_agent.config import OutboxSettings
 from edge_agent.errors import EdgeAgentError, ModelError, NoAnswerError
@@ -20,7 +21,6 @@ from edge_agent.parts import Limits, Veil
 from edge_agent.store.outbox import ASKED, Outbox, Waiting
 from edge_agent.triggers import Firing
 from edge_agent.types import Answer, Observation
-from edge_agent.watch import Asked, Asker
 
 MOST_QUIET_S = 60.0
 MOST_LONGER = 64.0

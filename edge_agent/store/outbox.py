@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import sqlite3
 import struct
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from edge_agent.clock import Clock
+from edge_agent.store.frail_file import FrailFile
 from edge_agent.store.parcel import Parcel, pack, question_of, unpack
 from edge_agent.types import Observation
 
 VERSION = 1
 ASKED = "asked"  # the trigger of a person's question
-PAGE_BYTES = 4096
-LOCK_WAIT_S = 1.0
 MAX_ATTEMPTS = 3  # answers that failed for another reason than the cloud
-FAULTS = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in an error
 COUNTS = ("kept", "answered", "failed", "aged", "dropped", "damaged")
 _CREATE = """
 CREATE TABLE IF NOT EXISTS waiting (
@@ -35,7 +29,6 @@ CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
 """
 _COLUMNS = "id, kept_s, boot, monotonic_s, trigger, meta, picture, sound, digest, attempts"
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +64,12 @@ class Outbox:
     """
 
     def __init__(self, path: Path, clock: Clock, max_bytes: int, max_age_s: float, boot: str | None = None) -> None:
-        self._path = path
+        self._file = FrailFile(path, "the outbox", _CREATE, VERSION, max_bytes)
         self._clock = clock
         self.max_bytes = max_bytes
         self.max_age_s = max_age_s
         self._boot = _boot_id() if boot is None else boot
-        self._lock = threading.Lock()
-        self._complained = False
         self._gone: dict[int, str] = {}  # what has left, and why, but is not off the disk yet
-        self._db: sqlite3.Connection | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = self._open()
-        except FAULTS as error:
-            if not _ruined(error):
-                raise
-            self._move_aside(error)
-            self._db = self._open()
 
     def put(self, observation: Observation, trigger: str) -> int | None:
         """Keep a question; its number once it is on the disk, None where it cannot be kept."""
@@ -96,11 +78,11 @@ class Outbox:
         except ValueError as error:
             log.warning("a question is not kept: %s", error)
             return None
-        return self._guarded(lambda db: self._insert(db, parcel, trigger), None)
+        return self._file.guarded(lambda db: self._insert(db, parcel, trigger), None)
 
     def head(self) -> Waiting | None:
         """The oldest question; what is too old or damaged has left by then. None where none waits."""
-        return self._guarded(self._head, None) if self._settle() else None
+        return self._file.guarded(self._head, None) if self._settle() else None
 
     def done(self, number: int, answered: bool = True) -> None:
         """A question was answered (or failed for good): it leaves, and is not given out again even where the disk does
@@ -115,44 +97,22 @@ class Outbox:
             self.done(waiting.number, answered=False)
             return False
         add = "UPDATE waiting SET attempts = attempts + 1 WHERE id = ?"
-        self._guarded(lambda db: db.execute(add, (waiting.number,)).rowcount, 0)
+        self._file.guarded(lambda db: db.execute(add, (waiting.number,)).rowcount, 0)
         return True
 
     def waiting(self) -> list[Waiting]:
         """All that wait, in order, without pictures and sounds."""
-        return self._guarded(lambda db: list(self._rows(db)), [])
+        return self._file.guarded(lambda db: list(self._rows(db)), [])
 
     def counts(self) -> dict[str, int]:
         """How many were `kept` in all, and of those `answered`, `failed` for good, `aged`, `dropped` for room,
         `damaged`; and how many are `waiting`, with their `bytes`.
         """
-        return self._guarded(self._counts, {**dict.fromkeys(COUNTS, 0), "waiting": 0, "bytes": 0})
+        return self._file.guarded(self._counts, {**dict.fromkeys(COUNTS, 0), "waiting": 0, "bytes": 0})
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-            self._db = None
-
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-        db.text_factory = lambda data: data.decode("utf-8", "replace")  # a damaged name must not stop the reading
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute(f"PRAGMA journal_size_limit = {1 << 20}")
-            db.execute(f"PRAGMA max_page_count = {(self.max_bytes + self.max_bytes // 4 + (1 << 20)) // PAGE_BYTES}")
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version not in (0, VERSION):
-                raise sqlite3.NotSupportedError(f"it is of version {version}, this program reads {VERSION}")
-            db.executescript(_CREATE)
-            db.execute(f"PRAGMA user_version = {VERSION}")
-            self._path.chmod(0o600)
-        except BaseException:
-            db.close()
-            raise
-        return db
+        self._file.close()
 
     def _settle(self) -> bool:
         """Take off the disk what has left; False where it does not take that."""
@@ -163,7 +123,7 @@ class Outbox:
                 self._leave(db, number, why)
             return True
 
-        if gone and not self._guarded(leave, False):
+        if gone and not self._file.guarded(leave, False):
             return False
         for number in gone:
             self._gone.pop(number, None)
@@ -208,7 +168,7 @@ class Outbox:
             except (TypeError, ValueError, struct.error, AttributeError):  # a column of another type
                 intact = False
             if not intact:
-                log.warning("question %d of %s does not fit its checksum: it is taken away", number, self._path)
+                log.warning("question %d of %s does not fit its checksum: it is taken away", number, self._file.path)
                 self._leave(db, number, "damaged")
                 continue
             waited_s = self._age_s(kept_s, boot, monotonic_s)
@@ -243,54 +203,6 @@ class Outbox:
         found = {str(name): int(n) for name, n in db.execute("SELECT name, CAST(n AS INTEGER) FROM counts")}
         (rows, size) = db.execute("SELECT COUNT(*), COALESCE(SUM(CAST(bytes AS INTEGER)), 0) FROM waiting").fetchone()
         return {**{name: found.get(name, 0) for name in COUNTS}, "waiting": int(rows), "bytes": int(size)}
-
-    def _guarded(self, work: Callable[[sqlite3.Connection], T], instead: T) -> T:
-        """`work` in one immediate transaction; `instead` where the disk does not take it."""
-        with self._lock:
-            try:
-                if self._db is None:
-                    self._db = self._open()
-                with _transaction(self._db) as db:
-                    result = work(db)
-            except FAULTS as error:
-                if _ruined(error):
-                    self._move_aside(error)
-                elif not self._complained:
-                    log.warning("the outbox %s cannot be used: %s", self._path, error)
-                self._complained = True
-                return instead
-            self._complained = False
-            return result
-
-    def _move_aside(self, error: Exception) -> None:
-        log.warning("the outbox %s is no database any more (%s): it is moved aside", self._path, error)
-        if self._db is not None:
-            self._db.close()
-        self._db = None
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(OSError):
-                self._path.with_name(self._path.name + suffix).unlink()
-        with contextlib.suppress(OSError):
-            self._path.replace(self._path.with_name(self._path.name + ".damaged"))
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield db
-        db.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
-
-
-def _ruined(error: Exception) -> bool:
-    words = str(error)
-    if isinstance(error, UnicodeDecodeError) or (type(error) is sqlite3.DatabaseError and not words):
-        return True  # SQLite quotes damaged bytes, of which Python 3.10 makes an error without words
-    return "malformed" in words or "not a database" in words or "no such" in words
 
 
 def _digest(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from agents import LIMITS, Bench, FixedPolicy, photo
 from boxes import open_box
+from edge_agent.asked import Asker
 from edge_agent.clock import ManualClock, SystemClock
 from edge_agent.engines.scripted import Script
 from edge_agent.errors import CloudError
 from edge_agent.service.late import LateQuestions
 from edge_agent.store.outbox import Outbox
 from edge_agent.types import Route
-from edge_agent.watch import Asker
 
 AWAY_NOW = Script(error=CloudError("connection refused"))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents import Bench, FixedPolicy, GreyExtractor, frame, photo
+from edge_agent.asked import Asked
 from edge_agent.clock import SystemClock, within
 from edge_agent.config import TriggerSettings
 from edge_agent.engines.base import Query
@@ -20,7 +21,7 @@ from edge_agent.parts import Limits
 from edge_agent.recording import MOST_UNWRITTEN, Recorder
 from edge_agent.triggers import Firing
 from edge_agent.types import Decision, Frame, Generation, Observation, Route, TokenEvent
-from edge_agent.watch import Asked, Watcher
+from edge_agent.watch import Watcher
 
 SHORT = Limits(deadline_ms=200.0, max_cost_usd=0.01)
 

@@ -43,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
         *("turn", "attempts", "overdue", "recording", "hedging"),
     },
     "look_back": {"types"},
-    "watch": {"types", "errors", "config", "parts", "triggers", "overdue", "look_back"},
+    "asked": {"types", "parts", "triggers"},
+    "watch": {"types", "errors", "config", "parts", "triggers", "overdue", "look_back", "asked"},
 }
 EVERYTHING = {"api", "cli", "mqtt", "service", "__main__"}
 CLOUD = {"types", "errors", "clock", "heap", "transport", "vlm"}

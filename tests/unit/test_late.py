@@ -11,6 +11,7 @@ import pytest
 
 from agents import CLOUD, LIMITS, Bench, FixedPolicy, photo
 from boxes import open_box
+from edge_agent.asked import Asked
 from edge_agent.cli.main import main
 from edge_agent.clock import ManualClock, SystemClock
 from edge_agent.config import OutboxSettings
@@ -21,7 +22,6 @@ from edge_agent.policy.guards import AWAY
 from edge_agent.service.late import LateQuestions, opened_outbox
 from edge_agent.triggers import Firing
 from edge_agent.types import Answer, Observation, Route, SystemState
-from edge_agent.watch import Asked
 from waiting import AWAY_NOW, bench, box, fill, late, until
 
 PERSON, TRIGGER = Firing("asked", 0.0, 0.0), Firing("change", 0.5, 0.0)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agents import CLOUD, LIMITS, Bench, FixedPolicy, GreyExtractor, frame
+from edge_agent.asked import Asked
 from edge_agent.clock import ManualClock, SystemClock
 from edge_agent.config import TriggerSettings
 from edge_agent.engines.scripted import Script
@@ -16,7 +17,7 @@ from edge_agent.parts import Limits
 from edge_agent.service.late import LateQuestions
 from edge_agent.store.outbox import Outbox
 from edge_agent.types import Answer, Frame, Observation, Route
-from edge_agent.watch import Asked, Watcher
+from edge_agent.watch import Watcher
 from waiting import AWAY_NOW, bench, box, fill, late, until
 
 

@@ -90,9 +90,9 @@ def test_questions_leave_in_order_and_survive_a_restart(tmp_path: Path) -> None:
 
 def test_the_commit_is_synced(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
-    assert outbox._db is not None
-    assert outbox._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert outbox._file.db is not None
+    assert outbox._file.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert outbox._file.db.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 PUT_FOR_EVER = """
@@ -255,12 +255,14 @@ def test_a_future_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_full_disk_acknowledges_nothing_and_recovers(tmp_path: Path) -> None:
     outbox = opened(tmp_path, size=10**7)
     outbox.put(photo("before"), "asked")
-    assert outbox._db is not None
-    (pages,) = outbox._db.execute("PRAGMA page_count").fetchone()
-    outbox._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then fails as where no byte is left: SQLITE_FULL
+    assert outbox._file.db is not None
+    (pages,) = outbox._file.db.execute("PRAGMA page_count").fetchone()
+    outbox._file.db.execute(
+        f"PRAGMA max_page_count = {pages}"
+    )  # SQLite then fails as where no byte is left: SQLITE_FULL
     assert [outbox.put(noisy("full", n), "asked") for n in range(3)] == [None] * 3
     assert questions(outbox) == ["before"]
-    outbox._db.execute("PRAGMA max_page_count = 100000")
+    outbox._file.db.execute("PRAGMA max_page_count = 100000")
     assert outbox.put(noisy("after", 1), "asked") is not None
     assert questions(outbox) == ["before", "after"]
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from agents import LIMITS, Bench, FixedPolicy, GreyExtractor, frame, tone
+from edge_agent.asked import Asked
 from edge_agent.config import TriggerSettings
 from edge_agent.engines.scripted import Script
 from edge_agent.errors import NoAnswerError
+from edge_agent.look_back import LookBack
 from edge_agent.parts import Limits
 from edge_agent.triggers import Triggers
 from edge_agent.types import Answer, AudioWindow, Frame, MotionFeatures, Observation, Route, SoundFeatures
-from edge_agent.watch import MAX_ASKED, Asked, LookBack, Watcher
+from edge_agent.watch import MAX_ASKED, Watcher
 
 QUIET = TriggerSettings(min_gap_s=0.0)
 QUIET_ONLY = TriggerSettings(on_change=False, on_sound=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.watch import Asked
+from edge_agent.asked import Asked
 from tools.day_rig.witness import Witness
 
 TOLERATED_MS = 50.0
