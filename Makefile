@@ -46,8 +46,9 @@ test-units: $(VENV)/.installed-test
 	$(PYTEST) tests/unit
 
 # What only developers install: the libraries that `edge-agent bench` compares with, and PyTorch for the training tools.
+# What reads the data compares codecs with each other and with no library: `make test` has done it.
 test-bench: $(VENV)/.installed-bench
-	$(PYTEST) tests/unit/test_bench_*.py tests/integration/test_cli_bench.py
+	$(PYTEST) -m "not data" tests/unit/test_bench_*.py tests/integration/test_cli_bench.py
 
 # The page in the system's Chromium (apt install chromium).
 test-browser: $(VENV)/.installed-browser

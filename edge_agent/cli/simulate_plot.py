@@ -38,7 +38,7 @@ def plot(path: Path, compared: Sequence[Comparison]) -> None:
     try:
         figure.savefig(path, dpi=110)
     except OSError as error:
-        raise UsageError(f"--plot {path} cannot be written: {error}", "name another file") from error
+        raise UsageError(f"--plot {path} cannot be written: {error.strerror or error}", "name another file") from error
 
 
 def _panel(axis: Any, comparison: Comparison) -> None:

@@ -55,7 +55,9 @@ def write_log(
             journal,
         )
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}", "name another file with --log") from error
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}", "name another file with --log"
+        ) from error
     return lines
 
 

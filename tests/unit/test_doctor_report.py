@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,16 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is there already"):
         write_report(file, [], Loaded(Config(), {}))
     assert file.read_text() == "mine"
+
+
+def test_a_disk_that_fills_up_names_the_file(tmp_path: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, usual[1]))  # fails as a full disk does: half way
+    try:
+        with pytest.raises(UsageError, match=r"report\.json cannot be written"):
+            write_report(tmp_path / "report.json", [CHECK], Loaded(Config(), {}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 def test_the_doctor_writes_it(

@@ -74,6 +74,13 @@ def test_the_readme_leads_to_every_document() -> None:
     assert {path.name for path in (ROOT / "docs").glob("*.md") if path.resolve() not in led} == set()
 
 
+def test_every_decision_has_a_number_of_its_own_and_a_row_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    names = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert re.findall(r"\]\((\d+-[^)]+)\)", (folder / "README.md").read_text("utf-8")) == names
+    assert len({name[:4] for name in names}) == len(names) > 0
+
+
 def test_the_readme_has_a_row_for_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)

@@ -109,13 +109,12 @@ def write_report(path: Path, checks: list[Check], loaded: Loaded) -> None:
     redacted = {**redactor_of(loaded).tree(made), "packages": made["packages"]}  # whose versions look like addresses
     text = json.dumps(redacted, indent=1, ensure_ascii=True) + "\n"
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
     except FileExistsError as error:
         raise UsageError(f"{path} is there already", "name another file, or remove it") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}", "name another file") from error
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(text)
 
 
 def report_of(checks: list[Check], loaded: Loaded) -> dict[str, Any]:
