@@ -98,5 +98,7 @@ class Answering:
 
 def refusal(error: CloudError) -> Frame:
     """ERROR for it."""
-    wait_ms = OVERLOADED_RETRY_MS if error.code == "overloaded" else None
+    wait_ms = error.retry_after_ms
+    if wait_ms is None and error.code == "overloaded":
+        wait_ms = OVERLOADED_RETRY_MS
     return error_frame(error.code, error.message, retry_after_ms=wait_ms)

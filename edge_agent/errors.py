@@ -46,7 +46,8 @@ class CloudError(EdgeAgentError):
     """The cloud could not be reached, refused, or broke the protocol.
 
     `retryable`: asking again may help. `bytes_up` and `bytes_down` are what the attempt had cost on the wire by then;
-    `asked`: a TURN frame went out, so it may have been billed.
+    `asked`: a TURN frame went out, so it may have been billed. `retry_after_ms`: how long to wait before, where the
+    other side said so.
     """
 
     exit_code = 4
@@ -58,6 +59,7 @@ class CloudError(EdgeAgentError):
         self.bytes_up = 0
         self.bytes_down = 0
         self.asked = False
+        self.retry_after_ms: int | None = None
 
 
 class NoAnswerError(EdgeAgentError):

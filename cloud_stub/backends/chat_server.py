@@ -20,6 +20,7 @@ MAX_LINE_BYTES = 1 << 18
 MAX_LIST_BYTES = 1 << 20
 MAX_WHOLE_BYTES = 1 << 24
 WAIT_S = 60.0
+MAX_RETRY_S = 86_400
 Told = tuple[int, float, tuple[float, ...]]
 """A token: its id, its logprob and the logprobs of the likeliest in its place."""
 _ACCEPT = "text/event-stream, application/json"
@@ -97,7 +98,7 @@ class ChatServer:
                 connection.request("POST", self._path("/v1/chat/completions"), data, headers)
                 response = connection.getresponse()
                 if response.status != 200:
-                    raise _refused(response.status)
+                    raise _refused(response.status, response.getheader("Retry-After"))
                 yield response
         except TimeoutError as error:
             raise CloudError("the engine took too long", code="timeout") from error
@@ -119,29 +120,34 @@ class ChatServer:
         return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
 
 
-def _refused(status: int) -> CloudError:
-    """The engine's words stay here: they may tell of others."""
+def _refused(status: int, retry_after: str | None) -> CloudError:
+    """The engine's words stay here: they may tell of others. How long it wants to be left alone is passed on."""
     if status in (400, 404, 413, 422):
         return CloudError(
             f"the engine does not take this question (HTTP {status})", code="bad_request", retryable=False
         )
-    return CloudError(f"the engine answered HTTP {status}", code=_RETRY.get(status, "internal"))
+    error = CloudError(f"the engine answered HTTP {status}", code=_RETRY.get(status, "internal"))
+    if retry_after is not None and retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 6:
+        error.retry_after_ms = min(int(retry_after), MAX_RETRY_S) * 1000
+    return error
 
 
 def _pieces(response: http.client.HTTPResponse, cancelled: Callable[[], bool]) -> Iterator[Piece]:
-    ended = False
+    ended = said = False
     while not cancelled():
         line = response.readline(MAX_LINE_BYTES + 1)
         if not line and not ended:
             raise CloudError("the engine broke off in the middle of an answer", code="internal")
         if not line or line.strip() == b"data: [DONE]":
+            if not (ended or said):
+                raise CloudError("the engine ended without an answer", code="internal")
             return
         if len(line) > MAX_LINE_BYTES:
             raise CloudError("the engine sent an event that is too long", code="internal")
         if line.startswith(b"data:"):
             piece = _piece(line[5:])
             if piece is not None:
-                ended = ended or bool(piece.finish_reason)
+                ended, said = ended or bool(piece.finish_reason), said or bool(piece.text)
                 yield piece
 
 

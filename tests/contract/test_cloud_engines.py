@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cloud_stub.answering import refusal
 from cloud_stub.app import Access, CloudApp
 from cloud_stub.backends.base import Backend, Prompt
 from cloud_stub.backends.chat_server import ChatServer
@@ -136,6 +137,21 @@ def test_what_the_engine_refuses_is_typed_and_its_words_stay_here(
     assert "secrets" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "wait_ms"),
+    [("7", 7000), ("0", 0), ("99999", 86_400_000), ("soon", 1000), ("-3", 1000), ("9" * 400, 1000), (None, 1000)],
+    ids=lambda one: str(one)[:8],
+)
+def test_how_long_an_engine_wants_to_be_left_alone_is_passed_on(
+    engine: tuple[Engine, str], said: str | None, wait_ms: int
+) -> None:
+    fake, url = engine
+    fake.status, fake.retry_after = 429, said
+    with pytest.raises(CloudError) as caught:
+        list(ChatServer(url).stream({}, lambda: False))
+    assert refusal(caught.value).meta["retry_after_ms"] == wait_ms
+
+
 RUBBISH = {
     "no json": b"data: {\n\n",
     "no object": b"data: [1]\n\n",
@@ -145,6 +161,7 @@ RUBBISH = {
     "a line without end": b"data: " + b"x" * (1 << 19),
     "nothing": b"",
     "an answer that breaks off": b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n',
+    "no answer": b'data: {"choices":[]}\n\ndata: [DONE]\n\n',
     "an error": b'data: {"error":{"message":"secrets"}}\n\n',
 }
 

@@ -24,6 +24,7 @@ class Engine:
         self.words = words
         self.finish = finish
         self.status = 200
+        self.retry_after: str | None = None
         self.logprobs = True
         self.raw: bytes | None = None
         self.wait: threading.Event | None = None
@@ -45,7 +46,8 @@ class Engine:
         self.bodies.append(body)
         if self.status != 200:
             said = {"error": {"message": "secrets of another tenant", "type": "BadRequestError", "code": self.status}}
-            return web.json_response(said, status=self.status)
+            headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
+            return web.json_response(said, status=self.status, headers=headers)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         try:
