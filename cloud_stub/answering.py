@@ -16,6 +16,8 @@ from edge_agent.clock import within
 from edge_agent.errors import CloudError
 from edge_agent.transport import features
 from edge_agent.transport.answers import said, tokens_frame
+from edge_agent.transport.changes import base_of, is_change, resolved
+from edge_agent.transport.codecs import EncodedTensor
 from edge_agent.transport.frames import Frame, FrameError
 from edge_agent.transport.messages import error_frame
 from edge_agent.types import Turn
@@ -57,7 +59,7 @@ class Answering:
         replayed = record is not None and record.ending is not None
         if record is None:
             await turn.ready.wait()
-            tensors = turn.assembly.tensors()
+            tensors = await self._whole(turn.assembly.tensors())
             self._memory.keep_tensors(turn.opening.tensors, tensors)
             record = self._desk.start(key, turn.opening, tensors, turn.draft)
         first = 0
@@ -70,6 +72,19 @@ class Answering:
                     await self._out.send(tokens_frame(first, part), stream)
                     first += len(part)
         await self._finish(stream, turn, record, replayed)
+
+    async def _whole(self, tensors: tuple[EncodedTensor, ...]) -> tuple[EncodedTensor, ...]:
+        """With what they stand for in place of changes. Raises CloudError `forgotten`, FrameError."""
+        found = []
+        for tensor in tensors:
+            if is_change(tensor) and features.HAVE not in self._spoken:
+                raise FrameError("changes were not agreed upon")
+            if is_change(tensor):
+                base = self._memory.base(base_of(tensor))
+                found.append(await asyncio.to_thread(resolved, tensor, base))
+            else:
+                found.append(tensor)
+        return tuple(found)
 
     async def _finish(self, stream: int, turn: OpenTurn, record: TurnRecord, replayed: bool) -> None:
         if record.ending is None:

@@ -47,6 +47,13 @@ class SessionMemory:
             self._tensors.move_to_end(name)
         return self._tensors.get(name)
 
+    def base(self, beginning: str) -> EncodedTensor:
+        """The tensor used last whose name begins so. Raises CloudError `forgotten` if none is known (any more)."""
+        for name in reversed(self._tensors):
+            if name.startswith(beginning):
+                return self._tensors[name]
+        raise CloudError("what a change was made of was forgotten: send it whole", code="forgotten")
+
     def keep_history(self, turn_id: str, history: tuple[Turn, ...]) -> None:
         """Remember what was said up to and with the turn `turn_id`."""
         self._chars += _chars(history) - _chars(self._histories.pop(turn_id, ()))

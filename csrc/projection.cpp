@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kMostTokens = 4096;
 constexpr std::size_t kMostHidden = 8192;
 constexpr float kMostInBasis = 1e6F;
-constexpr std::int32_t kWrong = Projection::kMostValue + 1;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("a basis " + what); }
 
@@ -29,84 +28,16 @@ void check_numbers(const std::vector<float>& numbers, std::size_t count, const c
     }
 }
 
-void check_table(const ProjectionTable& table) {
-    bool good = table.shift <= kMostShift && table.starts[0] == 0 && table.starts[kSymbols] == kFrequencySum;
-    for (std::size_t i = 0; i < kSymbols; ++i) {
-        good = good && table.starts[i] < table.starts[i + 1];
-    }
-    for (const float centroid : table.centroids) {
-        good = good && std::fabs(centroid) <= kMostInBasis;
-    }
-    if (!good) {
-        refuse("has a table whose frequencies are not 32 of at least 1 that sum to 8192");
-    }
-}
-
-std::size_t symbol_of(std::int32_t value) {
-    const std::int32_t magnitude = value < 0 ? -value : value;
-    return magnitude >= static_cast<std::int32_t>(kMagnitudes)
-               ? kEscape
-               : static_cast<std::size_t>(2 * magnitude - (value > 0 ? 1 : 0));
-}
-
-std::int32_t value_of(std::size_t symbol) {
-    const auto magnitude = static_cast<std::int32_t>((symbol + 1) / 2);
-    return symbol % 2 == 1 ? magnitude : -magnitude;
-}
-
-// `value` / 2^shift towards minus infinity.
-std::int32_t high_part(std::int32_t value, unsigned shift) {
-    const std::int32_t unit = std::int32_t{1} << shift;
-    return value >= 0 ? value / unit : -((unit - 1 - value) / unit);
-}
-
-void write(RangeWriter* writer, const ProjectionTable& table, std::int32_t value) {
-    const std::int32_t high = high_part(value, table.shift);
-    const std::size_t symbol = symbol_of(high);
-    if (table.shift > 0) {  // backwards: what is read last is written first
-        writer->put_bits(static_cast<std::uint32_t>(value - high * (std::int32_t{1} << table.shift)), table.shift);
-    }
-    if (symbol == kEscape) {
-        const auto raw = static_cast<std::uint32_t>(high + 32768);
-        writer->put_bits(raw & 255U, 8);
-        writer->put_bits(raw >> 8, 8);
-    }
-    writer->put(table.starts[symbol], table.starts[symbol + 1] - table.starts[symbol]);
-}
-
-// kWrong for an escape where a symbol would do.
-std::int32_t read(RangeReader* reader, const ProjectionTable& table) {
-    const std::uint32_t slot = reader->peek();
-    std::size_t symbol = 0;
-    while (slot >= table.starts[symbol + 1]) {
-        ++symbol;
-    }
-    reader->take(table.starts[symbol], table.starts[symbol + 1] - table.starts[symbol]);
-    std::int32_t high = value_of(symbol);
-    if (symbol == kEscape) {
-        const std::uint32_t upper = reader->take_bits(8);
-        high = static_cast<std::int32_t>(upper << 8 | reader->take_bits(8)) - 32768;
-        if (symbol_of(high) != kEscape) {
-            return kWrong;
-        }
-    }
-    if (table.shift == 0) {
-        return high;
-    }
-    return high * (std::int32_t{1} << table.shift) + static_cast<std::int32_t>(reader->take_bits(table.shift));
-}
-
-bool fits(std::int32_t value) { return value >= -Projection::kMostValue && value <= Projection::kMostValue; }
-
 void check_values(const std::int32_t* values, std::size_t count) {
     if (!std::all_of(values, values + count, fits)) {
         throw std::invalid_argument("a value is outside -32767..32767");
     }
 }
 
-// Coefficients divided by their steps and rounded, from the value `at` on; sums[0] is that of the place `from`.
+// Coefficients divided by their steps and rounded, from the value `at` on; sums[0] is that of the place `from`. With
+// `held`, those nearer to it than their margin are that.
 void round(const ProjectionLevel& plan, std::size_t at, std::size_t behind, std::size_t from, const float* sums,
-           std::int32_t* out) {
+           std::int32_t* out, const std::int32_t* held, const float* margins) {
     for (; at < behind; ++at) {
         const float coefficient = sums[plan.places[at] - from];
         const float magnitude = std::fabs(coefficient) / plan.steps[at] + plan.rounding;
@@ -115,6 +46,9 @@ void round(const ProjectionLevel& plan, std::size_t at, std::size_t behind, std:
         }
         const auto value = static_cast<std::int32_t>(magnitude);
         out[at] = coefficient < 0.0F ? -value : value;
+        if (held != nullptr && std::fabs(coefficient / plan.steps[at] - static_cast<float>(held[at])) < margins[at]) {
+            out[at] = held[at];
+        }
     }
 }
 
@@ -167,7 +101,9 @@ void Projection::check() const {
                 refuse("has a level with a place, a class or a step out of range");
             }
         }
-        std::for_each(level.tables.begin(), level.tables.end(), check_table);
+        if (!std::all_of(level.tables.begin(), level.tables.end(), is_table)) {
+            refuse("has a table whose frequencies are not 32 of at least 1 that sum to 8192");
+        }
     }
 }
 
@@ -193,10 +129,13 @@ void Projection::mix(const KernelTable& kernels, const ProjectionGroup& group, c
                             {mixed, group.rows, width, width, 1}, out, width);
 }
 
-void Projection::quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x,
-                          std::int32_t* out) const {
+void Projection::quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x, std::int32_t* out,
+                          const std::int32_t* held, const float* margins) const {
     const ProjectionLevel& plan = levels_[level];
     const std::size_t views = x.rows / tokens_, each = plan.places.size();
+    if (held != nullptr) {
+        check_values(held, views * each);
+    }
     std::vector<float> scratch, mixed, sums;
     std::size_t base = 0, at = 0;
     for (const ProjectionGroup& group : groups_) {
@@ -216,7 +155,9 @@ void Projection::quantise(const KernelTable& kernels, std::size_t level, const R
                 kernels.tensor.multiply({mixed.data() + row * hidden_, views, hidden_, size, 1},
                                         {group.analysis.data(), hidden_, columns, group.kept, 1}, sums.data(), columns);
                 for (std::size_t view = 0; view < views; ++view) {
-                    round(plan, first, at, from, sums.data() + view * columns, out + view * each);
+                    round(plan, first, at, from, sums.data() + view * columns, out + view * each,
+                          held == nullptr ? nullptr : held + view * each,
+                          held == nullptr ? nullptr : margins + view * each);
                 }
             }
         }

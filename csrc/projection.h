@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "kernels.h"
-#include "range_coder.h"
+#include "symbols.h"
 #include "tensor.h"
 
 namespace edge_agent {
-
-constexpr std::size_t kSymbols = 32;     // 0, 1, -1, 2, -2, ... 15, -15, and the escape
-constexpr std::size_t kMagnitudes = 16;  // those of symbols
-constexpr std::size_t kEscape = 31;
-constexpr unsigned kMostShift = 8;
 
 // The tokens of a grid, `first` to first + rows * columns - 1, row by row, which are transformed together: coefficients
 // = (down x across) (x - mean) analysis, and back x = mean + (down x across)T coefficients synthesis, where the product
@@ -29,14 +24,6 @@ struct ProjectionGroup {
     std::vector<float> synthesis;  // [kept, hidden]
 
     std::size_t count() const { return rows * columns; }
-};
-
-// How likely the symbols of some coefficients are. Of a value, `shift` low bits are written as they are, the others as
-// a symbol. centroids[m]: what a value of magnitude m stands for, in steps, where shift is 0.
-struct ProjectionTable {
-    unsigned shift;
-    std::uint32_t starts[kSymbols + 1];
-    float centroids[kMagnitudes];
 };
 
 // One quality. places[i] is the position of coefficient i among those of all groups one after the other (each
@@ -63,8 +50,10 @@ class Projection {
     std::size_t values(std::size_t level) const { return levels_[level].places.size(); }
 
     // x [views * tokens, hidden] to [views, values(level)] integers. Throws where one is NaN, or larger than any basis
-    // is made for.
-    void quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x, std::int32_t* out) const;
+    // is made for. With `held` and `margins`, as many each, a coefficient nearer to what is held than its margin, in
+    // steps, keeps that.
+    void quantise(const KernelTable& kernels, std::size_t level, const Rows<const float>& x, std::int32_t* out,
+                  const std::int32_t* held = nullptr, const float* margins = nullptr) const;
 
     // And back. Each integer is -kMostValue..kMostValue, else throws.
     void restore(const KernelTable& kernels, std::size_t level, const std::int32_t* values,
@@ -77,7 +66,7 @@ class Projection {
     void unpack(std::size_t level, std::size_t views, const std::uint8_t* data, std::size_t size,
                 std::int32_t* out) const;
 
-    static constexpr std::int32_t kMostValue = 32767;
+    static constexpr std::int32_t kMostValue = kMostInteger;
 
   private:
     void check() const;

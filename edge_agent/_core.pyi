@@ -205,8 +205,17 @@ class Projection:
     def __init__(
         self, tokens: int, hidden: int, groups: Sequence[dict[str, Any]], levels: Sequence[dict[str, Any]]
     ) -> None: ...
-    def quantise(self, x: NDArray[np.float32], level: int, isa: str | None = None) -> NDArray[np.int32]:
-        """Packed [views * tokens, hidden] -> [views, values]. ValueError where one is NaN or above 32767."""
+    def quantise(
+        self,
+        x: NDArray[np.float32],
+        level: int,
+        isa: str | None = None,
+        held: NDArray[np.int32] | None = None,
+        margins: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.int32]:
+        """Packed [views * tokens, hidden] -> [views, values]. ValueError where one is NaN or above 32767. With `held`
+        and `margins` [views, values], what is nearer to the value held than its margin, in steps, keeps that.
+        """
 
     def restore(self, values: NDArray[np.int32], level: int, isa: str | None = None) -> NDArray[np.float32]:
         """-> [views * tokens, hidden]. ValueError for a value outside -32767..32767."""
@@ -251,3 +260,15 @@ class Intake:
 
     def settle(self) -> tuple[int, int]:
         """Frames and bytes of payload taken since the last call of it."""
+
+class SymbolCoder:
+    """Integers to few bytes, where the caller names the table of each. `tables`: `shifts`, `starts` and `centroids` as
+    in the levels of `Projection`. ValueError where one is no table. See transport/projection.py.
+    """
+
+    def __init__(self, tables: dict[str, Any]) -> None: ...
+    def pack(self, values: NDArray[np.int32], kinds: NDArray[np.uint16]) -> bytes:
+        """Packed, of one shape -> the bytes. ValueError for a value outside -32767..32767, or a kind without table."""
+
+    def unpack(self, payload: bytes, kinds: NDArray[np.uint16]) -> NDArray[np.int32]:
+        """-> the values. ValueError unless `payload` is what `pack` makes of some values."""

@@ -7,6 +7,7 @@
 
 #include "fuzz.h"
 #include "projection.h"
+#include "symbols.h"
 
 namespace edge_agent {
 namespace {
@@ -82,13 +83,60 @@ void read_any(const Projection& projection, std::size_t views, const std::vector
 }
 
 bool quantised(const Projection& projection, const KernelTable& kernels, const Rows<const float>& x,
-               Guarded<std::int32_t>* out) {
+               Guarded<std::int32_t>* out, const std::int32_t* held = nullptr, const float* margins = nullptr) {
     try {
-        projection.quantise(kernels, 0, x, out->data());
+        projection.quantise(kernels, 0, x, out->data(), held, margins);
         return true;
     } catch (const std::invalid_argument&) {
         return false;
     }
+}
+
+// What lies near what is held keeps it, in every instruction set; the rest is rounded as without.
+void keep_what_is_held(const Projection& projection, const KernelTable& kernels, const Rows<const float>& x,
+                       Guarded<std::int32_t>* plain, std::size_t count, Random& random) {
+    const Exact<std::int32_t> held(count, 0);
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto away = static_cast<std::int32_t>(random.between(0, 4)) - 2;
+        held.data()[i] = std::clamp(plain->data()[i] + away, -kMostInteger, kMostInteger);
+    }
+    const std::vector<float> margins = floats(count, 2.0F, random);
+    Guarded<std::int32_t> wanted(count), got(count);
+    expect(quantised(projection, scalar_kernels(), x, &wanted, held.data(), margins.data()), "held values refused");
+    expect(quantised(projection, kernels, x, &got, held.data(), margins.data()), "held values refused");
+    expect_same(wanted, got, "values beside those held");
+    for (std::size_t i = 0; i < count; ++i) {
+        expect(wanted.data()[i] == held.data()[i] || wanted.data()[i] == plain->data()[i], "a value of neither");
+    }
+}
+
+// Integers under tables that the caller names, there and back; then bytes that nobody wrote.
+void code_symbols(Random& random) {
+    const SymbolCoder coder({table_of(random), table_of(random), table_of(random)});
+    const std::size_t count = random.size(200);
+    const Exact<std::uint16_t> kinds(count, 0);
+    const Exact<std::int32_t> values(count, 0);
+    for (std::size_t i = 0; i < count; ++i) {
+        kinds.data()[i] = static_cast<std::uint16_t>(random.between(0, 2));
+        const std::size_t most = random.one_in(8) ? 32767 : 20;
+        const auto value = static_cast<std::int32_t>(random.between(0, most));
+        values.data()[i] = random.one_in(2) ? value : -value;
+    }
+    std::vector<std::uint8_t> bytes = coder.pack(count, values.data(), kinds.data());
+    for (std::size_t i = random.between(0, 2); i > 0; --i) {
+        bytes[random.next() % bytes.size()] = random.byte();
+    }
+    const Exact<std::uint8_t> payload(bytes.size(), 0);
+    std::copy(bytes.begin(), bytes.end(), payload.data());
+    Guarded<std::int32_t> back(count);
+    bool read = true;
+    try {
+        coder.unpack(count, payload.data(), bytes.size(), kinds.data(), back.data());
+    } catch (const std::invalid_argument&) {
+        read = false;
+    }
+    back.check("integers of any bytes");
+    expect(!read || coder.pack(count, back.data(), kinds.data()) == bytes, "symbols read are those that were written");
 }
 
 }  // namespace
@@ -120,6 +168,8 @@ void fuzz_projection(const KernelTable& kernels, Random& random) {
     projection.restore(scalar_kernels(), 0, wanted.data(), {wanted_back.data(), stride, tokens, made.hidden});
     projection.restore(kernels, 0, wanted.data(), {back.data(), stride, tokens, made.hidden});
     expect_same(wanted_back, back, what + ", restored");
+    keep_what_is_held(projection, kernels, rows, &wanted, count, random);
+    code_symbols(random);
     std::vector<std::uint8_t> bytes = projection.pack(0, made.views, wanted.data());
     projection.unpack(0, made.views, bytes.data(), bytes.size(), again.data());
     expect_same(wanted, again, "values of " + what + ", unpacked");

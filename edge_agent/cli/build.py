@@ -91,7 +91,7 @@ def make_cloud(config: Config, clock: Clock, drafter: Drafter | None = None) -> 
 def coding_of(config: Config) -> Coding:
     """How embeddings are coded."""
     cloud = config.cloud
-    return Coding(cloud.codec, cloud.level, PictureCoding(cloud.picture_side, cloud.picture_quality))
+    return Coding(cloud.codec, cloud.level, PictureCoding(cloud.picture_side, cloud.picture_quality), cloud.changes)
 
 
 def calibrated(config: Config) -> PolicySettings:

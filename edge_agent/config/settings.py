@@ -63,6 +63,9 @@ class CloudSettings:
         low=0,
         high=5,
     )
+    changes: bool = setting(
+        True, "tell what projected sends as a change of what the cloud holds of this device, where that is smaller"
+    )
     verify: str = setting(
         "auto",
         "send the device's own answer up for the cloud to check, which changes no word of the cloud's: where it saves "

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Query
 from edge_agent.errors import CloudError, UsageError
+from edge_agent.transport.changes import change_codecs
 from edge_agent.transport.codecs import (
     DEFAULT_CODEC,
     PICTURE_CODECS,
@@ -20,7 +22,8 @@ from edge_agent.transport.codecs import (
 )
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.pictures import PictureCoding, encode_picture
-from edge_agent.transport.projected import projected_codecs
+from edge_agent.transport.projected import Projected, projected_codecs
+from edge_agent.transport.recall import Recall
 from edge_agent.transport.refilled import refilled_codecs
 from edge_agent.types import Action, Decision, Embeddings, Modality
 
@@ -34,6 +37,7 @@ DEFAULT_CODEC.
 class Coding:
     """How embeddings are coded where a plan does not say it: the codec's name, and the level of `projected`. One of
     PICTURE_CODECS: the picture itself goes up, as `pictures` says. Nobody's picture goes up who did not choose that.
+    With `changes`, what `projected` sends is told as a change of what the cloud holds, where that is smaller.
 
     Raises UsageError for an unknown codec.
     """
@@ -41,6 +45,7 @@ class Coding:
     codec_id: str = PROJECTED
     level: int = 0
     pictures: PictureCoding = field(default_factory=PictureCoding)
+    changes: bool = True
 
     def __post_init__(self) -> None:
         if self.codec_id not in (PROJECTED, REFILLED, *PICTURE_CODECS):
@@ -61,11 +66,13 @@ class Upload:
         self._overview = any(plan.overview for plan in decision.plans if plan.modality is Modality.IMAGE)
         self._picture = None if Modality.IMAGE in self._kept else query.picture
         self._tiles: tuple[Embeddings, ...] | None = None
+        self._wholes: dict[tuple[str, tuple[int, ...]], EncodedTensor] = {}
         self.views = self.readable = 0
         self.encode_ms = 0.0
 
-    async def tensors(self, welcome: Welcome) -> tuple[EncodedTensor, ...]:
+    async def tensors(self, welcome: Welcome, recall: Recall | None = None) -> tuple[EncodedTensor, ...]:
         """All of them; the tiles are made once, and only if the cloud wants the very grid that the device can make.
+        What was told as a change of what `recall` knows is whole when it is asked for again, and has the same name.
 
         Raises CloudError `bad_tensor`.
         """
@@ -80,7 +87,7 @@ class Upload:
         sends = wanted and not self._overview
         if source is not None and sends and self._tiles is None:
             self._tiles = await source.encode()
-        made = self._coded([*self._whole, *((self._tiles or ()) if sends else ())], welcome)
+        made = self._coded([*self._whole, *((self._tiles or ()) if sends else ())], welcome, recall)
         self.readable = self.views
         if source is not None and wanted and not sends:
             self.readable += source.rows * source.columns
@@ -116,7 +123,9 @@ class Upload:
         self.views = self.readable = 1
         return (picture, *sound)
 
-    def _coded(self, embeddings: Sequence[Embeddings], welcome: Welcome) -> tuple[EncodedTensor, ...]:
+    def _coded(
+        self, embeddings: Sequence[Embeddings], welcome: Welcome, recall: Recall | None = None
+    ) -> tuple[EncodedTensor, ...]:
         """The views of the picture before the sound, as one tensor where their codec can."""
         if any(one.place is not None for one in embeddings):
             raise CloudError("tiles of this model cannot travel", "switch its splitting off", code="bad_tensor")
@@ -124,9 +133,24 @@ class Upload:
         self.views = len(views)
         try:
             sent = [*self._joined(views, welcome), *(one for one in embeddings if one.modality is not Modality.IMAGE)]
-            return tuple(self._codec(one, welcome).encode(one) for one in sent)
+            return tuple(self._encoded(one, welcome, recall) for one in sent)
         except UsageError as error:
             raise CloudError(error.message, error.hint, code="bad_tensor", retryable=False) from error
+
+    def _encoded(self, embeddings: Embeddings, welcome: Welcome, recall: Recall | None) -> EncodedTensor:
+        codec, key = self._codec(embeddings, welcome), (embeddings.encoder_id, embeddings.data.shape)
+        if key in self._wholes and self._wholes[key].codec == codec.codec_id:
+            return self._wholes[key]
+        if recall is None or not self._coding.changes or not isinstance(codec, Projected):
+            return codec.encode(embeddings)
+        for told in change_codecs(embeddings.encoder_id):
+            if told.codec_id in welcome.codecs and told.projected.codec_id == codec.codec_id:
+                base = recall.latest(partial(told.fits, embeddings=embeddings, level=codec.level))
+                made = None if base is None else told.change(embeddings, base, codec.level)
+                if made is not None and made.whole is not None:
+                    self._wholes[key] = made.whole
+                    return made
+        return codec.encode(embeddings)
 
     def _joined(self, views: list[Embeddings], welcome: Welcome) -> list[Embeddings]:
         """All views as one, if each has a codec that holds several."""

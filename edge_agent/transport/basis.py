@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +82,7 @@ def parse_basis(data: bytes) -> Basis:
     shapes = [group_arrays(hidden, *grid, k) for grid, k in zip(grids, kept, strict=True)]
     most = tokens * max(kept)
     shapes += [level_arrays(_size(one["places"], most), _size(one["tables"], 255)) for one in header["levels"]]
-    arrays = list(_arrays(data, 12 + length, shapes))
+    arrays = list(packed_arrays(data, 12 + length, shapes))
     groups = [_group(raw, found) for raw, found in zip(header["groups"], arrays, strict=False)]
     scale = np.concatenate([found["scale"].ravel() for found in arrays[: len(groups)]])
     levels = [_level(raw, found, scale) for raw, found in zip(header["levels"], arrays[len(groups) :], strict=True)]
@@ -96,7 +96,12 @@ def _size(value: Any, most: int) -> int:
     return value
 
 
-def _arrays(data: bytes, at: int, shapes: list[Mapping[str, tuple[str, tuple[int, ...]]]]) -> Iterator[Arrays]:
+def packed_arrays(
+    data: bytes, at: int, shapes: Sequence[Mapping[str, tuple[str, tuple[int, ...]]]]
+) -> Iterator[Arrays]:
+    """The arrays from `at` to the end, one dict of names, dtypes and shapes after the other. Raises ValueError where
+    they are not all that is there.
+    """
     total = at + sum(
         np.dtype(dtype).itemsize * int(np.prod(shape)) for part in shapes for dtype, shape in part.values()
     )

@@ -21,7 +21,9 @@ PIXELS = "pixels"
 
 @dataclass(frozen=True, slots=True)
 class EncodedTensor:
-    """One tensor as it travels. `shape` is [tokens, hidden]; `dtype` is the coded one; `config` survives JSON."""
+    """One tensor as it travels. `shape` is [tokens, hidden]; `dtype` is the coded one; `config` survives JSON. `whole`:
+    the tensor that a change stands for, whose name it has.
+    """
 
     codec: str
     dtype: str
@@ -30,6 +32,7 @@ class EncodedTensor:
     encoder_id: str
     modality: Modality = Modality.IMAGE
     config: Mapping[str, Any] = field(default_factory=dict)
+    whole: EncodedTensor | None = field(default=None, repr=False)
 
     def description(self) -> dict[str, Any]:
         """Everything but the payload, as TENSOR_BEGIN carries it."""
@@ -44,6 +47,8 @@ class EncodedTensor:
 
     def tensor_id(self) -> str:
         """Its name, 64 hex digits: sha256 of the canonical description, a line feed and the payload."""
+        if self.whole is not None:
+            return self.whole.tensor_id()
         digest = hashlib.sha256(canonical_json(self.description()) + b"\n")
         digest.update(self.payload)
         return digest.hexdigest()

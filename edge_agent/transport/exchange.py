@@ -17,6 +17,7 @@ from edge_agent.transport.drafts import Draft, Verdict
 from edge_agent.transport.fields import names_of
 from edge_agent.transport.frames import Frame, FrameError, FrameType, is_known
 from edge_agent.transport.messages import MICRO, TensorBegin, TurnOpening, Welcome, error_of
+from edge_agent.transport.recall import Recall
 from edge_agent.transport.request import LinkTimes, TurnRequest, TurnResult, check_request
 from edge_agent.types import TokenEvent, Turn
 
@@ -61,7 +62,8 @@ class Exchange:
         """Make the tensors that depend on the cloud, and check the whole request. Raises CloudError."""
         check_request(self._request, self._limits, self._welcome)
         if self._request.detail is not None:
-            making = self._request.detail(self._welcome)
+            knows = self._connection.recall if self._connection.speaks(features.HAVE) else Recall()
+            making = self._request.detail(self._welcome, knows)
             more = await bounded(making, self._deadline_s, "making the tensors")
             self._request = replace(self._request, tensors=(*self._request.tensors, *more), detail=None)
             check_request(self._request, self._limits, self._welcome)
@@ -203,8 +205,8 @@ class Exchange:
         """What the session knows from now on."""
         request = self._request
         told = (*request.history, Turn(request.question, said(self._said)))
-        names = tuple(tensor.tensor_id() for tensor in request.tensors)
-        self._connection.recall.learn(request.turn_id, names, told)
+        sent = {tensor.tensor_id(): tensor.whole or tensor for tensor in request.tensors}
+        self._connection.recall.learn(request.turn_id, sent, told)
 
     async def _drafted(self) -> None:
         drafting = self._request.drafting

@@ -9,7 +9,7 @@ arXiv:1311.2540) with stored tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,10 @@ class Projection:
         self._groups = groups
         self._levels = levels
 
-    def quantise(self, x: F32, level: int) -> I32:
-        """[views * tokens, hidden] float32 -> int32 [views, values of the level]."""
+    def quantise(
+        self, x: F32, level: int, isa: str | None = None, held: I32 | None = None, margins: F32 | None = None
+    ) -> I32:
+        """[views * tokens, hidden] float32 -> int32 [views, values of the level]. `isa` is not looked at."""
         tokens, hidden = self._shape
         if x.ndim != 2 or len(x) == 0 or len(x) % tokens or x.shape[1] != hidden:
             raise ValueError(f"x must be [views * {tokens}, {hidden}]")
@@ -50,7 +52,11 @@ class Projection:
             raise ValueError("a coefficient is NaN, or larger than the basis is made for")
         values = magnitudes.astype(np.int32)
         signed: I32 = np.where(coefficients < 0, -values, values).astype(np.int32)
-        return signed
+        if held is None or margins is None:
+            return signed
+        _check(held, plan)
+        near = np.abs(coefficients / plan["steps"] - held.astype(np.float32)) < margins
+        return np.where(near, held, signed)
 
     def restore(self, values: I32, level: int) -> F32:
         """int32 [views, values of the level] -> [views * tokens, hidden] float32."""
@@ -75,24 +81,43 @@ class Projection:
         """int32 [views, values of the level] -> bytes."""
         plan = self._levels[level]
         _check(values, plan)
-        kinds = plan["classes"].tolist() * len(values)
+        return SymbolCoder(plan).pack(values, _kinds(plan, len(values)))
+
+    def unpack(self, payload: bytes, level: int, views: int = 1) -> I32:
+        """Bytes -> int32 [views, values of the level]. Raises ValueError unless they are what `pack` makes of some."""
+        plan = self._levels[level]
+        return SymbolCoder(plan).unpack(payload, _kinds(plan, views))
+
+
+class SymbolCoder:
+    """As in `edge_agent/_core.pyi`."""
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        self._shifts, self._starts = tables["shifts"].tolist(), tables["starts"]
+
+    def pack(self, values: I32, kinds: NDArray[np.uint16]) -> bytes:
+        """int32 of any shape, and the number of the table of each -> bytes."""
+        if (np.abs(values.astype(np.int64)) > MOST_VALUE).any():
+            raise ValueError("a value is outside -32767..32767")
         state, out = _LOW, bytearray()
-        for value, kind in zip(values.ravel().tolist()[::-1], kinds[::-1], strict=True):
-            for start, frequency, bits in _pieces(value, int(plan["shifts"][kind]), plan["starts"][kind])[::-1]:
+        for value, kind in zip(values.ravel().tolist()[::-1], kinds.ravel().tolist()[::-1], strict=True):
+            for start, frequency, bits in _pieces(value, self._shifts[kind], self._starts[kind])[::-1]:
                 while state >= ((_LOW >> bits) << 8) * frequency:
                     out.append(state & 255)
                     state >>= 8
                 state = (state // frequency << bits) + state % frequency + start
         return bytes(reversed(out + state.to_bytes(_STATE_BYTES, "little")))
 
-    def unpack(self, payload: bytes, level: int, views: int = 1) -> I32:
-        """Bytes -> int32 [views, values of the level]. Raises ValueError unless they are what `pack` makes of some."""
-        plan = self._levels[level]
+    def unpack(self, payload: bytes, kinds: NDArray[np.uint16]) -> I32:
+        """Bytes -> int32 in the shape of `kinds`. Raises ValueError unless they are what `pack` makes of some."""
         reader = _Reader(payload)
-        kinds = plan["classes"].tolist() * views
-        found = [reader.value(plan["starts"][kind], int(plan["shifts"][kind])) for kind in kinds]
+        found = [reader.value(self._starts[kind], self._shifts[kind]) for kind in kinds.ravel().tolist()]
         reader.end()
-        return np.array(found, np.int32).reshape(views, -1)
+        return np.array(found, np.int32).reshape(kinds.shape)
+
+
+def _kinds(plan: Mapping[str, Any], views: int) -> NDArray[np.uint16]:
+    return np.tile(plan["classes"].astype(np.uint16), (views, 1))
 
 
 def _rows(group: dict[str, Any]) -> slice:

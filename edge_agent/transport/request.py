@@ -10,6 +10,7 @@ from edge_agent.transport.codecs import PICTURE_CODECS, EncodedTensor, check_dec
 from edge_agent.transport.drafts import Drafting
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import MICRO, TurnOpening, Welcome
+from edge_agent.transport.recall import Recall
 from edge_agent.transport.spent import Spent
 from edge_agent.types import Turn
 
@@ -18,7 +19,8 @@ from edge_agent.types import Turn
 class TurnRequest:
     """One question for the cloud. `turn_id` (messages.uuid7) is its idempotency key: asked again with the same id, the
     answer is the stored one and costs nothing more. `deadline_ms` counts from the call of `CloudClient.turn`.
-    `detail` is asked for (more) tensors once the cloud has said in its WELCOME what it reads; they follow `tensors`.
+    `detail` is asked for (more) tensors once the cloud has said in its WELCOME what it reads, and with what the session
+    knows; they follow `tensors`.
     `drafting` makes a draft of the answer meanwhile, for the cloud to check. `spent` is added to.
     """
 
@@ -29,7 +31,7 @@ class TurnRequest:
     max_tokens: int = 16
     max_cost_usd: float | None = None
     history: tuple[Turn, ...] = ()
-    detail: Callable[[Welcome], Awaitable[tuple[EncodedTensor, ...]]] | None = None
+    detail: Callable[[Welcome, Recall], Awaitable[tuple[EncodedTensor, ...]]] | None = None
     drafting: Drafting | None = None
     spent: Spent = field(default_factory=Spent, compare=False)
 

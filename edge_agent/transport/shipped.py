@@ -1,4 +1,4 @@
-"""What bundles ship for codecs, by the first bytes of each file: bases and medians become codecs of this process."""
+"""What bundles ship for codecs (bases, medians, tables of changes), told apart by the first bytes of each file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge_agent.errors import ModelError
-from edge_agent.transport import basis, refilled
-from edge_agent.transport.codecs import Codec, register_codec
-from edge_agent.transport.projected import Projected
+from edge_agent.transport import basis, changes, refilled
+from edge_agent.transport.codecs import CODECS, Codec, register_codec
+from edge_agent.transport.projected import PREFIX, Projected
 
 MOST_BYTES = 16 << 20
 _HINT = "edge-agent models verify"
 
 
 def register_shipped(paths: Iterable[Path]) -> None:
-    """Make the codecs of these files known to this process. Raises ModelError."""
-    for path in paths:
+    """Make the codecs of these files known to this process: bases before what is told in them. Raises ModelError."""
+    for path in sorted(paths, key=lambda path: path.name):
         register_codec(read_shipped(path))
 
 
@@ -34,4 +34,9 @@ def parse_shipped(data: bytes) -> Codec:
     """The codec of the bytes of a file. Raises ModelError, ValueError, KeyError or TypeError."""
     if data[:8] == refilled.MAGIC:
         return refilled.Refilled(refilled.parse_medians(data))
+    if data[:8] == changes.MAGIC:
+        projected = CODECS.get(PREFIX + str(changes.header_of(data)["basis"]))
+        if not isinstance(projected, Projected):
+            raise ValueError("it belongs to a basis that is not here")
+        return changes.Changes(changes.parse_changes(data, projected), projected)
     return Projected(basis.parse_basis(data))

@@ -253,7 +253,7 @@ def test_the_memory_of_a_session_is_bounded_and_forgets_the_oldest():
 def test_a_client_goes_on_only_from_the_very_conversation_that_it_remembers():
     recall, told = Recall(), (Turn("a", "b"), Turn("c", "d"))
     assert recall.base(told) == ("", told)
-    recall.learn("t", ("x",), told[:1])
+    recall.learn("t", {"x": coded(8, 1)}, told[:1])
     assert recall.base(told) == ("t", told[1:])
     assert recall.base(told[:1]) == ("t", ())
     assert recall.base(()) == ("", ())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import bases
 import learned
+from edge_agent.transport.changes import resolved
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor, register_codec
 from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
@@ -20,6 +21,7 @@ from edge_agent.transport.refilled import Refilled, parse_medians
 SMALL = Limits(tokens_per_tensor=64, hidden_size=64)
 REFILLED = Refilled(parse_medians(learned.medians()))
 register_codec(REFILLED)
+CHANGES = learned.changes_codec()
 DAMAGE = st.lists(st.tuples(st.integers(0, 999), st.integers(1, 255)), max_size=4)
 
 
@@ -52,3 +54,26 @@ def test_a_damaged_refilled_tensor_is_decoded_to_finite_values_or_refused(seed, 
         data = decode_tensor(dataclasses.replace(tensor, payload=payload), SMALL).data
         assert data.shape == tensor.shape
         assert np.isfinite(data).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 5), st.integers(0, 1), st.binary(max_size=60))
+def test_any_bytes_of_a_change_make_a_whole_tensor_or_are_refused(seed, views, level, payload):
+    base = CHANGES.projected.at(level).encode(bases.embeddings(seed, views=views))
+    config = {"base": base.tensor_id()[:16], "level": level}
+    tensor = dataclasses.replace(base, codec=CHANGES.codec_id, payload=payload, config=config)
+    with contextlib.suppress(FrameError):
+        assert decode_tensor(resolved(tensor, base), SMALL).data.shape == tensor.shape
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 5), st.integers(0, 1), st.floats(0, 0.4), DAMAGE)
+def test_a_damaged_change_is_refused_or_makes_a_tensor_of_another_name(seed, views, level, share, damage):
+    before = bases.embeddings(seed, views=views)
+    base = CHANGES.projected.at(level).encode(before)
+    made = CHANGES.change(learned.after(before, seed, share), base, level)
+    if made is not None:
+        with contextlib.suppress(FrameError):
+            whole = resolved(dataclasses.replace(made, payload=damaged(made.payload, damage), whole=None), base)
+            assert decode_tensor(whole, SMALL).data.shape == made.shape
+            assert (whole.payload == made.whole.payload) == (whole.tensor_id() == made.tensor_id())

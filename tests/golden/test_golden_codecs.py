@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import bases
 import eap1
 import learned
 from edge_agent.transport.basis import parse_basis
+from edge_agent.transport.changes import resolved
 from edge_agent.transport.codecs import Int4Zstd, decode_tensor, register_codec
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
 from edge_agent.transport.refilled import Refilled, parse_medians
+from edge_agent.transport.shipped import parse_shipped
 
 FIXTURE = json.loads((Path(__file__).parent / "codecs_0_1_0.json").read_text(encoding="utf-8"))
 LEARNED = json.loads((Path(__file__).parent / "codecs_learned.json").read_text(encoding="utf-8"))
@@ -49,3 +52,26 @@ def test_golden_tensors_of_what_was_learned_are_still_coded_alike():
     made = learned.golden()
     assert made["medians"] == LEARNED["medians"]
     assert made["refilled_body"] == LEARNED["refilled_body"]
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_golden_changes_still_make_the_same_tensor_of_what_is_held(level):
+    register_codec(Projected(parse_basis(bytes.fromhex(FIXTURE["basis"]))))
+    register_codec(parse_shipped(bytes.fromhex(LEARNED["changes"])))
+    stored = LEARNED["tensors"][f"changes {level}"]
+    tensor = eap1.stored_tensor(stored)
+    payload, config = bytes.fromhex(stored["base"]), {"level": level}
+    held = dataclasses.replace(tensor, codec=bases_codec(), config=config, payload=payload)
+    assert held.tensor_id().startswith(tensor.config["base"])
+    assert resolved(tensor, held).tensor_id() == stored["tensor_id"]
+
+
+def test_golden_changes_are_still_told_alike():
+    made = learned.golden()
+    assert made["changes"] == LEARNED["changes"]
+    for level in (0, 1):
+        assert made["tensors"][f"changes {level}"] == LEARNED["tensors"][f"changes {level}"]
+
+
+def bases_codec() -> str:
+    return Projected(parse_basis(bytes.fromhex(FIXTURE["basis"]))).codec_id

@@ -1,31 +1,44 @@
-"""What `bench codec --case delta` counts: nothing where nothing changed, and the entropy of what did."""
+"""What `bench codec --case delta` counts: nearly nothing where nothing changed, and answers that came out otherwise."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from edge_agent.cli.bench.codec_delta import entropy_bytes, int8_bytes
-from edge_agent.types import Embeddings
+import bases
+import learned
+from edge_agent.cli.bench import progress
+from edge_agent.cli.bench.codec_delta import chain, judged, sizes, whole
+
+CODEC = learned.changes_codec()
+PICTURE = bases.embeddings(1, views=5)
 
 
-def picture(seed: int) -> Embeddings:
-    data = np.random.default_rng(seed).standard_normal((20, 32)).astype(np.float32)
-    return Embeddings(data, "test")
+def test_the_same_picture_again_takes_next_to_nothing() -> None:
+    counted = sizes(chain(CODEC, [PICTURE] * 4, 0)[1:], whole(CODEC, [PICTURE] * 4, 0)[1:])
+    assert counted["told_share"] == 1
+    assert counted["bytes_mean"] < counted["whole_bytes_mean"] / 2
+    assert counted["ratio"] == pytest.approx(counted["whole_bytes_mean"] / counted["bytes_mean"])
 
 
-def test_the_same_picture_again_takes_nothing() -> None:
-    whole, changed = int8_bytes([picture(0), picture(0), picture(0)])
-    assert changed == [0.0, 0.0]
-    assert all(0 < size <= 20 * 32 for size in whole)
+def test_other_pictures_go_up_whole_and_take_no_more() -> None:
+    pictures = [bases.embeddings(seed, views=5) for seed in range(4)]
+    counted = sizes(chain(CODEC, pictures, 0)[1:], whole(CODEC, pictures, 0)[1:])
+    assert (counted["told_share"], counted["ratio"]) == (0, 1)
 
 
-def test_another_picture_takes_more_than_itself() -> None:
-    (whole,), (changed,) = int8_bytes([picture(0), picture(1)])
-    assert changed > whole
+def test_answers_are_compared_picture_by_picture() -> None:
+    exact, other = [["a", "b"], ["c", "d"]], [["a", "x"], ["c", "d"]]
+    found = judged(exact, other, exact)
+    assert (found["questions"], found["changed_pct"], found["whole_changed_pct"]) == (4, 25, 0)
+    low, high = found["more_changed_pct_95"]
+    assert (low, high) == (0, 50)
 
 
-def test_classes_are_counted_each_for_itself() -> None:
-    values = np.tile(np.array([[3, -3]]), (8, 1))
-    assert entropy_bytes(values, None) == pytest.approx(2.0)  # a bit for each of 16 values
-    assert entropy_bytes(values, np.array([0, 1])) == 0.0
+def test_a_long_silence_is_broken_on_stderr_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = progress.Progress("encoding frames", 3)
+    assert said.one("x") == "x"
+    monkeypatch.setattr(progress, "EVERY_S", -1.0)
+    said.one("y")
+    assert capsys.readouterr() == ("", "encoding frames: 2 of 3\n")

@@ -12,6 +12,7 @@ lies in the work folder is used again. The basis is tied to the encoder: after a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import random
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.sources.photo import load_photo
+from edge_agent.transport import changes
 from edge_agent.transport.projected import Projected
 from edge_agent.transport.refilled import Refilled, medians_bytes
 from edge_agent.transport.shipped import parse_shipped
@@ -100,6 +102,8 @@ def fitted_to_sounds(encoder_id: str, sounds: Sounds) -> bytes:
 
 def described(data: bytes) -> tuple[str, str, str]:
     """Of what a codec has learned: how its file's name begins, its id, and the encoder that it belongs to."""
+    if data[:8] == changes.MAGIC:
+        return CODEC_FILES[2], hashlib.sha256(data).hexdigest()[:16], str(changes.header_of(data)["encoder_id"])
     codec = parse_shipped(data)
     if isinstance(codec, Refilled):
         return CODEC_FILES[1], codec.medians.medians_id, codec.medians.encoder_id

@@ -40,7 +40,7 @@ def command(asked: Asked, limit: int) -> None:
     Sizes are tokens x hidden. `payload` codes what the shipped encoder makes of pictures; where the folder has
     coco/dev.jsonl, the shipped cloud decoder answers its questions from coded embeddings, too, and (case `picture`)
     from the photos sent as JPEG and WebP. `round_trip`: encoding and decoding a whole picture in a learned basis.
-    `delta`: what sending only the change since an earlier frame of a clip would save. `sound`: what is said to be heard
+    `delta`: a camera's pictures as changes of the one before, bytes and answers. `sound`: what is said to be heard
     of the clips in esc10 that nobody learned from.
     """
     wanted = asked.checked(CASES, SIZES, INPUTS, tuple(LIBRARIES))

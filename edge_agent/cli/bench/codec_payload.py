@@ -17,9 +17,11 @@ from edge_agent.cli.bench.codec_dropped import pruned
 from edge_agent.cli.bench.codec_pictures import photo_ways, sent_as_photos
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.peers.bits import bits
+from edge_agent.cli.bench.progress import Progress
 from edge_agent.cli.vqa import Row, is_right, read_rows, sample
 from edge_agent.config import CloudSettings
 from edge_agent.transport.basis import MAGNITUDES, SYMBOLS
+from edge_agent.transport.changes import Changes
 from edge_agent.transport.codecs import CODECS, Codec, EncodedTensor, decode_views, join_views, split_views
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected, projected_codecs
@@ -94,7 +96,7 @@ def payload_rows(data: Path | None, limit: int, rounds: int, with_pictures: bool
 def subjects(encoder_id: str) -> dict[str, Codec]:
     """Every codec of that encoder's embeddings by its name, in each of its qualities."""
     built_in: dict[str, Codec] = {
-        name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected | Refilled)
+        name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected | Refilled | Changes)
     }
     in_bases = projected_codecs(encoder_id)
     learned: dict[str, Codec] = {
@@ -137,9 +139,9 @@ def look(data: Path | None, limit: int) -> list[Seen]:
     by_photo: dict[Path, list[Row]] = {}
     for row in sample(read_rows(data / QUESTIONS), limit, 0):
         by_photo.setdefault(row.image, []).append(row)
-    found = []
+    found, progress = [], Progress("encoding pictures", len(by_photo))
     for path, rows in by_photo.items():
-        photo = load_photo(path).pixels
+        photo = load_photo(progress.one(path)).pixels
         found.append(Seen(encoder.encode_views(photo), photo, _jpeg(photo), tuple(rows)))
     return found
 
@@ -157,8 +159,9 @@ def answers(seen: Sequence[Seen], views: Sequence[Sequence[Embeddings]]) -> list
     if not any(one.rows for one in seen):
         return []
     generator = Generator(Bundle.open(find_bundle("cloud-vqa")))
-    given = []
+    given, progress = [], Progress("answering about pictures", len(seen))
     for one, read in zip(seen, views, strict=True):
+        progress.one(one)
         for row in one.rows:
             tokens = generator.stream(read, row.question, max_new_tokens=MAX_NEW_TOKENS)
             given.append("".join(token.text for token in tokens).strip())
