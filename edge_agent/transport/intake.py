@@ -1,4 +1,4 @@
-"""The intake of one connection: pieces of tensors taken in one native call each (decision 0072)."""
+"""The intake of one connection: pieces of tensors taken in one native call each (decision 0074)."""
 
 from __future__ import annotations
 
