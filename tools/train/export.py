@@ -26,6 +26,7 @@ from tools.train.features import draw, encode, open_session, tiles_of
 from tools.train.model import Decoder, Ensemble
 from tools.train.pack import attention_mask
 from tools.train.questions import Asker
+from tools.train.reckoned import Reckoned
 from tools.train.settings import TEXT_POSITION, Paths, default_paths
 from tools.train.text import ASK, EOS, REPLY
 from tools.train.trained import Trained, load_pair, rounded_pair
@@ -33,7 +34,7 @@ from tools.train.views import photos
 
 
 def torch_answer(
-    eyes: Eyes, decoder: Decoder | Ensemble, tokenizer: Tokenizer, features: torch.Tensor, question: str
+    eyes: Eyes, decoder: Decoder | Ensemble | Reckoned, tokenizer: Tokenizer, features: torch.Tensor, question: str
 ) -> str:
     """Greedy answer without any cache, by the training code: the other side of the equality check.
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tools.train.backbone import Backbone, round_to_int8
 from tools.train.eyes import Eyes
 from tools.train.model import Decoder, Ensemble
+from tools.train.reckoned import Reckoned
 from tools.train.settings import IMAGE_SIZE, ModelConfig
 
 OPSET = 17
@@ -54,7 +55,7 @@ class VisionGraph(nn.Module):  # type: ignore[misc]
 class EmbedGraph(nn.Module):  # type: ignore[misc]
     """input_ids [b, t] int64 to inputs_embeds [b, t, hidden] float32."""
 
-    def __init__(self, decoder: Decoder | Ensemble) -> None:
+    def __init__(self, decoder: Decoder | Ensemble | Reckoned) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -62,12 +63,38 @@ class EmbedGraph(nn.Module):  # type: ignore[misc]
         return self.decoder.embed(input_ids)
 
 
+class Seldom(nn.Module):  # type: ignore[misc]
+    """A traced `teller` in a branch of its own, so that it costs nothing where no reply begins."""
+
+    def __init__(self, teller: Any) -> None:
+        super().__init__()
+        self.teller = teller
+
+    def forward(self, rows: Tensor, stand: Tensor, seen: Tensor) -> Tensor:
+        if rows.shape[0] > 0:
+            told: Tensor = self.teller(rows, stand, seen)
+        else:
+            told = rows[:, 0, :12]
+        return told
+
+
+def branched(decoder: nn.Module, config: ModelConfig) -> nn.Module:
+    """The same, with what a `Reckoned` decoder does at the beginning of a reply behind a condition of the graph."""
+    if not isinstance(decoder, Reckoned):
+        return decoder
+    rows, stand = torch.zeros(1, 8, config.hidden), torch.arange(8.0)[None]
+    traced = torch.jit.trace(decoder.teller.eval(), (rows, stand, torch.ones(1, 8, dtype=torch.bool)))
+    made = copy.deepcopy(decoder)
+    made.teller = torch.jit.script(Seldom(traced))
+    return made
+
+
 class DecoderGraph(nn.Module):  # type: ignore[misc]
     """inputs_embeds [b, q, hidden], attention_mask [b, past + q] int64, position_ids [b, q], then past keys and values
     [b, heads, past, d] a layer (past may be 0), to logits [b, q, vocab] and the longer keys and values.
     """
 
-    def __init__(self, decoder: Decoder | Ensemble) -> None:
+    def __init__(self, decoder: Decoder | Ensemble | Reckoned) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -91,13 +118,13 @@ def export_vision(eyes: Eyes, words: Tensor, path: Path) -> None:
     _write(graph, (pixels, mask), path, ["pixel_values", "pixel_attention_mask"], ["image_features"], axes)
 
 
-def export_embed(decoder: Decoder | Ensemble, path: Path) -> None:
+def export_embed(decoder: Decoder | Ensemble | Reckoned, path: Path) -> None:
     ids = torch.zeros(1, 4, dtype=torch.int64)
     axes = {"input_ids": {0: "b", 1: "t"}, "inputs_embeds": {0: "b", 1: "t"}}
     _write(EmbedGraph(decoder).eval(), (ids,), path, ["input_ids"], ["inputs_embeds"], axes)
 
 
-def export_decoder(decoder: Decoder | Ensemble, config: ModelConfig, path: Path) -> None:
+def export_decoder(decoder: Decoder | Ensemble | Reckoned, config: ModelConfig, path: Path) -> None:
     past = [torch.zeros(1, config.heads, 3, config.head_dim) for _ in range(2 * config.layers)]
     kinds = [f"{i}.{kind}" for i in range(config.layers) for kind in ("key", "value")]
     inputs = ["inputs_embeds", "attention_mask", "position_ids", *(f"past_key_values.{k}" for k in kinds)]
@@ -111,11 +138,14 @@ def export_decoder(decoder: Decoder | Ensemble, config: ModelConfig, path: Path)
         "logits": {0: "b", 1: "q"},
     }
     sample = (torch.zeros(1, 5, config.hidden), torch.ones(1, 8, dtype=torch.int64), torch.arange(5)[None], *past)
-    _write(DecoderGraph(decoder).eval(), sample, path, inputs, outputs, axes)
+    graph: Any = DecoderGraph(branched(decoder, config)).eval()
+    if isinstance(decoder, Reckoned):
+        graph = torch.jit.trace(graph, sample, check_trace=False)  # the exporter's own trace knows no branches
+    _write(graph, sample, path, inputs, outputs, axes)
 
 
 def _write(
-    graph: nn.Module,
+    graph: Any,
     sample: tuple[Any, ...],
     path: Path,
     inputs: list[str],

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
 from tools.train.checkpoints import load_checkpoint, sub_state
 from tools.train.eyes import Eyes
 from tools.train.graphs import rounded
 from tools.train.model import Decoder, Ensemble
+from tools.train.reckoned import Reckoned
+from tools.train.reckoning import Reckoning
 from tools.train.settings import NAME_TOKENS, ModelConfig, Paths
 
 
@@ -21,7 +24,7 @@ class Trained:
 
     config: ModelConfig
     eyes: Eyes
-    decoder: Decoder | Ensemble
+    decoder: Decoder | Ensemble | Reckoned
     step: int
     minutes: float
 
@@ -56,9 +59,22 @@ def together(cloud: Trained, other: Trained, tiles: bool) -> Trained:
 def load_cloud(paths: Paths, alone: bool) -> Trained:
     """cloud.pt, and unless `alone` beside it the cloud of an earlier sitting (cloud-before.pt), else the edge's."""
     cloud, before = load_trained(paths.work / "cloud.pt"), paths.work / "cloud-before.pt"
-    if alone:
+    if not alone:
+        cloud = together(cloud, load_trained(before if before.exists() else paths.work / "edge.pt"), before.exists())
+    return told(cloud, paths)
+
+
+def told(cloud: Trained, paths: Paths) -> Trained:
+    """The same with what `reckoning` finds, if that was fitted."""
+    path = paths.work / "reckoning.pt"
+    if not path.exists():
         return cloud
-    return together(cloud, load_trained(before if before.exists() else paths.work / "edge.pt"), before.exists())
+    reckoning = Reckoning(cloud.config.hidden)
+    reckoning.load_state_dict(load_checkpoint(path))
+    assert not isinstance(cloud.decoder, Reckoned)
+    tokenizer = Tokenizer.from_file(str(paths.tokenizer))
+    decoder = Reckoned(cloud.decoder, reckoning, cloud.config, tokenizer).eval()
+    return replace(cloud, config=replace(cloud.config, layers=cloud.config.layers + 1), decoder=decoder)
 
 
 def load_pair(paths: Paths, alone: bool) -> tuple[Trained, Trained]:
@@ -70,5 +86,5 @@ def rounded_pair(trained: Trained) -> Trained:
     """The same with every large matrix rounded to int8, as it is shipped."""
     eyes, decoder = rounded(trained.eyes), rounded(trained.decoder)
     assert isinstance(eyes, Eyes)
-    assert isinstance(decoder, (Decoder, Ensemble))
+    assert isinstance(decoder, (Decoder, Ensemble, Reckoned))
     return replace(trained, eyes=eyes, decoder=decoder)

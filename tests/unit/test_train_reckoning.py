@@ -1,0 +1,186 @@
+"""Named things are counted, compared and related by arithmetic: from embeddings alone, only when asked, and exactly."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed; last, so that edge_agent stays
+
+if importlib.util.find_spec("torch") is None:
+    pytest.skip("torch is not installed: the training tools are not tested here", allow_module_level=True)
+
+import numpy as np
+import onnxruntime
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+
+from tools.train.graphs import export_decoder
+from tools.train.labels import COCO, SYNONYMS, plural
+from tools.train.model import Decoder, Ensemble
+from tools.train.phrases import LONGEST, Phrases
+from tools.train.reckoned import Reckoned
+from tools.train.reckoning import MOST, SPOTS, Reckoning, Segments, spots
+from tools.train.settings import TEXT_POSITION, ModelConfig
+from tools.train.text import ASK, REPLY, SPECIAL
+
+PLACES = 260
+"""Rows of the picture in these tests: all positions of five views."""
+
+
+def tokenizer() -> Tokenizer:
+    names = [name for label in COCO for name in (label, *SYNONYMS.get(label, ()))]
+    words = " ".join(word for name in names for word in (name, plural(name)))
+    said = "how many count the are there do you see more fewer less than is left right of to above below ? . can in"
+    said += " here visible red what yes no 0 1 2 3 4 5 6 7 8 9"
+    known = dict.fromkeys([*SPECIAL, *said.split(), *words.split()])
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(known)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return made
+
+
+TOKENIZER = tokenizer()
+CONFIG = ModelConfig(vocab=TOKENIZER.get_vocab_size(), hidden=24, layers=2, heads=3, mlp=24)
+
+
+def asked(question: str) -> list[object]:
+    torch.manual_seed(0)
+    words = torch.randn(CONFIG.vocab, 24)
+    ids = [*TOKENIZER.encode(question).ids, REPLY]
+    texts = torch.zeros(1, LONGEST, 24)
+    texts[0, : len(ids)] = words[ids]
+    phrases = Phrases(TOKENIZER)
+    first, second, *flags = phrases(texts, words[phrases.pieces])
+    names = [[COCO[int(at)] for at in torch.nonzero(one[0])[:, 0]] for one in (first, second)]
+    return [*names, [int(flag) for flag in flags]]
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second", "flags"),
+    [
+        ("how many cars are there ?", ["car"], [], [1, 0, 0, 0]),
+        ("count the hot dogs .", ["hot dog"], [], [1, 0, 0, 0]),
+        ("are there more cats than teddy bears ?", ["cat"], ["teddy bear"], [0, 1, 0, 0]),
+        ("do you see fewer mugs than sofas", ["cup"], ["couch"], [0, -1, 0, 0]),
+        ("is the cell phone to the right of the dog ?", ["cell phone"], ["dog"], [0, 0, -1, 0]),
+        ("is the bird above the bus ?", ["bird"], ["bus"], [0, 0, 0, 1]),
+        ("how many red cars are there ?", [], [], [0, 0, 0, 0]),
+        ("how many dog red are there ?", [], [], [0, 0, 0, 0]),
+        ("are there more red than cats ?", [], [], [0, 0, 0, 0]),
+        ("what is the dog ?", [], [], [0, 0, 0, 0]),
+    ],
+)
+def test_a_question_is_read_off_its_embeddings(
+    question: str, first: list[str], second: list[str], flags: list[int]
+) -> None:
+    assert asked(question) == [first, second, flags]
+
+
+def test_sums_are_those_of_independent_things_however_many_tokens_show_one() -> None:
+    reckoning = Reckoning(24)
+    chances, sizes = [0.9, 0.2, 0.6, 0.99], [4, 1, 2, 9]
+    share = torch.tensor([1 / n for n in sizes for _ in range(n)])[None]
+    odds = torch.logit(torch.tensor([p for p, n in zip(chances, sizes, strict=True) for _ in range(n)]))[None]
+    wanted = np.array([1.0])
+    for p in chances:
+        wanted = np.convolve(wanted, [1 - p, p])
+    found = reckoning._sums(odds, share).exp()[0].detach().numpy()
+    np.testing.assert_allclose(found[: len(wanted)], wanted, atol=1e-4)
+    assert found[len(wanted) :].max() < 1e-4
+    assert found.shape == (MOST + 1,)
+
+
+def test_more_is_more_and_before_is_before() -> None:
+    reckoning = Reckoning(24)
+    with torch.no_grad():
+        reckoning.flat.fill_(1.0)
+    across, down = torch.full((1, 13), -2.0), torch.full((1, 13), -2.0)
+    across[0, 6] = down[0, 6] = 2.0  # four cells
+    together = reckoning.together(across, down)
+    share = 1 / together.sum(2)
+    cell = (torch.arange(14)[:, None] // 7 * 2 + torch.arange(14)[None] // 7).flatten()
+    three, one = ((torch.where(cell < 3, 6.0, -6.0))[None], (torch.where(cell == 3, 6.0, -6.0))[None])
+    seen = Segments(together, share, torch.zeros(1, SPOTS, len(COCO)), torch.ones(1))
+    with torch.no_grad():
+        reckoning.prior[5:] = -9.0
+        assert reckoning.more(three, one, share) > 1
+        assert reckoning.more(one, three, share) < -1
+        assert int(reckoning.evidence(three, share)[0, :5].argmax()) == 3
+        top = torch.where(cell == 0, 6.0, -6.0)[None]  # the other one stands below, to the right
+        assert reckoning.before(top, one, seen, reckoning.before_x) > 1
+        assert reckoning.before(one, top, seen, reckoning.before_y) < -1
+
+
+def reckoned() -> Reckoned:
+    torch.manual_seed(1)
+    reckoning = Reckoning(CONFIG.hidden)
+    with torch.no_grad():  # divided both ways, whatever is seen
+        reckoning.lines.h2.bias.fill_(3.0)
+        reckoning.lines.v2.bias.fill_(3.0)
+    return Reckoned(Ensemble([Decoder(CONFIG)]), reckoning, CONFIG, TOKENIZER).eval()
+
+
+def prompt(decoder: Reckoned, question: str, left_out: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings, positions and mask of a picture and a question; without the last `left_out` rows of the picture."""
+    torch.manual_seed(2)
+    ids = torch.tensor([[ASK, *TOKENIZER.encode(question).ids, REPLY]])
+    with torch.no_grad():
+        x = torch.cat((torch.randn(1, PLACES, CONFIG.hidden)[:, : PLACES - left_out], decoder.embed(ids)), dim=1)
+    positions = torch.cat((torch.arange(PLACES - left_out), TEXT_POSITION + torch.arange(ids.shape[1])))[None]
+    mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()[None, None]
+    return x, positions, mask
+
+
+def told(decoder: Reckoned, question: str, left_out: int = 0) -> Tensor:
+    with torch.no_grad():
+        return decoder.run(*prompt(decoder, question, left_out))[0][0, :, -MOST - 3 :]  # [t, 12]
+
+
+def test_only_the_beginning_of_a_reply_is_told_and_only_what_was_asked() -> None:
+    decoder = reckoned()
+    counted = told(decoder, "how many cars are there ?")
+    assert not counted[:-1].any()
+    assert counted[-1, : MOST + 1].any()
+    assert not counted[-1, MOST + 1 :].any()
+    compared = told(decoder, "are there more cats than dogs ?")
+    assert not compared[-1, : MOST + 1].any()
+    assert compared[-1, MOST + 1] == -compared[-1, MOST + 2] != 0
+    torch.testing.assert_close(told(decoder, "are there fewer cats than dogs ?")[-1], -compared[-1])
+
+
+def test_a_picture_without_all_of_its_tiles_and_other_questions_are_left_to_the_decoder() -> None:
+    decoder = reckoned()
+    assert not told(decoder, "how many cars are there ?", left_out=PLACES - int(spots().max())).any()
+    assert not told(decoder, "what is the dog ?").any()
+    assert len(spots().unique()) == SPOTS
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's tracer, about itself
+def test_the_graph_says_the_same_from_the_cache_in_pieces_as_torch_in_one(tmp_path: Path) -> None:
+    decoder = reckoned()
+    x, positions, mask = prompt(decoder, "how many cars are there ?")
+    with torch.no_grad():
+        wanted = decoder.logits(decoder.run(x, positions, mask)[0])[0].numpy()
+    config = replace(CONFIG, layers=CONFIG.layers + 1)
+    export_decoder(decoder, config, tmp_path / "decoder.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "decoder.onnx"), providers=["CPUExecutionProvider"])
+    names = [node.name for node in session.get_inputs()[3:]]
+    past = [np.zeros((1, 3, 0, 8), np.float32) for _ in names]
+    found, at = [], 0
+    for size in (PLACES, 3, x.shape[1] - PLACES - 4, 1):  # the last alone begins the reply
+        part = slice(at, at + size)
+        feeds = {
+            "inputs_embeds": x[:, part].numpy(),
+            "attention_mask": np.ones((1, at + size), np.int64),
+            "position_ids": positions[:, part].numpy(),
+            **dict(zip(names, past, strict=True)),
+        }
+        logits, *past = session.run(None, feeds)
+        found.append(logits[0])
+        at += size
+    np.testing.assert_allclose(np.concatenate(found), wanted, atol=2e-3)
