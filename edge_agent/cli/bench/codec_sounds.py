@@ -12,7 +12,7 @@ import numpy as np
 from edge_agent.cli.bench.machine import machine
 from edge_agent.transport.codecs import CODECS, Codec, decode_tensor
 from edge_agent.transport.limits import Limits
-from edge_agent.transport.projected import Projected, projected_codecs
+from edge_agent.transport.projected import projected_codecs
 from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Embeddings
 
@@ -74,6 +74,6 @@ def say_sound(row: dict[str, Any]) -> None:
 
 
 def _subjects(encoder_id: str) -> dict[str, Codec]:
-    plain = {name: codec for name, codec in CODECS.items() if not isinstance(codec, Projected)}
+    plain = {name: codec for name, codec in CODECS.items() if codec.view_tokens is None}  # nothing learned of pictures
     bases = projected_codecs(encoder_id)
     return plain | {f"projected/{n}": codec.at(n) for codec in bases for n in range(len(codec.basis.levels))}
