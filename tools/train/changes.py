@@ -5,7 +5,7 @@
 Learned from photos of training that are made to move and from EDGE_AGENT_DATA/clips/bigbuckbunny.mp4, whose embeddings
 are kept in the work folder (`codec/moving.npz`). A held value is kept where the error that it leaves, less the one that
 rounding leaves anyway, costs less than the bits of a new one: `--worth` says how much error a bit is worth, in squared
-steps. The usual worth was chosen on those clips, see docs/decisions/0073.
+steps. The usual worth is a first value that one of those clips was looked at with; others were not tried to the end.
 """
 
 from __future__ import annotations
