@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from cloud_stub.link import BODY_BYTES, EventLink, WebSocketLink
+from cloud_stub.link import BODY_BYTES, EventLink, WebSocketLink, end_behind
 from cloud_stub.reception import Reception
 from cloud_stub.turns import TurnDesk
 from edge_agent.transport.frames import ENDPOINT, MAX_FRAME_BYTES, POST_ENDPOINT, SUBPROTOCOL
@@ -93,7 +93,10 @@ class CloudApp:
         if self.draining or self._reception.full:
             return _refuse(503, "no more sessions now", retry_after_s=1)
         if (request.content_length or 0) > BODY_BYTES:
-            return _refuse(413, f"a turn has at most {BODY_BYTES} bytes")
+            too_long = _refuse(413, f"a turn has at most {BODY_BYTES} bytes")
+            await too_long.prepare(request)
+            await end_behind(request, too_long)
+            return too_long
         link = EventLink(request)
         pings = asyncio.get_running_loop().create_task(link.ping(HEARTBEAT_S))
         try:

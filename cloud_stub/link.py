@@ -7,7 +7,7 @@ import base64
 from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import WSMsgType, web
+from aiohttp import StreamReader, WSMsgType, web
 
 from edge_agent.clock import within
 from edge_agent.transport.frames import HEADER_BYTES, FrameError, FrameType, decode_frame, frame_bytes
@@ -114,18 +114,8 @@ class EventLink:
         self._closed.set()
 
     async def leave(self) -> None:
-        """Send the end of the answer. Of a body that goes on little is read any more, then the connection is closed."""
-        content = self._request.content
-        if content.at_eof():
-            return
-        try:
-            if self.response.prepared:
-                await within(self.response.write_eof(), SEND_S)
-            await within(self._skip(), LEFT_S)
-        except (ConnectionError, asyncio.TimeoutError):
-            pass  # gone, stuck, or still sending: closed in any case
-        if not content.at_eof():
-            self._request.protocol.force_close()
+        """Send the end of the answer, and read no long body to its end."""
+        await end_behind(self._request, self.response)
 
     async def ping(self, every_s: float) -> None:
         """Keep what stands between from giving up, until cancelled; notice when the client is gone."""
@@ -144,11 +134,6 @@ class EventLink:
         for event in waiting:
             await within(self.response.write(event), SEND_S)
 
-    async def _skip(self) -> None:
-        left = LEFT_BYTES
-        while left > 0 and (block := await self._request.content.readany()):
-            left -= len(block)
-
     async def _frame(self) -> bytes | None:
         """The next frame of the body; None at its end. Raises FrameError where it ends within one."""
         content = self._request.content
@@ -166,3 +151,26 @@ class EventLink:
             return head + await content.readexactly(size - HEADER_BYTES)
         except asyncio.IncompleteReadError as error:
             raise FrameError("the body ends within a frame") from error
+
+
+async def end_behind(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the end of a `response` that was begun. Of a body that goes on little is read any more, then the connection
+    is closed.
+    """
+    content = request.content
+    if content.at_eof():
+        return
+    try:
+        if response.prepared:
+            await within(response.write_eof(), SEND_S)
+        await within(_skip(content), LEFT_S)
+    except (ConnectionError, asyncio.TimeoutError):
+        pass  # gone, stuck, or still sending: closed in any case
+    if not content.at_eof():
+        request.protocol.force_close()
+
+
+async def _skip(content: StreamReader) -> None:
+    left = LEFT_BYTES
+    while left > 0 and (block := await content.readany()):
+        left -= len(block)

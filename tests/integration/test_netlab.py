@@ -52,7 +52,7 @@ def test_routes_are_measured_across_a_relay_where_packets_are_not_asked_for(ques
 
 
 def test_questions_are_found_within_the_data_folder_and_a_wrong_file_is_one_line(questions: Path) -> None:
-    command = [sys.executable, "-m", "tools.netlab", "--way", "streams", "--check", "--data"]
+    command = [sys.executable, "-m", "tools.netlab", "--way", "streams", "--routes", "local", "--limit", "1", "--data"]
     within = ENVIRONMENT | {"EDGE_AGENT_DATA": str(questions.parent)}
     cases = ((questions.name, within, 0), (questions.name, ENVIRONMENT, 3), ("a.jpg", within, 3))
     for named, environment, code in cases:
@@ -72,7 +72,7 @@ def test_an_agent_that_does_not_start_is_told_with_its_words(questions: Path) ->
 
 @pytest.mark.parametrize("way", ["streams", "packets"])
 def test_a_plain_connection_sees_the_round_trip_and_no_more_than_the_rate(way: str) -> None:
-    done = lab("--check", "--way", way, "--rtt", "40", "--rate", "2", "--data", "unused")
+    done = lab("--check", "--way", way, "--rtt", "40", "--rate", "2")
     if way == "packets" and "--way packets:" in done.stderr:
         pytest.skip(f"no namespaces here: {done.stderr.strip()}")
     (row,) = rows(done)
@@ -90,7 +90,7 @@ def test_a_plain_connection_sees_the_round_trip_and_no_more_than_the_rate(way: s
     ],
 )
 def test_what_cannot_be_emulated_is_refused_in_one_line(wrong: tuple[str, ...], said: str) -> None:
-    done = lab("--data", "unused", *wrong)
+    done = lab("--data", "unused", *wrong)  # said before the questions are read
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr

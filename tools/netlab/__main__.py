@@ -41,15 +41,19 @@ MATRIX_ROUTES = ["local", "cloud", "jpeg", "verified", "auto"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
     if given.report is not None:
         return _report(given.report, given.write)
+    if given.data is None and not given.check:
+        parser.error(f"name the questions: --data FILE, or the folder of the data in {DATA_VARIABLE}")
     if given.matrix:
         vars(given).update(MATRIX, routes=MATRIX_ROUTES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # namespaces and cloud end with us
     traces = _traces(given)
-    questions = _questions(given.data)
-    read_rows(questions)  # a wrong file is told before anything is started
+    questions = _questions(given.data or Path())
+    if not given.check:
+        read_rows(questions)  # a wrong file is told before anything is started
     edge_core, cloud_core = two_cores()
     asking = Asking(questions, given.limit, given.seed, given.policy, given.deadline_ms, given.cloud_model, edge_core)
     with ExitStack() as stack:
@@ -138,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tools.netlab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     root = os.environ.get(DATA_VARIABLE)
-    data = {"required": True} if root is None else {"default": Path(root) / "coco" / "dev.jsonl"}
+    questions = Path(root) / "coco" / "dev.jsonl" if root else None
     parser.add_argument("--rate", type=_numbers, default=[20.0], help="Mbit/s up, separated by commas")
     parser.add_argument("--down", type=float, help="Mbit/s down; the rate up where it is not given")
     parser.add_argument("--rtt", type=_numbers, default=[60.0], help="ms")
@@ -147,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cut", type=_cut, action="append", default=[], metavar="AT+LENGTH", help="seconds")
     parser.add_argument("--trace", type=Path, help="a handover trace: lines of JSON, see tools/netlab/link.py")
     parser.add_argument("--routes", type=_routes, default=MATRIX_ROUTES, help=f"of {','.join(ROUTES)}")
-    parser.add_argument("--data", type=Path, help="questions, as eval vqa reads them", **data)
+    parser.add_argument("--data", type=Path, default=questions, help="questions, as eval vqa reads them")
     parser.add_argument("--limit", type=int, default=300, help="questions a cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--policy", help="of the route auto; the configuration's where it is not given")
