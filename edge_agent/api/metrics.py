@@ -67,7 +67,7 @@ class Metrics:
         self._usd = Counter("edge_agent_cost_usd", "Money spent in the cloud, in dollars", registry=registry)
         self._hedges = Counter(
             "edge_agent_hedges",
-            "Questions answered at both ends, by who was first",
+            "Questions answered at both ends, by whose answer it was",
             ["won"],
             registry=registry,
         )

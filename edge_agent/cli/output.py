@@ -67,7 +67,7 @@ def hedged_words(hedged: Hedged) -> str:
     """What a hedge came to, and what of it was for nothing."""
     if hedged.won is Route.CLOUD:
         return f"hedged: the cloud was first; {hedged.device_ms:.0f} ms of the device were for nothing"
-    return f"hedged: the device was first; {hedged.bytes_up} bytes and {hedged.cost_usd:.6f} USD were for nothing"
+    return f"hedged: the device answered; {hedged.bytes_up} bytes and {hedged.cost_usd:.6f} USD were for nothing"
 
 
 def asked_record(asked: Asked, wall_s: float) -> dict[str, Any]:
