@@ -139,17 +139,7 @@ class Agent:
             self._parts.cloud is not None and self._parts.cloud.sends_pictures and picture_alone(observation, decision)
         )
         embeddings = () if unseen else await self._encode(observation, decision, turn)
-        query = Query(
-            question=observation.question,
-            embeddings=embeddings,
-            history=observation.history,
-            max_new_tokens=manner.max_new_tokens or self._parts.max_new_tokens,
-            deadline_s=turn.deadline_s,
-            max_cost_usd=state.max_cost_usd,
-            detail=self._detail(observation, embeddings),
-            manner=manner,
-            picture=observation.frames[observation.key_frame].pixels if observation.frames else None,
-        )
+        query = self._query(observation, embeddings, state, turn, manner)
         if decision.route is Route.LOCAL:
             local = await self._local(query, decision, turn, telling.token)
             return finished(decision, Route.LOCAL, local, decision.reason, turn, None)
@@ -185,6 +175,26 @@ class Agent:
         finally:
             if hedge is not None:
                 await hedge.close()
+
+    def _query(
+        self,
+        observation: Observation,
+        embeddings: tuple[Embeddings, ...],
+        state: SystemState,
+        turn: TurnClock,
+        manner: Manner,
+    ) -> Query:
+        return Query(
+            question=observation.question,
+            embeddings=embeddings,
+            history=observation.history,
+            max_new_tokens=manner.max_new_tokens or self._parts.max_new_tokens,
+            deadline_s=turn.deadline_s,
+            max_cost_usd=state.max_cost_usd,
+            detail=self._detail(observation, embeddings),
+            manner=manner,
+            picture=observation.frames[observation.key_frame].pixels if observation.frames else None,
+        )
 
     def _hedge(self, query: Query, decision: Decision) -> Hedge | None:
         """The device's answer beside the cloud's, where that was asked for and the device may answer at all."""
