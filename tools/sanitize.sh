@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the kernels with AddressSanitizer and UndefinedBehaviorSanitizer and runs their native tests and the differential fuzzer; with a PYTHON (that
-# has pytest, hypothesis, numpy and pybind11), builds the Python module so too and runs the tests of the features.
+# has pytest, hypothesis, numpy and pybind11), builds the Python module so too and runs the tests of features, codecs and intake.
 # usage: tools/sanitize.sh [PYTHON]       exit status 3: something is not installed, with what to type
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,5 +26,6 @@ rm -f "$tree"/edge_agent/_core*.so
 cp "$build-module"/_core*.so "$tree/edge_agent"
 cd "$tree"
 libraries="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libstdc++.so.6)"
-LD_PRELOAD=$libraries ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$tree "$python" -m pytest -q -p no:cacheprovider \
-  tests/unit/test_features_kernels.py tests/unit/test_features_refusals.py tests/unit/test_features_values.py
+LD_PRELOAD=$libraries ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$tree "$python" -m pytest -q -p no:cacheprovider -k "not shipped_pair" \
+  tests/unit/test_features_kernels.py tests/unit/test_features_refusals.py tests/unit/test_features_values.py \
+  tests/unit/test_intake.py tests/unit/test_projected.py tests/unit/test_changes.py
