@@ -69,6 +69,11 @@ class _Level:
     edges: NDArray[np.float64]
     coder: Coder
 
+    def contexts(self, held: I32) -> U16:
+        """Of integers that are held, [views, values]: under which tables, of the first set, theirs are told."""
+        contexts: U16 = self.kinds + np.minimum(np.abs(held), CONTEXTS - 1).astype(np.uint16)
+        return contexts
+
 
 def level_arrays(classes: int, kinds: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
     """Name, dtype and shape of each array of a level, in the order of the file."""
@@ -158,7 +163,7 @@ class Changes:
         """
         plan, basis = self._levels[level], self.projected.at(level)
         held = basis.transform.unpack(base.payload, level, len(embeddings.data) // basis.basis.tokens)
-        contexts = plan.kinds + np.minimum(np.abs(held), CONTEXTS - 1).astype(np.uint16)  # [views, values]
+        contexts = plan.contexts(held)
         try:
             data = np.ascontiguousarray(shaped(embeddings))
             values = basis.transform.quantise(data, level, held=held, margins=plan.margins[contexts])
@@ -185,7 +190,7 @@ class Changes:
         size = -(-views // 4)
         try:
             held = transform.unpack(base.payload, level, views)
-            contexts = plan.kinds + np.minimum(np.abs(held), CONTEXTS - 1).astype(np.uint16)
+            contexts = plan.contexts(held)
             kinds = contexts + _sets(tensor.payload[:size], views)[:, None] * np.uint16(plan.count)
             moved = plan.coder.unpack(tensor.payload[size:], kinds)
             payload = transform.pack(np.where(held < 0, held - moved, held + moved), level)
