@@ -17,35 +17,19 @@ if importlib.util.find_spec("torch") is None:
 import numpy as np
 import onnxruntime
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
+from reckoned_model import CONFIG, TOKENIZER, reckoned
 from tools.train.graphs import export_decoder
-from tools.train.labels import COCO, SYNONYMS, plural
-from tools.train.model import Decoder, Ensemble
+from tools.train.labels import COCO
 from tools.train.phrases import LONGEST, Phrases
 from tools.train.reckoned import Reckoned
 from tools.train.reckoning import MOST, SPOTS, Reckoning, Segments, spots
-from tools.train.settings import TEXT_POSITION, ModelConfig
-from tools.train.text import ASK, REPLY, SPECIAL
+from tools.train.settings import TEXT_POSITION
+from tools.train.text import ASK, REPLY
 
 PLACES = 260
 """Rows of the picture in these tests: all positions of five views."""
-
-
-def tokenizer() -> Tokenizer:
-    names = [name for label in COCO for name in (label, *SYNONYMS.get(label, ()))]
-    words = " ".join(word for name in names for word in (name, plural(name)))
-    said = "how many count the are there do you see more fewer less than is left right of to above below ? . can in"
-    said += " here visible red what yes no 0 1 2 3 4 5 6 7 8 9"
-    known = dict.fromkeys([*SPECIAL, *said.split(), *words.split()])
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(known)}, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return made
-
-
-TOKENIZER = tokenizer()
-CONFIG = ModelConfig(vocab=TOKENIZER.get_vocab_size(), hidden=24, layers=2, heads=3, mlp=24)
 
 
 def asked(question: str) -> list[object]:
@@ -114,15 +98,6 @@ def test_more_is_more_and_before_is_before() -> None:
         top = torch.where(cell == 0, 6.0, -6.0)[None]  # the other one stands below, to the right
         assert reckoning.before(top, one, seen, reckoning.before_x) > 1
         assert reckoning.before(one, top, seen, reckoning.before_y) < -1
-
-
-def reckoned() -> Reckoned:
-    torch.manual_seed(1)
-    reckoning = Reckoning(CONFIG.hidden)
-    with torch.no_grad():  # divided both ways, whatever is seen
-        reckoning.lines.h2.bias.fill_(3.0)
-        reckoning.lines.v2.bias.fill_(3.0)
-    return Reckoned(Ensemble([Decoder(CONFIG)]), reckoning, CONFIG, TOKENIZER).eval()
 
 
 def prompt(decoder: Reckoned, question: str, left_out: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,7 +33,7 @@ from tools.train.settings import (
 from tools.train.text import ASK, EOS, IMAGE, PAD, REPLY, SPECIAL
 from tools.train.trained import Trained, rounded_pair
 
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 LICENSE = "Apache-2.0 for code and weights; training data has terms of its own, see README.md"
 UNCALIBRATED = {
     "temperature": 1.0,
@@ -52,11 +52,14 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """What names the encoders whose embeddings a decoder reads; `sound` is "" where it reads none."""
+    """What names the encoders whose embeddings a decoder reads; `sound` is "" where it reads none; `also` the same eyes
+    in other formats (`litert_ship`).
+    """
 
     image: str
     sound: str
     sound_tokens: int
+    also: tuple[str, ...] = ()
 
 
 def write_encoders(folder: Path, trained: Trained, paths: Paths) -> Encoders:
@@ -74,6 +77,16 @@ def write_encoders(folder: Path, trained: Trained, paths: Paths) -> Encoders:
     shutil.copy(graph, folder / AUDIO)
     tokens = int(np.load(paths.sounds / "tokens.npy", mmap_mode="r").shape[2])
     return Encoders(image, f"sound-{tokens}x{trained.config.hidden}-{sha256_of(folder / AUDIO)[:16]}", tokens)
+
+
+def kept_encoders(folder: Path) -> Encoders:
+    """Those of a bundle that stays as it is; its manifest gets the version of the pair that it belongs to now."""
+    manifest, config = (json.loads((folder / name).read_text("utf-8")) for name in ("manifest.json", "config.json"))
+    write_json(folder / "manifest.json", {**manifest, "version": VERSION})
+    tokens = config.get("audio", {}).get("tokens", 0)
+    return Encoders(
+        manifest["encoder_id"], manifest.get("audio_encoder_id", ""), tokens, (*manifest.get("also_reads", ()),)
+    )
 
 
 def write_bundle(folder: Path, name: str, trained: Trained, paths: Paths, encoders: Encoders) -> None:
@@ -162,5 +175,6 @@ def write_manifest(folder: Path, name: str, trained: Trained, encoders: Encoders
             "torch": torch.__version__,
         },
         "files": listed,
+        **({"also_reads": list(encoders.also)} if encoders.also else {}),
     }
     write_json(folder / "manifest.json", value)

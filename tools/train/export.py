@@ -20,7 +20,7 @@ from edge_agent.vlm.confidence import summarise
 from edge_agent.vlm.generate import Generator, looping
 from edge_agent.vlm.selftest import QUESTION, picture, probe
 from edge_agent.vlm.vision import VisionEncoder
-from tools.train.bundle_files import write_bundle, write_encoders, write_json
+from tools.train.bundle_files import kept_encoders, write_bundle, write_encoders, write_json
 from tools.train.eyes import Eyes, prefix_positions
 from tools.train.features import draw, encode, open_session, tiles_of
 from tools.train.model import Decoder, Ensemble
@@ -102,18 +102,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models"))
     parser.add_argument("--alone", action="store_true", help="ship the cloud's decoder without the edge's beside it")
+    parser.add_argument("--cloud-only", action="store_true", help="the edge's graphs stay, byte for byte")
     parser.add_argument("--draft", action="store_true", help="files only: no proof, no answer of the self-test")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     paths = default_paths()
     edge, cloud = load_pair(paths, wanted.alone)
-    encoders = write_encoders(wanted.out / "edge-vqa", edge, paths)
-    write_bundle(wanted.out / "edge-vqa", "edge-vqa", edge, paths, encoders)
-    write_bundle(wanted.out / "cloud-vqa", "cloud-vqa", cloud, paths, encoders)
+    made = {"cloud-vqa": cloud} if wanted.cloud_only else {"edge-vqa": edge, "cloud-vqa": cloud}
+    if wanted.cloud_only:
+        encoders = kept_encoders(wanted.out / "edge-vqa")
+    else:
+        encoders = write_encoders(wanted.out / "edge-vqa", edge, paths)
+    for name, trained in made.items():
+        write_bundle(wanted.out / name, name, trained, paths, encoders)
     if wanted.draft:
         return
-    write_golden(wanted.out / "edge-vqa")
-    for name, trained in (("edge-vqa", edge), ("cloud-vqa", cloud)):
+    if not wanted.cloud_only:
+        write_golden(wanted.out / "edge-vqa")
+    for name, trained in made.items():
         proof = prove_equal(wanted.out / "edge-vqa", wanted.out / name, trained, paths)
         write_json(paths.work / f"{name}-equality.json", proof)
         print(name, encoders.image, proof)
