@@ -31,6 +31,16 @@ def test_what_int8_costs_is_shown_set_by_set() -> None:
     assert lines_of(made, "| mosaics") == ["| mosaics of crops never trained on | - | - | - | - |"]
 
 
+def test_the_decoders_without_what_reckons_have_columns_of_their_own() -> None:
+    plain = [row("cloud-plain", 64.5, 5), row("cloud-plain", 64.4, 5, weights="float"), row("cloud-plain", 1.0, 1)]
+    made = rounding([*PAIR, *plain])
+    assert lines_of(made, "| set") == ["| set | cloud without what reckons, int8 | cloud without what reckons, float |"]
+    assert lines_of(made, "| COCO") == ["| COCO dev (made questions) | 64.5 | 64.4 |"]
+    assert lines_of(comparison([*PAIR, *plain]), "| COCO") == [
+        "| COCO dev (made questions) | 74.6 | 75.3 | 64.5 | 1.0 |"
+    ]
+
+
 def test_what_was_not_measured_is_said() -> None:
     assert "not measured" in rounding(PAIR)
     assert lines_of(rounding([*PAIR, FLOAT[0]]), "| COCO") == ["| COCO dev (made questions) | 74.6 | 74.4 |"]

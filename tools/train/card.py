@@ -1,7 +1,8 @@
 """Writes the model cards (README.md of each bundle): `python -m tools.train.card REPORT --models models`.
 
 REPORT is what `python -m tools.train.evaluate` printed for edge and cloud, for both with `--float`, for the cloud with
-one view and for the control: one JSON object a line. The words are in card_template.md.
+less and for the control: one JSON object a line; that of the shipped pair is report.jsonl beside this file. The words
+are in card_template.md.
 """
 
 from __future__ import annotations
@@ -27,11 +28,20 @@ ABOUT = {
     "embeddings of {hidden} values, two more made of the backbone's own class head (its names for the picture, in the\n"
     "decoder's words), an audio encoder, and a decoder of {layers} layers. The embeddings are what travels to the\n"
     "cloud.",
-    "cloud-vqa": "The cloud's model: two decoders side by side, {layers} layers in all, whose probabilities are\n"
+    "cloud-vqa": "The cloud's model: two decoders side by side, of five and six layers, whose probabilities are\n"
     "averaged. Both are grown out of the edge's decoder and read four tiles of the picture beside the whole;\n"
-    "the one of six layers is that of version 0.3.0. It reads the embeddings that the edge bundle makes and has\n"
-    "no encoder itself.",
+    "the one of six layers is that of version 0.3.0. Beside them a small part reckons: in a picture that is divided\n"
+    "both ways, as mosaics are, it finds the borders, tells COCO's 80 things cell by cell, and is heard where a\n"
+    "question counts, compares or relates them in words that it follows; elsewhere it is silent. The model reads the\n"
+    "embeddings that the edge bundle makes and has no encoder itself.",
 }
+
+WHOLE = {
+    "edge-vqa": (1, "edge"),
+    "cloud-vqa": (VIEWS, "cloud"),
+    "cloud-plain": (VIEWS, "cloud without what reckons"),
+}
+"""How many views each reads, and what it is called."""
 
 
 def table(rows: Rows) -> str:
@@ -67,11 +77,13 @@ def mistakes(rows: Rows) -> str:
 
 def rounding(rows: Rows) -> str:
     """What int8 costs: each set with the weights as shipped and as trained, or that it was not measured."""
-    shares = {(r["set"], r["bundle"], r.get("weights", "int8")): r["all"]["picture"] for r in rows if is_pair(r)}
-    whole = [bundle for bundle in ABOUT if any((key, bundle, "float") in shares for key in SETS)]
+    shares = {(r["set"], r["bundle"], r.get("weights", "int8")): r["all"]["picture"] for r in rows if is_whole(r)}
+    whole = {
+        bundle: name for bundle, (_, name) in WHOLE.items() if any((key, bundle, "float") in shares for key in SETS)
+    }
     if not whole:
         return "What rounding the weights to int8 costs was not measured for this release."
-    heads = [f"{bundle.removesuffix('-vqa')}, {weights}" for bundle in whole for weights in ("int8", "float")]
+    heads = [f"{name}, {weights}" for name in whole.values() for weights in ("int8", "float")]
     lines = ["What rounding the weights to int8 costs:", "", "| set | " + " | ".join(heads) + " |"]
     lines.append("|---" * (len(heads) + 1) + "|")
     for key, name in SETS.items():
@@ -80,17 +92,18 @@ def rounding(rows: Rows) -> str:
     return "\n".join(lines)
 
 
-def is_pair(row: dict[str, Any]) -> bool:
-    """Whether a row is of one of the two bundles with the views that it reads."""
-    return (row["bundle"], row["views"]) in (("edge-vqa", 1), ("cloud-vqa", VIEWS))
+def is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row is of a model with all of the views that it reads."""
+    return row["bundle"] in WHOLE and row["views"] == WHOLE[row["bundle"]][0]
 
 
 def comparison(rows: Rows) -> str:
-    """Edge, cloud, the cloud without tiles and the control, set by set."""
+    """Edge, cloud, the cloud with less, and the control, set by set."""
     columns = [
         ("edge", "edge-vqa", 1),
         ("cloud, with tiles", "cloud-vqa", VIEWS),
-        ("the same without tiles", "cloud-vqa", 1),
+        ("the same without what reckons", "cloud-plain", VIEWS),
+        ("without that and without tiles", "cloud-plain", 1),
         ("its newer decoder alone, with tiles", "cloud-alone", VIEWS),
         ("control", "control-vqa", VIEWS),
     ]

@@ -25,7 +25,7 @@ from tools.train.measures import area_under_curve, interval, normalise
 from tools.train.model import Cache as Keys
 from tools.train.settings import VIEWS, Paths, default_paths
 from tools.train.sounds import HEARD, Sounds
-from tools.train.trained import Trained, load_cloud, load_trained, rounded_pair
+from tools.train.trained import Trained, load_cloud, load_trained, rounded_pair, untold
 from tools.train.views import read_jsonl, shapes
 
 SETS = ("coco", "mosaic", "imagenet", "shapes", "daquar", "sound")
@@ -157,9 +157,10 @@ def _sound_kind(label: str) -> str:
     return "made" if label in ("speech", "silence") else "esc-10"
 
 
-def open_model(which: str, paths: Paths, alone: bool, exact: bool) -> Trained:
-    """The averaged weights of a checkpoint; the cloud's with the edge's decoder beside it unless `alone`."""
+def open_model(which: str, paths: Paths, alone: bool, exact: bool, plain: bool) -> Trained:
+    """The averaged weights of a checkpoint; the cloud's as `load_cloud` puts it together, or `plain`: not reckoning."""
     trained = load_cloud(paths, alone) if which == "cloud" else load_trained(paths.work / f"{which}.pt")
+    trained = untold(trained) if plain else trained
     return trained if exact else rounded_pair(trained)
 
 
@@ -169,7 +170,8 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--limit", type=int, default=1500, help="questions a set, drawn at random with a fixed seed")
     parser.add_argument("--views", type=int, choices=(1, VIEWS), help="default: 1 for the edge, else 5")
-    parser.add_argument("--alone", action="store_true", help="without the edge's decoder beside it")
+    parser.add_argument("--alone", action="store_true", help="the cloud's newer decoder alone; implies --plain")
+    parser.add_argument("--plain", action="store_true", help="the cloud's decoders without what reckons")
     parser.add_argument("--float", action="store_true", help="weights as trained, not rounded to int8")
     parser.add_argument("--question-only", action="store_true", help="show no picture and no sound at all")
     parser.add_argument("--no-blind", action="store_true", help="leave the blind control out")
@@ -177,7 +179,7 @@ def main() -> None:
     torch.set_num_threads(1)
     paths = default_paths()
     views = wanted.views or (1 if wanted.which == "edge" else VIEWS)
-    model = open_model(wanted.which, paths, wanted.alone, wanted.float)
+    model = open_model(wanted.which, paths, wanted.alone, wanted.float, wanted.plain or wanted.alone)
     seen: dict[str, NDArray[Any]]
     answerer = Answerer(model, Tokenizer.from_file(str(paths.tokenizer)), views)
     for name in wanted.sets:
@@ -189,7 +191,8 @@ def main() -> None:
             if not wanted.question_only:
                 seen = picture_features(name, list(dict.fromkeys(item.image for item in items)), paths)
         made = measure(answerer, items, seen, majority(name, paths, items), not wanted.no_blind)
-        bundle = "cloud-alone" if wanted.which == "cloud" and wanted.alone else f"{wanted.which}-vqa"
+        kind = "alone" if wanted.alone else "plain" if wanted.plain else "vqa"
+        bundle = f"{wanted.which}-{kind if wanted.which == 'cloud' else 'vqa'}"
         about = {"weights": "float" if wanted.float else "int8", "step": model.step}
         print(json.dumps({"set": name, "bundle": bundle, "views": views, **about, **made}), flush=True)
 

@@ -31,7 +31,7 @@ from tools.train.trained import load_trained
 from tools.train.views import View
 
 FOLDS = 5
-MOSAICS, PHOTOS, READ = 3000, 480, 600
+MOSAICS, PHOTOS, READ = 4100, 480, 600
 """Mosaics for labels and borders, photos without borders, and mosaics for the readout."""
 _PHOTOS = ("coco", "daquar", "flickr", "pasted", "shapes")
 _NUMBER = (-12.0, 0.3, 0.2, 0.1, -0.1, -0.3, -0.5, -0.8, -1.0, -1.2)

@@ -77,6 +77,14 @@ def told(cloud: Trained, paths: Paths) -> Trained:
     return replace(cloud, config=replace(cloud.config, layers=cloud.config.layers + 1), decoder=decoder)
 
 
+def untold(cloud: Trained) -> Trained:
+    """The same without what `told` added, if it did."""
+    if not isinstance(cloud.decoder, Reckoned):
+        return cloud
+    config = replace(cloud.config, layers=cloud.config.layers - 1)
+    return replace(cloud, config=config, decoder=cloud.decoder.decoder)
+
+
 def load_pair(paths: Paths, alone: bool) -> tuple[Trained, Trained]:
     """The edge's model and the cloud's, as `load_cloud` puts it together."""
     return load_trained(paths.work / "edge.pt"), load_cloud(paths, alone)
