@@ -1,32 +1,37 @@
 """The file of a basis: what the codec `projected` has learned from training pictures. Read here, written by training.
 
-Little endian: 8 bytes `EAPBASIS`, u32 length of the header, the header (a JSON object), then arrays one after another,
-packed: of each group, of `count` = rows x columns tokens, `mean` [count, hidden] float16, `down` [rows, rows] and
-`across` [columns, columns] float32, `analysis` [hidden, kept] and `synthesis` [kept, hidden] float16, `scale` [count,
-kept] float32; of each level `places` [places] uint32, `classes`
-[places] uint8, `shifts` [tables] uint8, `counts` [tables, 32] uint16, `centroids` [tables, 16] float32. The header:
-`format` 1, `encoder_id`, `tokens`, `hidden`, `groups` [{first, rows, columns, kept}], `levels` [{step, rounding, bytes,
-places, tables}], coarse levels last; `bytes` is what a view takes, the mean of the training pictures.
+A file as `learned_file` says, `EAPBASIS`. Its arrays: of each group, of `count` = rows x columns tokens, `mean` [count,
+hidden] float16, `down` [rows, rows] and `across` [columns, columns] float32, `analysis` [hidden, kept] and `synthesis`
+[kept, hidden] float16, `scale` [count, kept] float32; of each level `places` [places] uint32, `classes` [places] uint8,
+`shifts` [tables] uint8, `counts` [tables, 32] uint16, `centroids` [tables, 16] float32. The header: `format` 1,
+`encoder_id`, `tokens`, `hidden`, `groups` [{first, rows, columns, kept}], `levels` [{step, rounding, bytes, places,
+tables}], coarse levels last; `bytes` is what a view takes, the mean of the training pictures.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_agent.transport.learned_file import (
+    MOST_HIDDEN,
+    MOST_TOKENS,
+    Arrays,
+    Shapes,
+    file_id,
+    number_of,
+    packed_arrays,
+    read_header,
+    size_of,
+)
 from edge_agent.types import F32
 
 MAGIC = b"EAPBASIS"
 FORMAT = 1
 SYMBOLS, MAGNITUDES, FREQUENCY_SUM = 32, 16, 8192
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Basis:
     levels: list[dict[str, Any]] = field(repr=False)
 
 
-def group_arrays(hidden: int, rows: int, columns: int, kept: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+def group_arrays(hidden: int, rows: int, columns: int, kept: int) -> Shapes:
     """Name, dtype and shape of each array of a group, in the order of the file."""
     return {
         "mean": ("<f2", (rows * columns, hidden)),
@@ -55,7 +60,7 @@ def group_arrays(hidden: int, rows: int, columns: int, kept: int) -> Mapping[str
     }
 
 
-def level_arrays(places: int, tables: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+def level_arrays(places: int, tables: int) -> Shapes:
     """Likewise of a level."""
     return {
         "places": ("<u4", (places,)),
@@ -68,56 +73,24 @@ def level_arrays(places: int, tables: int) -> Mapping[str, tuple[str, tuple[int,
 
 def parse_basis(data: bytes) -> Basis:
     """The basis in the bytes of its file. Raises ValueError, KeyError or TypeError."""
-    length = int.from_bytes(data[8:12], "little")
-    if data[:8] != MAGIC or len(data) < 12 + length:
-        raise ValueError("it does not begin as one")
-    header = json.loads(data[12 : 12 + length])
-    if header["format"] != FORMAT:
-        raise ValueError(f"it has format {header['format']}, this version reads format {FORMAT}")
-    tokens, hidden = _size(header["tokens"], 4096), _size(header["hidden"], 8192)
-    grids = [(_size(g["rows"], tokens), _size(g["columns"], tokens)) for g in header["groups"]]
-    kept = [_size(g["kept"], hidden) for g in header["groups"]]
+    header, at = read_header(data, MAGIC, FORMAT)
+    tokens, hidden = size_of(header["tokens"], MOST_TOKENS), size_of(header["hidden"], MOST_HIDDEN)
+    grids = [(size_of(g["rows"], tokens), size_of(g["columns"], tokens)) for g in header["groups"]]
+    kept = [size_of(g["kept"], hidden) for g in header["groups"]]
     if sum(rows * columns for rows, columns in grids) != tokens:
         raise ValueError("its groups are not all tokens")
     shapes = [group_arrays(hidden, *grid, k) for grid, k in zip(grids, kept, strict=True)]
     most = tokens * max(kept)
-    shapes += [level_arrays(_size(one["places"], most), _size(one["tables"], 255)) for one in header["levels"]]
-    arrays = list(packed_arrays(data, 12 + length, shapes))
-    groups = [_group(raw, found) for raw, found in zip(header["groups"], arrays, strict=False)]
+    shapes += [level_arrays(size_of(one["places"], most), size_of(one["tables"], 255)) for one in header["levels"]]
+    arrays = list(packed_arrays(data, at, shapes))
+    groups = [_group(raw, found, tokens) for raw, found in zip(header["groups"], arrays, strict=False)]
     scale = np.concatenate([found["scale"].ravel() for found in arrays[: len(groups)]])
     levels = [_level(raw, found, scale) for raw, found in zip(header["levels"], arrays[len(groups) :], strict=True)]
-    digest = hashlib.sha256(data).hexdigest()[:16]
-    return Basis(digest, str(header["encoder_id"]), tokens, hidden, groups, levels)
+    return Basis(file_id(data), str(header["encoder_id"]), tokens, hidden, groups, levels)
 
 
-def _size(value: Any, most: int) -> int:
-    if type(value) is not int or not 1 <= value <= most:
-        raise ValueError(f"a size is {value!r}, not 1 to {most}")
-    return value
-
-
-def packed_arrays(
-    data: bytes, at: int, shapes: Sequence[Mapping[str, tuple[str, tuple[int, ...]]]]
-) -> Iterator[Arrays]:
-    """The arrays from `at` to the end, one dict of names, dtypes and shapes after the other. Raises ValueError where
-    they are not all that is there.
-    """
-    total = at + sum(
-        np.dtype(dtype).itemsize * int(np.prod(shape)) for part in shapes for dtype, shape in part.values()
-    )
-    if total != len(data):
-        raise ValueError(f"it has {len(data)} bytes instead of {total}")
-    for part in shapes:
-        found: Arrays = {}
-        for name, (dtype, shape) in part.items():
-            count = int(np.prod(shape))
-            found[name] = np.frombuffer(data, dtype, count, at).reshape(shape)
-            at += count * np.dtype(dtype).itemsize
-        yield found
-
-
-def _group(raw: Mapping[str, Any], found: Arrays) -> dict[str, Any]:
-    sizes = {name: int(raw[name]) for name in ("first", "rows", "columns", "kept")}
+def _group(raw: Mapping[str, Any], found: Arrays, tokens: int) -> dict[str, Any]:
+    sizes = {"first": size_of(raw["first"], tokens - 1, 0)} | {name: raw[name] for name in ("rows", "columns", "kept")}
     arrays = ("mean", "down", "across", "analysis", "synthesis")
     return sizes | {name: np.ascontiguousarray(found[name], np.float32) for name in arrays}
 
@@ -131,9 +104,9 @@ def _level(raw: Mapping[str, Any], found: Arrays, scale: F32) -> dict[str, Any]:
     return {
         "places": places,
         "classes": found["classes"].astype(np.uint8),
-        "steps": np.float32(raw["step"]) * scale[places].astype(np.float32),
-        "rounding": float(np.float32(raw["rounding"])),
-        "bytes": _size(raw["bytes"], 1 << 20),
+        "steps": np.float32(number_of(raw["step"])) * scale[places].astype(np.float32),
+        "rounding": float(np.float32(number_of(raw["rounding"]))),
+        "bytes": size_of(raw["bytes"], 1 << 20),
         "shifts": found["shifts"].astype(np.uint8),
         "starts": starts,
         "centroids": np.ascontiguousarray(found["centroids"], np.float32),

@@ -3,16 +3,14 @@
 It is a way to send a tensor of `projected`, not another tensor: both sides end with the very integers, so that nothing
 drifts, and the name that a turn gives is the name of the whole. What lies near what is held keeps its value. The rest
 is coded as the difference, under tables that were learned for each kind of place, size of what is held, and liveliness
-of the view. The file, little endian: 8 bytes `EAPCHANG`, u32 length of the header, the header (a JSON object: `format`
-1, `encoder_id`, `basis`, `levels` [{`kinds`, `edges` [SETS - 1]}], as many as the basis has), then of each level packed
-`kinds` [tables of the basis' level] uint8, `margins` [kinds, CONTEXTS] float32, `shifts` [SETS, kinds, CONTEXTS] uint8
-and `counts` [SETS, kinds, CONTEXTS, 32] uint16.
+of the view. The file is as `learned_file` says, `EAPCHANG`. The header: `format` 1, `encoder_id`, `basis`, `levels`
+[{`kinds`, `edges` [SETS - 1]}], as many as the basis has; the arrays, of each level: `kinds` [tables of the basis'
+level] uint8, `margins` [kinds, CONTEXTS] float32, `shifts` [SETS, kinds, CONTEXTS] uint8 and `counts` [SETS, kinds,
+CONTEXTS, 32] uint16.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +21,10 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
-from edge_agent.transport.basis import FREQUENCY_SUM, MAGNITUDES, SYMBOLS, packed_arrays
+from edge_agent.transport.basis import FREQUENCY_SUM, MAGNITUDES, SYMBOLS
 from edge_agent.transport.codecs import CODECS
 from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, plain, shaped
+from edge_agent.transport.learned_file import Shapes, file_id, header_bytes, number_of, packed_arrays, read_header
 from edge_agent.transport.projected import Projected
 from edge_agent.transport.projection import I32
 from edge_agent.transport.tensors import choose
@@ -75,7 +74,7 @@ class _Level:
         return contexts
 
 
-def level_arrays(classes: int, kinds: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+def level_arrays(classes: int, kinds: int) -> Shapes:
     """Name, dtype and shape of each array of a level, in the order of the file."""
     return {
         "kinds": ("|u1", (classes,)),
@@ -89,8 +88,7 @@ def changes_bytes(encoder_id: str, basis_id: str, levels: Sequence[Mapping[str, 
     """The file; each level has its arrays and `edges`."""
     told = [{"kinds": len(level["margins"]), "edges": list(level["edges"])} for level in levels]
     header = {"format": FORMAT, "encoder_id": encoder_id, "basis": basis_id, "levels": told}
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    parts = [MAGIC, len(text).to_bytes(4, "little"), text]
+    parts = [header_bytes(MAGIC, header)]
     for level in levels:
         for name, (dtype, _) in level_arrays(1, 1).items():
             parts.append(np.ascontiguousarray(level[name]).astype(dtype).tobytes())
@@ -99,7 +97,7 @@ def changes_bytes(encoder_id: str, basis_id: str, levels: Sequence[Mapping[str, 
 
 def parse_changes(data: bytes, basis: Projected) -> ChangeTables:
     """What the bytes of a file hold, for the basis that it names. Raises ValueError, KeyError or TypeError."""
-    header, length = header_of(data), int.from_bytes(data[8:12], "little")
+    header, at = read_header(data, MAGIC, FORMAT)
     if header["basis"] != basis.basis.basis_id:
         raise ValueError("it is of another basis")
     told, own = header["levels"], basis.basis.levels
@@ -107,23 +105,19 @@ def parse_changes(data: bytes, basis: Projected) -> ChangeTables:
         raise ValueError("its levels are not those of the basis")
     shapes = [level_arrays(len(of["shifts"]), one["kinds"]) for of, one in zip(own, told, strict=True)]
     levels = []
-    for one, found in zip(told, packed_arrays(data, 12 + length, shapes), strict=True):
-        edges = [float(edge) for edge in one["edges"]]
+    for one, found in zip(told, packed_arrays(data, at, shapes), strict=True):
+        edges = [number_of(edge) for edge in one["edges"]]
         if len(edges) != SETS - 1 or edges != sorted(edges) or not np.isfinite(found["margins"]).all():
             raise ValueError("its edges do not ascend, or a margin is not finite")
         if (found["kinds"] >= one["kinds"]).any() or (found["counts"].astype(int).sum(3) != FREQUENCY_SUM).any():
             raise ValueError("a kind is none of its kinds, or counts do not sum to 8192")
         levels.append({**found, "edges": edges})
-    return ChangeTables(hashlib.sha256(data).hexdigest()[:16], str(header["encoder_id"]), basis.basis.basis_id, levels)
+    return ChangeTables(file_id(data), str(header["encoder_id"]), basis.basis.basis_id, levels)
 
 
 def header_of(data: bytes) -> dict[str, Any]:
-    """What the bytes of a file begin with. Raises ValueError, KeyError or TypeError."""
-    length = int.from_bytes(data[8:12], "little")
-    header: dict[str, Any] = json.loads(data[12 : 12 + length])
-    if data[:8] != MAGIC or header["format"] != FORMAT:
-        raise ValueError("it is not of this format")
-    return header
+    """What the bytes of a file begin with, which names the basis that the rest is read in. Raises ValueError."""
+    return read_header(data, MAGIC, FORMAT)[0]
 
 
 class Changes:

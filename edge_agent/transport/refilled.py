@@ -1,14 +1,11 @@
 """The codec `refilled-ID`: tokens left out (pruning), filled in by a median token that both sides have stored.
 
-Its file, little endian: 8 bytes `EAPMEDIA`, u32 length of the header, the header (a JSON object: `format` 1,
-`encoder_id`, `tokens`, `hidden`), then `medians` [tokens, hidden] float16: of each place of a view the median over
-training pictures, value by value.
+Its file, as `learned_file` says, `EAPMEDIA`. The header: `format` 1, `encoder_id`, `tokens`, `hidden`; the array:
+`medians` [tokens, hidden] float16, of each place of a view the median over training pictures, value by value.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +14,15 @@ import numpy as np
 from edge_agent.errors import UsageError
 from edge_agent.transport.codecs import CODECS, Int4Zstd
 from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, decoded, finite, plain
+from edge_agent.transport.learned_file import (
+    MOST_HIDDEN,
+    MOST_TOKENS,
+    file_id,
+    header_bytes,
+    packed_arrays,
+    read_header,
+    size_of,
+)
 from edge_agent.types import F32, Embeddings
 
 PREFIX = "refilled-"
@@ -41,27 +47,18 @@ def medians_bytes(encoder_id: str, data: F32) -> bytes:
     """The file of medians [tokens, hidden]."""
     tokens, hidden = data.shape
     header = {"format": FORMAT, "encoder_id": encoder_id, "tokens": tokens, "hidden": hidden}
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    return b"".join([MAGIC, len(text).to_bytes(4, "little"), text, data.astype("<f2").tobytes()])
+    return header_bytes(MAGIC, header) + data.astype("<f2").tobytes()
 
 
 def parse_medians(data: bytes) -> Medians:
-    """The medians in the bytes of their file. Raises ValueError, KeyError or TypeError."""
-    length = int.from_bytes(data[8:12], "little")
-    if data[:8] != MAGIC or len(data) < 12 + length:
-        raise ValueError("it does not begin as medians")
-    header = json.loads(data[12 : 12 + length])
-    if header["format"] != FORMAT:
-        raise ValueError(f"it has format {header['format']}, this version reads format {FORMAT}")
-    tokens, hidden = header["tokens"], header["hidden"]
-    if type(tokens) is not int or type(hidden) is not int or not (1 <= tokens <= 4096 and 1 <= hidden <= 8192):
-        raise ValueError(f"it is for {tokens!r} x {hidden!r}, not 1 x 1 to 4096 x 8192")
-    if len(data) != 12 + length + 2 * tokens * hidden:
-        raise ValueError(f"it has {len(data)} bytes instead of {12 + length + 2 * tokens * hidden}")
-    values = np.frombuffer(data, "<f2", tokens * hidden, 12 + length).astype(np.float32).reshape(tokens, hidden)
+    """The medians in the bytes of their file. Raises ValueError or KeyError."""
+    header, at = read_header(data, MAGIC, FORMAT)
+    shape = size_of(header["tokens"], MOST_TOKENS), size_of(header["hidden"], MOST_HIDDEN)
+    (found,) = packed_arrays(data, at, [{"medians": ("<f2", shape)}])
+    values = found["medians"].astype(np.float32)
     if not np.isfinite(values).all():
         raise ValueError("it holds a value that is not finite")
-    return Medians(hashlib.sha256(data).hexdigest()[:16], str(header["encoder_id"]), values)
+    return Medians(file_id(data), str(header["encoder_id"]), values)
 
 
 class Refilled:

@@ -26,8 +26,9 @@ def read_shipped(path: Path) -> Codec:
         if path.stat().st_size > MOST_BYTES:
             raise ModelError(f"{path} is larger than {MOST_BYTES >> 20} MiB", _HINT)
         return parse_shipped(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} is not what a codec has learned ({error})", _HINT) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"its header lacks {error}" if isinstance(error, KeyError) else error
+        raise ModelError(f"{path} is not what a codec has learned ({why})", _HINT) from error
 
 
 def parse_shipped(data: bytes) -> Codec:

@@ -1,9 +1,14 @@
-"""Whatever bytes come, the codecs of what was learned end in a value or a FrameError."""
+"""Whatever bytes come, the codecs of what was learned end in a value or a FrameError, their files in a codec or in a
+ModelError.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zstandard
@@ -12,16 +17,26 @@ from hypothesis import strategies as st
 
 import bases
 import learned
+from edge_agent.errors import ModelError
 from edge_agent.transport.changes import resolved
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor, register_codec
 from edge_agent.transport.frames import FrameError
+from edge_agent.transport.learned_file import header_bytes, read_header
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.refilled import Refilled, parse_medians
+from edge_agent.transport.shipped import read_shipped
 
 SMALL = Limits(tokens_per_tensor=64, hidden_size=64)
 REFILLED = Refilled(parse_medians(learned.medians()))
 register_codec(REFILLED)
 CHANGES = learned.changes_codec()
+FILES = (bases.basis_bytes(), learned.medians(), learned.changes())
+NUMBERS = st.one_of(st.integers(), st.integers(-(10**400), 10**400), st.floats())
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=60)),
+    lambda inside: st.one_of(st.lists(inside, max_size=4), st.dictionaries(st.text(max_size=6), inside, max_size=3)),
+    max_leaves=6,
+)
 DAMAGE = st.lists(st.tuples(st.integers(0, 999), st.integers(1, 255)), max_size=4)
 
 
@@ -77,3 +92,32 @@ def test_a_damaged_change_is_refused_or_makes_a_tensor_of_another_name(seed, vie
             whole = resolved(dataclasses.replace(made, payload=damaged(made.payload, damage), whole=None), base)
             assert decode_tensor(whole, SMALL).data.shape == made.shape
             assert (whole.payload == made.whole.payload) == (whole.tensor_id() == made.tensor_id())
+
+
+def parts(value: Any) -> list[tuple[Any, Any]]:
+    """Every object and list within a header, with each key of it."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    return [(value, key) for key in keys] + [found for key in keys for found in parts(value[key])]
+
+
+def read_or_refused(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ModelError):
+        path = Path(folder) / "learned.bin"
+        path.write_bytes(data)
+        read_shipped(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(FILES), DAMAGE)
+def test_a_damaged_file_is_a_codec_or_refused(good, damage):
+    read_or_refused(damaged(good, damage))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(FILES), st.integers(0, 999), JSON)
+def test_whatever_a_header_says_the_file_is_a_codec_or_refused(good, where, said):
+    header, at = read_header(good, good[:8], 1)
+    every = parts(header)
+    inside, key = every[where % len(every)]
+    inside[key] = said
+    read_or_refused(header_bytes(good[:8], header) + good[at:])

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 import bases
 from edge_agent import _core
-from edge_agent.errors import ModelError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import parse_basis
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor, decode_views, find_codec, register_codec
 from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.projected import Projected
-from edge_agent.transport.shipped import read_shipped
 from edge_agent.types import Embeddings
 
 BASIS = parse_basis(bases.basis_bytes())
@@ -169,22 +168,3 @@ def test_a_server_without_the_basis_refuses_by_name():
 def test_embeddings_that_the_basis_is_not_for_are_not_encoded(made):
     with pytest.raises(UsageError):
         CODEC.encode(made)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"EAPBASIX" + bases.basis_bytes()[8:],
-        bases.basis_bytes()[:-1],
-        bases.basis_bytes() + b"\0",
-        bases.basis_bytes(format=2),
-        bases.basis_bytes(tokens=2**31),
-        bases.basis_bytes(levels=[{"step": 1.0, "rounding": 0.5, "bytes": 1, "places": 2**40, "tables": 1}]),
-    ],
-)
-def test_a_file_that_is_no_basis_is_refused(data, tmp_path):
-    path = tmp_path / "basis.bin"
-    path.write_bytes(data)
-    with pytest.raises(ModelError, match=r"basis\.bin"):
-        read_shipped(path)

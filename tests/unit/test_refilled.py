@@ -15,13 +15,12 @@ from edge_agent.clock import SystemClock
 from edge_agent.engines.base import Query
 from edge_agent.engines.local import embedding_sizes
 from edge_agent.engines.upload import Coding, Upload
-from edge_agent.errors import ModelError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.transport.codecs import EncodedTensor, decode_tensor, decode_views, register_codec
 from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.refilled import Refilled, parse_medians
-from edge_agent.transport.shipped import read_shipped
 from edge_agent.types import Decision, Embeddings, Route
 from edge_agent.vlm import open_bundle
 
@@ -115,28 +114,6 @@ def test_few_bytes_that_declare_many_views_are_refused_before_their_memory_is_ta
 def test_embeddings_that_the_medians_are_not_of_are_not_encoded(made: Embeddings) -> None:
     with pytest.raises(UsageError):
         CODEC.encode(made)
-
-
-GOOD = learned.medians()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        GOOD[:-1],
-        GOOD + b"\0",
-        GOOD.replace(b'"format":1', b'"format":2'),
-        GOOD.replace(b'"tokens":6', b'"tokens":0'),
-        GOOD.replace(b'"hidden":8', b'"hidden":9'),
-        GOOD[:-2] + b"\x00\x7e",
-    ],
-)
-def test_a_file_of_no_medians_is_refused(data: bytes, tmp_path) -> None:
-    path = tmp_path / "medians.bin"
-    path.write_bytes(data)
-    with pytest.raises(ModelError, match=r"medians\.bin"):
-        read_shipped(path)
 
 
 @pytest.mark.parametrize("known", [True, False])
