@@ -15,9 +15,9 @@ from edge_agent.engines.base import Detail, Query
 from edge_agent.engines.looking import LastLook
 from edge_agent.engines.upload import PROJECTED, REFILLED, Coding
 from edge_agent.errors import ModelError
-from edge_agent.transport.codecs import PICTURE_CODECS
+from edge_agent.transport.codecs import PICTURE_CODECS, learned_codecs
 from edge_agent.transport.projected import projected_codecs
-from edge_agent.transport.refilled import SHARE, refilled_codecs
+from edge_agent.transport.refilled import SHARE, Refilled
 from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import (
     AudioWindow,
@@ -113,7 +113,7 @@ def embedding_sizes(bundle: Bundle, coding: Coding | None = None) -> EmbeddingSi
     coding = coding or Coding()
     register_shipped(bundle.codec_files)
     sound = bundle.layout.sound if bundle.has_audio else None
-    refills = coding.codec_id == REFILLED and bool(refilled_codecs(bundle.encoder_id))
+    refills = coding.codec_id == REFILLED and bool(learned_codecs(Refilled, bundle.encoder_id))
     int4 = coding.codec_id == "int4-zstd" or refills
     token_bytes = 4 + ((bundle.hidden_size + 1) // 2 if int4 else bundle.hidden_size)
     view_bytes, views = bundle.tokens_per_image * token_bytes, bundle.layout.views_per_image

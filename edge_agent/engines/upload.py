@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from edge_agent.clock import Clock
 from edge_agent.engines.base import Query
 from edge_agent.errors import CloudError, UsageError
-from edge_agent.transport.changes import change_codecs
+from edge_agent.transport.changes import Changes
 from edge_agent.transport.codecs import (
     DEFAULT_CODEC,
     PICTURE_CODECS,
     PIXELS,
     Codec,
     EncodedTensor,
+    LearnedT,
     find_codec,
     join_views,
+    learned_codecs,
 )
 from edge_agent.transport.messages import Welcome
 from edge_agent.transport.pictures import PictureCoding, encode_picture
-from edge_agent.transport.projected import Projected, projected_codecs
+from edge_agent.transport.projected import Projected
 from edge_agent.transport.recall import Recall
-from edge_agent.transport.refilled import refilled_codecs
+from edge_agent.transport.refilled import Refilled
 from edge_agent.types import Action, Decision, Embeddings, Modality
 
 PROJECTED, REFILLED = "projected", "refilled"
@@ -143,8 +145,8 @@ class Upload:
             return self._wholes[key]
         if recall is None or not self._coding.changes or not isinstance(codec, Projected):
             return codec.encode(embeddings)
-        for told in change_codecs(embeddings.encoder_id):
-            if told.codec_id in welcome.codecs and told.projected.codec_id == codec.codec_id:
+        for told in _agreed(Changes, embeddings, welcome):
+            if told.projected.codec_id == codec.codec_id:
                 base = recall.latest(partial(told.fits, embeddings=embeddings, level=codec.level))
                 made = None if base is None else told.change(embeddings, base, codec.level)
                 if made is not None and made.whole is not None:
@@ -165,10 +167,15 @@ class Upload:
         name = self._codecs.get(embeddings.modality) or self._coding.codec_id
         if name not in (PROJECTED, REFILLED, *PICTURE_CODECS):
             return find_codec(name)
-        for refilled in refilled_codecs(embeddings.encoder_id) if name == REFILLED else ():
-            if refilled.codec_id in welcome.codecs and refilled.fits(embeddings):
+        for refilled in _agreed(Refilled, embeddings, welcome) if name == REFILLED else ():
+            if refilled.fits(embeddings):
                 return refilled
-        for codec in projected_codecs(embeddings.encoder_id):
-            if codec.codec_id in welcome.codecs and codec.fits(embeddings):
-                return codec.at(self._levels.get(embeddings.modality, self._coding.level))
+        for projected in _agreed(Projected, embeddings, welcome):
+            if projected.fits(embeddings):
+                return projected.at(self._levels.get(embeddings.modality, self._coding.level))
         return find_codec(DEFAULT_CODEC)
+
+
+def _agreed(kind: type[LearnedT], embeddings: Embeddings, welcome: Welcome) -> Iterator[LearnedT]:
+    """The codecs of a kind that were learned of such embeddings, and that the cloud has, too."""
+    return (codec for codec in learned_codecs(kind, embeddings.encoder_id) if codec.codec_id in welcome.codecs)

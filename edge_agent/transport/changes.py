@@ -23,7 +23,7 @@ from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import FREQUENCY_SUM, MAGNITUDES, SYMBOLS
 from edge_agent.transport.codecs import CODECS
-from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, plain, shaped
+from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, shaped
 from edge_agent.transport.learned_file import Shapes, file_id, header_bytes, number_of, packed_arrays, read_header
 from edge_agent.transport.projected import Projected
 from edge_agent.transport.projection import I32
@@ -130,6 +130,7 @@ class Changes:
     def __init__(self, tables: ChangeTables, projected: Projected) -> None:
         self.tables = tables
         self.projected = projected
+        self.encoder_id = tables.encoder_id
         self.codec_id = PREFIX + tables.changes_id
         self.view_tokens: int | None = projected.view_tokens
         try:
@@ -222,12 +223,6 @@ def resolved(tensor: EncodedTensor, base: EncodedTensor) -> EncodedTensor:
     codec = CODECS[tensor.codec]
     assert isinstance(codec, Changes)
     return codec.resolve(tensor, base)
-
-
-def change_codecs(encoder_id: str) -> list[Changes]:
-    """Those that were registered for embeddings of that encoder."""
-    known = [codec for codec in CODECS.values() if isinstance(codec, Changes)]
-    return [codec for codec in known if codec.tables.encoder_id == plain(encoder_id)]
 
 
 def _level(told: Mapping[str, Any], basis: Mapping[str, Any]) -> _Level:

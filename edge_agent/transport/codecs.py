@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 import zstandard
@@ -16,12 +17,14 @@ from edge_agent.transport.encoded import (
     PIXELS,
     Codec,
     EncodedTensor,
+    Learned,
     bad_tensor,
     coded,
     declared,
     decoded,
     finite,
     not_finite,
+    plain,
     shaped,
 )
 from edge_agent.transport.frames import FrameError
@@ -44,12 +47,14 @@ __all__ = [
     "decode_views",
     "find_codec",
     "join_views",
+    "learned_codecs",
     "register_codec",
     "split_views",
 ]
 
 DEFAULT_CODEC = "int8-zstd"
 _MAX_WINDOW_BYTES = 8 * 1024 * 1024
+LearnedT = TypeVar("LearnedT", bound=Learned)
 
 
 class RawF32:
@@ -176,6 +181,12 @@ def find_codec(codec_id: str) -> Codec:
     if codec_id not in CODECS:
         raise UsageError(f"no codec is called {codec_id!r}", f"known codecs: {', '.join(sorted(CODECS))}")
     return CODECS[codec_id]
+
+
+def learned_codecs(kind: type[LearnedT], encoder_id: str) -> list[LearnedT]:
+    """Those of a kind that were registered for embeddings of that encoder."""
+    known = [codec for codec in CODECS.values() if isinstance(codec, kind)]
+    return [codec for codec in known if codec.encoder_id == plain(encoder_id)]
 
 
 def decode_tensor(tensor: EncodedTensor, limits: Limits) -> Embeddings:

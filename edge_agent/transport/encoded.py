@@ -74,6 +74,12 @@ class Codec(Protocol):
         ...
 
 
+class Learned(Codec, Protocol):
+    """A codec of what was learned of one encoder's embeddings. `encoder_id` is plain."""
+
+    encoder_id: str
+
+
 def check_name(tensor: EncodedTensor, name: str) -> None:
     """Raises FrameError (`bad_tensor`) unless the tensor is the one that `name` promises."""
     if tensor.tensor_id() != name:

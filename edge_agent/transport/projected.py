@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import Basis
-from edge_agent.transport.codecs import CODECS
+from edge_agent.transport.codecs import learned_codecs
 from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, decoded, plain, shaped
 from edge_agent.transport.projection import I32
 from edge_agent.transport.tensors import choose
@@ -40,6 +41,7 @@ class Projected:
 
     def __init__(self, basis: Basis, level: int = 0) -> None:
         self.basis = basis
+        self.encoder_id = basis.encoder_id
         self.codec_id = PREFIX + basis.basis_id
         self.view_tokens: int | None = basis.tokens
         self.level = min(level, len(basis.levels) - 1)
@@ -51,9 +53,7 @@ class Projected:
 
     def at(self, level: int) -> Projected:
         """The same codec, writing `level`."""
-        made: Projected = object.__new__(type(self))
-        made.basis, made.codec_id, made.transform = self.basis, self.codec_id, self.transform
-        made.view_tokens = self.view_tokens
+        made = copy(self)
         made.level = min(level, len(self.basis.levels) - 1)
         return made
 
@@ -65,7 +65,7 @@ class Projected:
     def fits(self, embeddings: Embeddings) -> bool:
         """Whether the basis was made for such embeddings."""
         return (
-            plain(embeddings.encoder_id) == self.basis.encoder_id
+            plain(embeddings.encoder_id) == self.encoder_id
             and embeddings.data.shape[1:] == (self.basis.hidden,)
             and len(embeddings.data) % self.basis.tokens == 0
             and embeddings.place is None
@@ -101,5 +101,4 @@ class Projected:
 
 def projected_codecs(encoder_id: str) -> list[Projected]:
     """Those that were registered for embeddings of that encoder."""
-    known = [codec for codec in CODECS.values() if isinstance(codec, Projected)]
-    return [codec for codec in known if codec.basis.encoder_id == plain(encoder_id)]
+    return learned_codecs(Projected, encoder_id)

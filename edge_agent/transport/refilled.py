@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.errors import UsageError
-from edge_agent.transport.codecs import CODECS, Int4Zstd
+from edge_agent.transport.codecs import Int4Zstd
 from edge_agent.transport.encoded import EncodedTensor, bad_tensor, coded, declared, decoded, finite, plain
 from edge_agent.transport.learned_file import (
     MOST_HIDDEN,
@@ -72,6 +72,7 @@ class Refilled:
     def __init__(self, medians: Medians, share: float = SHARE) -> None:
         self.medians = medians
         self.share = share
+        self.encoder_id = medians.encoder_id
         self.codec_id = PREFIX + medians.medians_id
         self.view_tokens: int | None = len(medians.data)
 
@@ -82,7 +83,7 @@ class Refilled:
     def fits(self, embeddings: Embeddings) -> bool:
         """Whether the medians are those of such embeddings."""
         tokens, hidden = self.medians.data.shape
-        same = plain(embeddings.encoder_id) == self.medians.encoder_id and embeddings.place is None
+        same = plain(embeddings.encoder_id) == self.encoder_id and embeddings.place is None
         return same and embeddings.data.shape[1:] == (hidden,) and len(embeddings.data) % tokens == 0
 
     def encode(self, embeddings: Embeddings) -> EncodedTensor:
@@ -120,9 +121,3 @@ class Refilled:
         mask = np.zeros(away.shape, dtype=bool)
         np.put_along_axis(mask, kept, True, axis=1)
         return mask.ravel()
-
-
-def refilled_codecs(encoder_id: str) -> list[Refilled]:
-    """Those that were registered for embeddings of that encoder."""
-    known = [codec for codec in CODECS.values() if isinstance(codec, Refilled)]
-    return [codec for codec in known if codec.medians.encoder_id == plain(encoder_id)]

@@ -14,7 +14,7 @@ from edge_agent.errors import UsageError
 from edge_agent.transport import projection
 from edge_agent.transport.basis import parse_basis
 from edge_agent.transport.changes import Changes, parse_changes, resolved
-from edge_agent.transport.codecs import EncodedTensor, decode_tensor
+from edge_agent.transport.codecs import EncodedTensor, decode_tensor, learned_codecs
 from edge_agent.transport.encoded import check_name
 from edge_agent.transport.frames import FrameError
 from edge_agent.transport.limits import Limits
@@ -177,6 +177,13 @@ def test_the_coder_refuses_what_has_no_table_or_no_shape() -> None:
         coder.pack(values + 40000, np.zeros((1, 4), np.uint16))
     with pytest.raises(ValueError, match="8192"):
         _core.SymbolCoder(tables | {"starts": tables["starts"] * 0})
+
+
+def test_codecs_are_found_by_their_kind_and_by_the_encoder_whatever_format_it_runs_in() -> None:
+    for encoder_id in (bases.ENCODER, bases.ENCODER + "+litert"):
+        assert [one.codec_id for one in learned_codecs(Changes, encoder_id)] == [CODEC.codec_id]
+        assert CODEC.projected.codec_id in [one.codec_id for one in learned_codecs(Projected, encoder_id)]
+    assert learned_codecs(Changes, "another") == learned_codecs(Projected, "another") == []
 
 
 def test_tables_of_another_basis_are_refused() -> None:

@@ -14,8 +14,8 @@ from edge_agent.cli.bench.codec_payload import PROJECTED, USUAL_LEVEL
 from edge_agent.cli.bench.machine import machine
 from edge_agent.cli.bench.pictures import CLIPS
 from edge_agent.cli.bench.progress import Progress
-from edge_agent.transport.changes import BASE_BYTES, Changes, change_codecs
-from edge_agent.transport.codecs import EncodedTensor, decode_views, join_views
+from edge_agent.transport.changes import BASE_BYTES, Changes
+from edge_agent.transport.codecs import EncodedTensor, decode_views, join_views, learned_codecs
 from edge_agent.transport.limits import Limits
 from edge_agent.transport.shipped import register_shipped
 from edge_agent.types import Embeddings
@@ -60,7 +60,7 @@ def delta_rows(data: Path | None, clip: str = CLIP, levels: Sequence[int] = LEVE
 
     bundle = Bundle.open(find_bundle("edge-vqa"))
     register_shipped(bundle.codec_files)
-    encoder, codec = VisionEncoder(bundle), change_codecs(bundle.encoder_id)[0]
+    encoder, codec = VisionEncoder(bundle), learned_codecs(Changes, bundle.encoder_id)[0]
     frames = read_clip(data / CLIPS[clip], FRAMES).frames
     wanted = sorted({at for gap, count in GAPS.items() for at in range(0, len(frames), gap)[:count]})
     progress = Progress("encoding frames", len(wanted))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.transport.codecs import Codec
-from edge_agent.transport.refilled import Medians, Refilled, refilled_codecs
+from edge_agent.transport.codecs import Codec, learned_codecs
+from edge_agent.transport.refilled import Medians, Refilled
 
 REFILLED = "refilled"
 SHARES = (0.5, 0.25)
@@ -16,7 +16,7 @@ def pruned(encoder_id: str) -> dict[str, Codec]:
     zeros travels nowhere.
     """
     found: dict[str, Codec] = {}
-    for codec in refilled_codecs(encoder_id)[:1]:
+    for codec in learned_codecs(Refilled, encoder_id)[:1]:
         medians = codec.medians
         nothing = Refilled(Medians("none", medians.encoder_id, np.zeros_like(medians.data)))
         for share in SHARES:
