@@ -10,7 +10,7 @@
 namespace edge_agent {
 namespace {
 
-// As in tensor_avx2.cpp.
+// As in tensor_avx2_quantise.cpp.
 constexpr std::size_t kSegment = 1024;
 constexpr float kSmallestScale = 0x1p-100F;
 
@@ -69,7 +69,7 @@ struct Exact {
     float32x4_t divisor, most, least;
 };
 
-// 16 quotients by multiplication in units of 1/65536; tensor_avx2.cpp says why none can be wrong unnoticed.
+// 16 quotients by multiplication in units of 1/65536; tensor_avx2_quantise.cpp says why none can be wrong unnoticed.
 struct Fast {
     explicit Fast(float scale) : factor(vdupq_n_f32(65536.0F / scale)) {}
 
