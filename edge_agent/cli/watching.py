@@ -109,7 +109,7 @@ async def watch(
                 bridge.start()
         loop = asyncio.get_running_loop()
         if sources:
-            read_questions(lambda line: loop.call_soon_threadsafe(_ask, watcher, policy, line))
+            read_questions(lambda line: loop.call_soon_threadsafe(_ask_typed, watcher, policy, line))
         work = watcher.run(masked(merge(sources), masks)) if sources else asyncio.Event().wait()
         watching = asyncio.ensure_future(work)
         told_to_stop = asyncio.Event()
@@ -234,22 +234,23 @@ def _show(api: Api, agent: Agent, policy: RememberedPolicy) -> None:
 
 def _ask_spoken(watcher: Watcher, usual: str, words: str | None) -> None:
     """A question that was spoken, or the trigger's own."""
+    _ask(watcher, usual if words is None else words)
+
+
+def _ask_typed(watcher: Watcher, policy: RememberedPolicy, line: str) -> None:
+    """A line that was typed: a question, or `/policy NAME`."""
+    if not line.startswith(SWITCH):
+        _ask(watcher, line)
+        return
     try:
-        check_question(words := usual if words is None else words)
+        policy.switch(line.removeprefix(SWITCH).strip())
+        log.warning("from now on %s decides", policy.name)
     except EdgeAgentError as error:
         log.warning("%s", error)
-        return
-    if not watcher.ask(words):
-        log.warning("too many questions wait: one is refused")
 
 
-def _ask(watcher: Watcher, policy: RememberedPolicy, question: str) -> None:
-    """A question, or `/policy NAME`."""
+def _ask(watcher: Watcher, question: str) -> None:
     try:
-        if question.startswith(SWITCH):
-            policy.switch(question.removeprefix(SWITCH).strip())
-            log.warning("from now on %s decides", policy.name)
-            return
         check_question(question)
     except EdgeAgentError as error:
         log.warning("%s", error)
