@@ -10,23 +10,20 @@ coarser one is.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import Any
 
 from edge_agent.config import PolicySettings
 from edge_agent.policy.base import OffloadPolicy
 from edge_agent.policy.estimates import UNKNOWN_MBPS
+from edge_agent.policy.shipped import shipped, versioned
 from edge_agent.types import Action, Decision, Modality, ModalityFeatures, ModalityPlan, Outcome, SystemState, Turn
 
 VERSION = 1
 MAX_LEVELS = 16
 PROJECTED = "projected"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +85,13 @@ class LevelledPolicy:
 
 def shipped_levels() -> Levels | None:
     """What was measured of the shipped basis; None, with a warning, where the file does not fit."""
-    try:
-        return read_levels((files("edge_agent") / "assets" / "levels.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        log.warning("pictures go up at cloud.level always, the table of qualities does not fit: %s", error)
-        return None
+    without = "pictures go up at cloud.level always, the table of qualities does not fit"
+    return shipped("levels.json", read_levels, None, without)
 
 
 def read_levels(text: str) -> Levels:
     """The table in a file's text. Raises ValueError that says what does not fit."""
-    document = json.loads(text)
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError(f"not version {VERSION} of the qualities")
+    document = versioned(text, VERSION, "the qualities")
     basis_id, rows = document.get("basis_id"), document.get("levels")
     if not isinstance(basis_id, str):
         raise ValueError("they do not say of which basis they are")

@@ -14,18 +14,15 @@ calls into an array library cost more than these sums.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
+from edge_agent.policy.shipped import shipped, versioned
 from edge_agent.types import ModalityFeatures
 from edge_agent.types.odds import Weights, logit, sigmoid, weighed
 
-log = logging.getLogger(__name__)
 VERSION = 2
 NUMBERS = ("one", "length", "entropy", "edges", "laplacian", "no_picture", "sound")
 DRAFT_NUMBERS = ("confidence", "draft_entropy", "gain")
@@ -172,18 +169,13 @@ NOTHING_KNOWN = Predictors(
 
 def shipped_predictors() -> Predictors:
     """The models that travel with the package; where they do not fit, with a warning, ones that know nothing."""
-    try:
-        return read_predictors((files("edge_agent") / "assets" / "nodes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        log.warning("quality and latency of nodes are guessed, the shipped models do not fit: %s", error)
-        return NOTHING_KNOWN
+    without = "quality and latency of nodes are guessed, the shipped models do not fit"
+    return shipped("nodes.json", read_predictors, NOTHING_KNOWN, without)
 
 
 def read_predictors(text: str) -> Predictors:
     """The models in a file's text. Raises ValueError that says what does not fit."""
-    document = json.loads(text)
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError(f"not version {VERSION} of the predictors")
+    document = versioned(text, VERSION, "the predictors")
     if document.get("numbers") != list(NUMBERS) or document.get("draft_numbers") != list(DRAFT_NUMBERS):
         raise ValueError("their numbers are not those that this version computes")
     words, nodes = document.get("words"), document.get("nodes")

@@ -7,17 +7,14 @@ follows which, and how often another one follows at all.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from edge_agent.policy.conversation import SPAN
+from edge_agent.policy.shipped import shipped, versioned
 
-log = logging.getLogger(__name__)
 VERSION = 1
 TASKS = ("sound", "count", "colour", "presence", "place", "identify")
 _SOUND = frozenset(
@@ -100,18 +97,12 @@ NOTHING_KNOWN = Responses(
 
 def shipped_responses() -> Responses:
     """The table that travels with the package; where it does not fit it is set aside with a warning."""
-    try:
-        return read_responses((files("edge_agent") / "assets" / "tmo.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        log.warning("tmo starts from nothing, its table does not fit: %s", error)
-        return NOTHING_KNOWN
+    return shipped("tmo.json", read_responses, NOTHING_KNOWN, "tmo starts from nothing, its table does not fit")
 
 
 def read_responses(text: str) -> Responses:
     """The table in a file's text. Raises ValueError that says what does not fit."""
-    document = json.loads(text)
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError(f"not version {VERSION} of the table")
+    document = versioned(text, VERSION, "the table")
     if document.get("tasks") != list(TASKS):
         raise ValueError(f"its tasks are not {', '.join(TASKS)}")
     kinds = len(TASKS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.policy import predictors as predicting
-from edge_agent.policy.predictors import NOTHING_KNOWN, NUMBERS, Predictors, read_predictors
+from edge_agent.policy.predictors import NOTHING_KNOWN, NUMBERS, read_predictors
 from nodes import asking
 
 
@@ -62,19 +61,6 @@ def spoil(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
 def test_a_model_file_that_does_not_fit_is_refused(bad: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_predictors(json.dumps(bad))
-
-
-def test_without_its_file_a_policy_guesses_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def missing(text: str) -> Predictors:
-        raise ValueError("spoilt")
-
-    monkeypatch.setattr(predicting, "read_predictors", missing)
-    with caplog.at_level(logging.WARNING):
-        found = predicting.shipped_predictors()
-    assert found is NOTHING_KNOWN
-    assert "spoilt" in caplog.text
 
 
 def test_the_shipped_models_cover_what_the_agent_asks_of_them() -> None:
