@@ -28,4 +28,4 @@ cd "$tree"
 libraries="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libstdc++.so.6)"
 LD_PRELOAD=$libraries ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$tree "$python" -m pytest -q -p no:cacheprovider -k "not shipped_pair" \
   tests/unit/test_features_kernels.py tests/unit/test_features_refusals.py tests/unit/test_features_values.py \
-  tests/unit/test_intake.py tests/unit/test_projected.py tests/unit/test_changes.py
+  tests/unit/test_intake.py tests/unit/test_projected.py tests/unit/test_changes.py tests/unit/test_learned_file.py
