@@ -12,9 +12,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed; last, so that edge_agent stays
 
+from tools.train.crops import crop_view, flip_view
 from tools.train.labels import COCO, article, plural
 from tools.train.questions import Asker, Question
-from tools.train.views import Composer, crop_view, flip_view
+from tools.train.views import Composer
 
 NAMES = ["tabby", "goldfish", "teapot"]
 

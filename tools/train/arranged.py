@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from tools.train.crops import View
 from tools.train.labels import plural
-from tools.train.views import View
 
 Asked = tuple[str, str, str]
 """Question, answer, kind."""

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tools.train.features import Cache
+from tools.train.features import Cache, Top
 from tools.train.pack import Packer
 from tools.train.questions import Asker, Question
 from tools.train.settings import IMAGE_TOKENS, TILES
 from tools.train.sounds import Sounds
 
-Top = list[tuple[int, float]]
 IMAGE_DROP, TOKEN_DROP, VIEWS_DROP = 0.05, 0.15, 0.15
 PRETEND = 0.12
 """How often another class is put in the place of what the class head says, and only names are asked."""

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from tools.train.answerer import Answerer
 from tools.train.bundle_files import write_json
+from tools.train.crops import View
 from tools.train.features import Cache, as_bytes, draw, encode, open_session, tiles_of
 from tools.train.gain import fit_gain, logistic_fit, logit, routing_report
 from tools.train.labels import imagenet_names
@@ -29,7 +30,6 @@ from tools.train.measures import area_under_curve, calibration_error, normalise
 from tools.train.questions import Asker, Question
 from tools.train.settings import VIEWS, Paths, default_paths
 from tools.train.trained import Trained, load_pair, rounded_pair
-from tools.train.views import View
 
 MIX = {"coco": 24, "flickr": 12, "daquar": 5, "imagenet": 4, "shapes": 3, "grid": 4}
 """How many questions a held-out picture of each source is asked at most."""

@@ -43,6 +43,8 @@ WHOLE = {
 }
 """How many views each reads, and what it is called."""
 
+ALL_OF_DAQUAR = "daquar-all"
+
 
 def table(rows: Rows) -> str:
     """Accuracy of each set and kind."""
@@ -120,6 +122,15 @@ def comparison(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+def all_of_daquar(rows: Rows) -> str:
+    """What was right of every question of DAQUAR's dev side, of which the other tables show a sample."""
+    found = {r["bundle"]: r["all"] for r in rows if r["set"] == ALL_OF_DAQUAR}
+    if not found:
+        return ""
+    told = [f"{name} {part['picture']} ({part['interval'][0]}-{part['interval'][1]})" for name, part in found.items()]
+    return f"\nAll {next(iter(found.values()))['n']} questions of DAQUAR dev instead of 750: {', '.join(told)}.\n"
+
+
 def control(rows: Rows) -> str:
     """How long the control was trained, and the cloud."""
     steps = {r["bundle"]: r["step"] for r in rows}
@@ -140,6 +151,7 @@ def card(folder: Path, rows: Rows, every: Rows, equality: dict[str, int]) -> str
         size_mb=f"{sum(f['size_bytes'] for f in manifest['files']) / 1e6:.1f}",
         table=table(rows),
         comparison=comparison(every),
+        all_of_daquar=all_of_daquar(every),
         rounding=rounding(every),
         control=control(every),
         fitted_questions=fitted["questions"],
@@ -169,7 +181,7 @@ def main() -> None:
     wanted = parser.parse_args()
     rows = [json.loads(line) for line in wanted.report.read_text("utf-8").splitlines()]
     for name, views in (("edge-vqa", 1), ("cloud-vqa", VIEWS)):
-        shipped = [r for r in rows if r.get("weights", "int8") == "int8"]
+        shipped = [r for r in rows if r["set"] in SETS and r.get("weights", "int8") == "int8"]
         own = [r for r in shipped if (r["bundle"], r["views"]) == (name, views)]
         equality = json.loads((default_paths().work / f"{name}-equality.json").read_text("utf-8"))
         (wanted.models / name / "README.md").write_text(card(wanted.models / name, own, rows, equality), "utf-8")

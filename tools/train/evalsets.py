@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from tools.train.arranged import Asked, comparisons, counts, relations
+from tools.train.crops import View
 from tools.train.features import draw
 from tools.train.mosaics import GridComposer
 from tools.train.settings import Paths, default_paths
-from tools.train.views import View, photos, shapes
+from tools.train.views import photos, shapes
 
 Row = dict[str, Any]
 QUOTA = {

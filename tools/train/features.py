@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edge_agent.types import F32, U8
 from edge_agent.vlm.image_processor import ImageProcessor
 from edge_agent.vlm.tiling import DetailViews
-from tools.train.backbone import export_backbone
+from tools.train.backbone import Backbone, export_backbone
+from tools.train.crops import View
 from tools.train.settings import (
     BACKBONE_WIDTH,
     CELLS,
@@ -34,10 +36,12 @@ from tools.train.settings import (
     Paths,
     default_paths,
 )
-from tools.train.views import View, all_views, read_jsonl
+from tools.train.views import all_views, read_jsonl
 
 PROCESSOR = ImageProcessor(IMAGE_SIZE, IMAGE_SIZE, 1 / 255, (127 / 255,) * 3, (128 / 255,) * 3)
 
+Top = list[tuple[int, float]]
+"""The likeliest classes of a picture and how likely each is, 0..1."""
 BYTES_A_VIEW = CELLS * BACKBONE_WIDTH
 TOP_FEATURE = 6.0
 TILED_SHARES = {"coco": 0.5, "flickr": 0.25, "daquar": 0.3, "imagenet": 0.25, "grid": 0.4, "pasted": 0.3, "shapes": 0.3}
@@ -159,6 +163,22 @@ class Cache:
     def detail(self, rows: list[int]) -> F32:
         """[b, 4, 49, 1280] float32 of views that have tiles."""
         return as_floats(self.tiles[[self.tile_row[row] for row in rows]])
+
+
+def class_guesses(cache: Cache, backbone: Backbone, path: Path) -> list[Top]:
+    """The most likely ImageNet class of each view, from the backbone's own head; kept in `path`."""
+    if path.exists():
+        kept = np.load(path)
+        if len(kept) >= len(cache.views):
+            return [[(int(i), float(p))] for i, p in kept[: len(cache.views)]]
+    found: list[Top] = []
+    with torch.no_grad():
+        for start in range(0, len(cache.views), 256):
+            part = torch.from_numpy(as_floats(cache.features[start : start + 256]))
+            best = torch.softmax(backbone.classify(part), dim=-1).max(dim=-1)
+            found += [[(int(i), float(p))] for i, p in zip(best.indices, best.values, strict=True)]
+    np.save(path, np.asarray([row[0] for row in found], dtype=np.float32))
+    return found
 
 
 def grow_file(path: Path, total: int, unit: int, make: Callable[[int], F32]) -> None:

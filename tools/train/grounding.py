@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tools.train.crops import View
 from tools.train.labels import COCO
 from tools.train.pointing import covered
 from tools.train.settings import CELLS, GRID, IMAGE_TOKENS, ModelConfig
-from tools.train.views import View
 
 NOTHING_WEIGHT = 0.15
 """How much a cell with nothing in it counts."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tools.train.counting import Counter
 from tools.train.places import drawn_places, places
 from tools.train.settings import BACKBONE_WIDTH, CELLS, IMAGE_TOKENS, NAME_TOKENS, VIEWS, ModelConfig
 
@@ -18,14 +17,13 @@ Cache = list[tuple[Tensor, Tensor]]
 @dataclass(slots=True)
 class Look:
     """What a layer did, for the losses that guide it: `query` [b, heads, t, d], `key` [b, heads, past + t, d] (both
-    rotated), `mask` [b, 1, t, past + t] and the `state` [b, t, hidden] that it left; scores and sums of a `Counter`.
+    rotated), `mask` [b, 1, t, past + t] and the `state` [b, t, hidden] that it left.
     """
 
     query: Tensor
     key: Tensor
     mask: Tensor
     state: Tensor
-    tally: tuple[Tensor, Tensor] | None = None
 
 
 class Connector(nn.Module):  # type: ignore[misc]
@@ -170,7 +168,6 @@ class Decoder(nn.Module):  # type: ignore[misc]
         spots = torch.arange(config.context).clamp(max=VIEWS * IMAGE_TOKENS)
         self.register_buffer("spots", spots, persistent=False)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
-        self.counter = Counter(config) if config.counting >= 0 else None
         self.norm = RootMeanSquareNorm(config.hidden)
         angles = torch.outer(
             torch.arange(config.context).float(),
@@ -210,10 +207,6 @@ class Decoder(nn.Module):  # type: ignore[misc]
         for i, layer in enumerate(self.layers):
             x, pair = layer(x, cos, sin, mask, past[i] if past is not None else None, reads, looks)
             kept.append(pair)
-            if self.counter is not None and i == self.config.counting:
-                x, scores, sums = self.counter(x, positions, cos, sin, mask, pair)
-                if looks is not None:
-                    looks[-1].state, looks[-1].tally = x, (scores, sums)
         return self.norm(x), kept
 
     def words_weight(self) -> Tensor:

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import Any
 
-View = dict[str, Any]
-Box = list[float]
+from tools.train.crops import Box, View, area
+
 SIDE = 448
 LAYOUTS = ((2, 2), (3, 2), (2, 3), (3, 3), (3, 3), (2, 2))
 _LEAST_AREA = 0.012
 
 
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
-
-
 def _overlap(one: Box, two: Box) -> float:
-    return _area([max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])])
+    return area([max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])])
 
 
 def crops_of(views: Iterable[View]) -> dict[str, list[View]]:
@@ -31,14 +26,14 @@ def crops_of(views: Iterable[View]) -> dict[str, list[View]]:
     for view in views:
         for thing in view["objects"]:
             box = thing["box"]
-            if _area(box) < _LEAST_AREA or not 0.3 < (box[2] - box[0]) / max(1e-6, box[3] - box[1]) < 3.5:
+            if area(box) < _LEAST_AREA or not 0.3 < (box[2] - box[0]) / max(1e-6, box[3] - box[1]) < 3.5:
                 continue
             rest = [o for o in view["objects"] if o is not thing]
-            if any(o["label"] == thing["label"] and _overlap(box, o["box"]) > 0.1 * _area(box) for o in rest):
+            if any(o["label"] == thing["label"] and _overlap(box, o["box"]) > 0.1 * area(box) for o in rest):
                 continue
-            if any(_overlap(box, o["box"]) > 0.5 * _area(box) for o in rest):
+            if any(_overlap(box, o["box"]) > 0.5 * area(box) for o in rest):
                 continue
-            others = {o["label"] for o in rest if _overlap(box, o["box"]) > 0.02 * _area(box)}
+            others = {o["label"] for o in rest if _overlap(box, o["box"]) > 0.02 * area(box)}
             crop = {"part": view["parts"][0], "box": box, "others": sorted(others | set(view["unsure"]))}
             found.setdefault(thing["label"], []).append(crop)
     return found

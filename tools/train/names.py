@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, field
 
 from tools.train.arranged import Asked
+from tools.train.crops import View
 from tools.train.labels import GROUPS, article, imagenet_to_coco
-from tools.train.views import View
 
 _THIS = ("what is this?", "what is that?", "name the object.", "what is this thing?", "what is this called?")
 _SURE = 0.6

@@ -20,12 +20,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tools.train.counting import counting_loss
+from tools.train.crops import View
 from tools.train.labels import COCO, SYNONYMS, plural
 from tools.train.model import Look
 from tools.train.settings import CELLS, GRID, IMAGE_TOKENS, TILE_COLUMNS, TILE_OVERLAP, TILE_ROWS, ModelConfig
 from tools.train.text import ASK, REPLY
-from tools.train.views import View
 
 STEPS = {2: (0, 1), 4: (1, 2), 5: (2, 3), 6: (1, 3), 8: (2, 4)}
 """Layers of a decoder to the one that finds the things a question names and the one that brings them together."""
@@ -34,8 +33,6 @@ GUIDED = 2
 COUNTS = GUIDED
 """The head that counts."""
 MOST = 9
-UNTOLD = ("shapes", "imagenet")
-"""Sources of whose pictures it is not known what they do not show."""
 IGNORE = -100
 Box = list[float]
 
@@ -104,14 +101,12 @@ class Nouns:
 
 @dataclass(slots=True)
 class Marks:
-    """What is known of a batch: `nouns` (row, index in the text), `absent` those of things
-    that are not there, `starts` (index of the question's first token),
+    """What is known of a batch: `nouns` (row, index in the text), `starts` (index of the question's first token),
     `heat` and `share` (see `covered`, `portions`) a row each, `place` [n, 2], `number` [n];
     `pairs` (row, index of the reply, of the first noun, of the second), `order` [m, 3]: 0 or 1, or IGNORE.
     """
 
     nouns: list[tuple[int, int]] = field(default_factory=list)
-    absent: list[tuple[int, int]] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     heat: list[NDArray[np.float32]] = field(default_factory=list)
     share: list[NDArray[np.float32]] = field(default_factory=list)
@@ -134,8 +129,6 @@ def mark(nouns: Nouns, views: Sequence[View | None], ids: Sequence[Sequence[int]
         heats = {label: (covered(own, count), portions(own, count)) for label, own in known.items()}
         for start, end in _questions(words):
             named = [(start + i, label) for i, label in nouns.find(words[start:end])]
-            if view.get("source") not in UNTOLD:
-                made.absent += [(row, at) for at, label in named if label not in boxes and label not in view["unsure"]]
             found = [(at, label) for at, label in named if label in known]
             for at, label in found:
                 made.nouns.append((row, at))
@@ -211,8 +204,6 @@ class Pointing(nn.Module):  # type: ignore[misc]
         made = {"find": self._find(looks[self.finds], marks, heat, offset)}
         share = torch.from_numpy(np.stack(marks.share))[:, every]
         made["count"] = self._counted(looks[self.finds], marks, share, every >= IMAGE_TOKENS, offset)
-        if looks[self.finds].tally is not None:
-            made["tally"] = self._tallied(looks[self.finds], marks, heat, every >= IMAGE_TOKENS, offset)
         made |= self._told(looks[self.finds], marks, offset)
         if marks.pairs:
             made |= self._gathered(looks[self.gathers], marks, offset)
@@ -249,19 +240,6 @@ class Pointing(nn.Module):  # type: ignore[misc]
         losses = -(wanted * scores.log_softmax(dim=-1)).sum(dim=-1)
         floor = -(wanted * wanted.clamp_min(1e-9).log()).sum(dim=-1)
         return (losses - floor).mean()
-
-    def _tallied(self, look: Look, marks: Marks, heat: Tensor, tile: Tensor, offset: int) -> Tensor:
-        """What the counter adds up for each noun, also of things that are not there."""
-        assert look.tally is not None
-        rows, at = torch.tensor(marks.nouns + marks.absent).T
-        none = len(marks.absent)
-        heat = torch.cat((heat, heat.new_zeros(none, heat.shape[1])))
-        number = torch.tensor(marks.number + [0] * none)
-        count = heat.shape[1]
-        seen = look.mask[rows, 0, at + offset][:, :count]
-        return counting_loss(
-            look.tally[0][rows, at + offset][:, :count], look.tally[1][rows, at + offset], heat, number, seen, tile
-        )
 
     def _told(self, look: Look, marks: Marks, offset: int) -> dict[str, Tensor]:
         """Place and number from the state of the noun."""

@@ -10,9 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tools.train.arranged import ask_grid
+from tools.train.crops import View
 from tools.train.labels import COCO, GROUPS, SYNONYMS, article, plural
 from tools.train.names import Namer
-from tools.train.views import View
 
 _PRESENCE = (
     "is there {a} in the picture?",

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tools.train.arranged import counted
+from tools.train.crops import View
 from tools.train.features import Cache
 from tools.train.labels import COCO
 from tools.train.model import Connector
@@ -28,7 +29,6 @@ from tools.train.reckoning import SIDE, SPOTS, Reckoning, middles, spots
 from tools.train.settings import CELLS, IMAGE_TOKENS, TILES, default_paths
 from tools.train.strangers import Strangers, read_strangers
 from tools.train.trained import load_trained
-from tools.train.views import View
 
 FOLDS = 5
 MOSAICS, PHOTOS, READ = 4100, 480, 600

@@ -75,8 +75,6 @@ class ModelConfig:
     connector: int = 512
     context: int = 512
     dropout: float = 0.0
-    counting: int = -1
-    """The layer behind which things are added up (`counting`); -1: none."""
 
     @property
     def head_dim(self) -> int:

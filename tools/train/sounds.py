@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.train.crops import View
 from tools.train.settings import Paths
-from tools.train.views import View, read_jsonl
+from tools.train.views import read_jsonl
 
 Asked = tuple[str, str, str]
 _HEAR = (

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tools.train.crops import View
 from tools.train.features import Cache
 from tools.train.model import Connector
 from tools.train.pointing import covered
 from tools.train.settings import CELLS, IMAGE_TOKENS, VIEWS, ModelConfig, default_paths
 from tools.train.trained import load_trained
-from tools.train.views import View
 
 FOLDS = 3
 PICTURES = 8

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from tools.train.crops import View
 from tools.train.labels import COCO, SYNONYMS, imagenet_names, plural
 from tools.train.questions import Asker
-from tools.train.views import View
 
 PAD, ASK, REPLY, EOS, UNK, IMAGE = range(6)
 SPECIAL = ("<pad>", "<q>", "<a>", "<eos>", "<unk>", "<image>")

@@ -16,27 +16,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from tools.train.backbone import Backbone
-from tools.train.batches import Batch, Batches, Top
+from tools.train.batches import Batch, Batches
 from tools.train.checkpoints import load_checkpoint, read_decoder, sub_state
+from tools.train.crops import View
 from tools.train.eyes import Eyes, name_pieces, prefix_positions
-from tools.train.features import Cache, as_floats
+from tools.train.features import Cache, class_guesses
 from tools.train.grounding import CellNames, Grounding, grid_targets
 from tools.train.labels import imagenet_names
 from tools.train.losses import KEPT_TILE_TOKENS, answer_loss, some_tokens
 from tools.train.model import Decoder, Look, grow, int8_noise, strange
 from tools.train.pack import Packer
-from tools.train.pointing import STEPS, Pointing
+from tools.train.pointing import Pointing
 from tools.train.settings import CELLS, IMAGE_TOKENS, ModelConfig, Paths, default_paths
 from tools.train.sounds import Sounds
 from tools.train.strangers import Strangers, read_strangers
 from tools.train.text import build_tokenizer
-from tools.train.views import View
 
 SHARES = {
     "coco": 0.22,
@@ -55,26 +54,8 @@ DROPOUT = {"edge": 0.0, "cloud": 0.1, "control": 0.1}
 RATES = {"edge": 1.2e-3, "cloud": 1e-3, "control": 1e-3}
 POINTING_SHARE = 0.3
 """How much the losses that show where to look count beside the answers."""
-COUNTING = {"count": 1.0, "number": 2.0, "tally": 4.0}
-"""How much more the losses that teach to count weigh where all tokens of tiles are read."""
 NAMING_SHARE = 0.4
 """How much the names of all cells count beside them, for a decoder that reads tiles."""
-
-
-def class_guesses(cache: Cache, backbone: Backbone, path: Path) -> list[Top]:
-    """The most likely ImageNet class of each view, from the backbone's own head; kept in `path`."""
-    if path.exists():
-        kept = np.load(path)
-        if len(kept) >= len(cache.views):
-            return [[(int(i), float(p))] for i, p in kept[: len(cache.views)]]
-    found: list[Top] = []
-    with torch.no_grad():
-        for start in range(0, len(cache.views), 256):
-            part = torch.from_numpy(as_floats(cache.features[start : start + 256]))
-            best = torch.softmax(backbone.classify(part), dim=-1).max(dim=-1)
-            found += [[(int(i), float(p))] for i, p in zip(best.indices, best.values, strict=True)]
-    np.save(path, np.asarray([row[0] for row in found], dtype=np.float32))
-    return found
 
 
 def learning_rate(done: float, top: float) -> float:
@@ -110,15 +91,12 @@ class Run:
         seed: int,
         shares: dict[str, float],
         keep_eyes: bool = False,
-        whole: bool = False,
     ) -> None:
         self.which, self.paths, self.top_lr, self.rng = which, paths, top_lr, random.Random(seed)
         self.cache = Cache.load(paths)
         tokenizer = load_tokenizer(paths, self.cache.views)
         names, backbone = imagenet_names(), Backbone()
-        self.whole, layers = whole, LAYERS[which]
-        counting = STEPS[layers][0] if whole else -1
-        self.config = ModelConfig(tokenizer.get_vocab_size(), layers=layers, dropout=DROPOUT[which], counting=counting)
+        self.config = ModelConfig(tokenizer.get_vocab_size(), layers=LAYERS[which], dropout=DROPOUT[which])
         sounds = Sounds.load(paths, self.config.hidden)
         top = class_guesses(self.cache, backbone, paths.work / "top.npy")
         self.batches = Batches(self.cache, top, Packer(tokenizer), names, shares, sounds, seed, tiles=which != "edge")
@@ -213,7 +191,7 @@ class Run:
         if self.which != "edge" and self.strangers is None:
             image = strange(image)
         prefix = torch.cat((image, batch.sound), dim=1)
-        keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 and not self.whole else None
+        keep = some_tokens(views, sounds, self.rng.choice(KEPT_TILE_TOKENS)) if views > 1 else None
         looks: list[Look] = []
         made = {"answer": answer_loss(decoder, prefix, prefix_positions(views, sounds), batch, keep, looks)}
         if self.which == "edge" and not self.frozen:
@@ -227,8 +205,6 @@ class Run:
         pointing = self.model["pointing"]
         assert isinstance(pointing, Pointing)
         told: dict[str, Tensor] = pointing(looks, about, batch.ids, views, keep)
-        if self.whole:
-            told |= {name: share * told[name] for name, share in COUNTING.items() if name in told}
         return made | told
 
     def train_step(self, done: float) -> dict[str, float]:
@@ -283,7 +259,6 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--keep-eyes", action="store_true", help="leave the vision graph as it is")
     parser.add_argument("--strangers", action="store_true", help="read strangers.pt and show its tokens")
-    parser.add_argument("--whole", action="store_true", help="leave no tokens of tiles out, and teach counting more")
     parser.add_argument("--resume", action="store_true")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
@@ -296,7 +271,6 @@ def main() -> None:
         wanted.seed,
         shares,
         wanted.keep_eyes,
-        wanted.whole,
     )
     if wanted.resume and run.checkpoint.exists():
         run.resume()

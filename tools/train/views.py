@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tools.train.crops import Box, View, area, crop_view, flip_view, inside, placed
 from tools.train.labels import imagenet_names, imagenet_to_coco
 from tools.train.mosaics import GridComposer
 from tools.train.settings import Paths
 
-View = dict[str, Any]
-Box = list[float]
 _VAL_SHARE = {"coco": 0.07, "flickr": 0.04, "daquar": 0.04, "imagenet": 0.06, "shapes": 0.03}
 _CROPS = {"coco": 14, "flickr": 3, "daquar": 3, "imagenet": 3}
 
@@ -99,51 +98,6 @@ def _photo(source: str, path: Path, split: str, objects: list[View], unsure: lis
     }
 
 
-def crop_view(view: View, rng: random.Random, least_area: float) -> View:
-    """A random crop, flipped half the time, with brightness changed a little; objects cut to what is left of them."""
-    area, ratio = rng.uniform(least_area, 1.0), rng.uniform(0.8, 1.25)
-    w, h = min(1.0, (area * ratio) ** 0.5), min(1.0, (area / ratio) ** 0.5)
-    x, y = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
-    flip = rng.random() < 0.5
-    objects, unsure = [], list(view["unsure"])
-    for thing in view["objects"]:
-        kept = _inside(thing["box"], x, y, w, h, flip)
-        share = _area(kept) * w * h / max(1e-6, _area(thing["box"]))
-        if share > 0.45:
-            objects.append({"label": thing["label"], "box": kept})
-        elif share > 0.03:
-            unsure.append(thing["label"])
-    part = {**view["parts"][0], "crop": [x, y, x + w, y + h], "flip": flip, "gain": round(rng.uniform(0.8, 1.2), 3)}
-    return {**view, "parts": [part], "objects": objects, "unsure": unsure, "whole": area > 0.8}
-
-
-def flip_view(view: View) -> View:
-    """The whole photo mirrored; questions with left or right in them no longer hold (`whole` stays, `flip` tells)."""
-    objects = [{"label": o["label"], "box": _inside(o["box"], 0, 0, 1, 1, True)} for o in view["objects"]]
-    return {**view, "parts": [{**view["parts"][0], "flip": True}], "objects": objects}
-
-
-def _inside(box: Box, x: float, y: float, w: float, h: float, flip: bool) -> Box:
-    x0, x1 = (max(0.0, (box[0] - x) / w), min(1.0, (box[2] - x) / w))
-    y0, y1 = (max(0.0, (box[1] - y) / h), min(1.0, (box[3] - y) / h))
-    return [1 - x1, y0, 1 - x0, y1] if flip else [x0, y0, x1, y1]
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
-
-
-def _placed(objects: list[View], at: Box) -> list[View]:
-    x, y, w, h = at[0], at[1], at[2] - at[0], at[3] - at[1]
-    return [
-        {
-            "label": o["label"],
-            "box": [x + o["box"][0] * w, y + o["box"][1] * h, x + o["box"][2] * w, y + o["box"][3] * h],
-        }
-        for o in objects
-    ]
-
-
 class Composer:
     """Pictures put together from labelled crops: rare things become frequent, counts and positions are known."""
 
@@ -153,7 +107,7 @@ class Composer:
         self._crops: dict[str, list[View]] = {}
         for view in bases:
             for thing in view["objects"]:
-                if _area(thing["box"]) > 0.02 and thing["label"] != "person":
+                if area(thing["box"]) > 0.02 and thing["label"] != "person":
                     self._crops.setdefault(thing["label"], []).append({"view": view, "box": thing["box"]})
 
     def _crop(self) -> tuple[str, View]:
@@ -219,7 +173,7 @@ class Composer:
                 unsure += ["person"]
             else:
                 base = crop_view(self._rng.choice(self._bases), self._rng, 0.5)
-                part, shown = {**base["parts"][0], "at": at}, _placed(base["objects"], at)
+                part, shown = {**base["parts"][0], "at": at}, placed(base["objects"], at)
                 unsure += base["unsure"]
             parts.append(part)
             objects += shown
@@ -242,7 +196,7 @@ class Composer:
             part, shown = self._cell([x, y, x + w, y + h])
             left = []
             for thing in objects:
-                hidden = _area(_inside(thing["box"], x, y, w, h, False)) * w * h / max(1e-6, _area(thing["box"]))
+                hidden = area(inside(thing["box"], x, y, w, h, False)) * w * h / max(1e-6, area(thing["box"]))
                 if hidden < 0.4:
                     left.append(thing)
                 elif hidden < 0.9:
