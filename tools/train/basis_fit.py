@@ -8,7 +8,6 @@ water-filling.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.transport.basis import FORMAT, FREQUENCY_SUM, MAGIC, MAGNITUDES, SYMBOLS, group_arrays, level_arrays
+from edge_agent.transport.learned_file import header_bytes
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
@@ -166,8 +166,7 @@ def basis_bytes(encoder_id: str, groups: list[Group], levels: list[dict[str, Any
             for level in levels
         ],
     }
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    parts = [MAGIC, len(text).to_bytes(4, "little"), text]
+    parts = [header_bytes(MAGIC, header)]
     for group in groups:
         for name, (dtype, _) in group_arrays(hidden, 1, 1, 1).items():
             parts.append(np.ascontiguousarray(getattr(group, name)).astype(dtype).tobytes())
