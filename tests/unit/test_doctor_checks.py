@@ -81,8 +81,8 @@ def test_a_missing_runtime_on_a_jetson_names_the_wheel_of_its_jetpack():
     checks(runtime.check_library(ORT, gone, "6.6.31-v8"), Status.FAIL, "pip install 'onnxruntime", exit_code=4)
 
 
-def bundle(name: str, *problems: str) -> dict[str, object]:
-    return {"name": name, "size_bytes": 7_500_000, "problems": list(problems)}
+def bundle(name: str, *problems: str, compared: bool = True) -> dict[str, object]:
+    return {"name": name, "size_bytes": 7_500_000, "problems": list(problems), "compared": compared}
 
 
 def models(*bundles: dict[str, object], error: str = "") -> Probed:
@@ -90,7 +90,18 @@ def models(*bundles: dict[str, object], error: str = "") -> Probed:
 
 
 def test_models_as_shipped_are_listed_with_their_size():
-    checks(runtime.check_models(models(bundle("edge-vqa")), "edge-vqa"), Status.OK, "edge-vqa (7.5 MB)")
+    found = runtime.check_models(models(bundle("edge-vqa")), "edge-vqa")
+    checks(found, Status.OK, "edge-vqa (7.5 MB): every file as shipped")
+
+
+def test_a_model_of_which_no_hash_is_known_is_not_called_as_shipped():
+    found = models(bundle("cloud-vqa"), bundle("smolvlm", compared=False), bundle("edge-vqa"))
+    assert runtime.check_models(found, "smolvlm").detail == (
+        "cloud-vqa (7.5 MB), edge-vqa (7.5 MB): every file as shipped; "
+        "smolvlm (7.5 MB): of these files no hashes are known"
+    )
+    alone = runtime.check_models(models(bundle("smolvlm", compared=False)), "smolvlm")
+    assert alone.detail == "smolvlm (7.5 MB): of these files no hashes are known"
 
 
 def test_a_damaged_model_prevents_answers_only_if_it_is_the_devices():
@@ -142,6 +153,13 @@ def test_a_camera_is_listed_with_its_name(tmp_path):
 @pytest.mark.parametrize("names", [{}, {"video10": "bcm2835-codec-decode", "video20": "pispbe-input"}])
 def test_no_camera_is_a_warning_and_a_boards_video_codecs_are_no_cameras(tmp_path, names):
     checks(camera(tmp_path, names), Status.WARN, "no camera", "--camera")
+
+
+def test_a_camera_that_is_not_there_is_plugged_in_or_another_is_named(tmp_path):
+    alone = camera(tmp_path, {}, wanted="0")
+    checks(alone, Status.WARN, "run.camera is 0", "plug in a USB camera")
+    beside = camera(tmp_path, {"video2": "cam"}, wanted="0")
+    checks(beside, Status.WARN, "run.camera is 0", f"set it to: {tmp_path / 'video2'}")
 
 
 def test_a_camera_that_may_not_be_opened_names_the_group_to_join(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_agent.cli.checks import probes
 from edge_agent.cli.main import main
 from edge_agent.errors import InputError, ModelError
 from edge_agent.types import AudioWindow, Modality
@@ -70,6 +71,12 @@ def test_verify_opens_a_folder_of_which_no_hash_is_known(
     made = json.loads(capfd.readouterr().out)
     assert (made["ok"], made["checked"]) == (False, "opened")
     assert path.name in made["problems"][0]
+
+
+def test_the_doctor_knows_of_which_folder_no_hash_is_known(pulled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_AGENT_MODELS", str(pulled.parent))
+    compared = {one["name"]: one["compared"] for one in probes.models()["bundles"]}
+    assert compared == {"pulled": False, "edge-vqa": True, "cloud-vqa": True}
 
 
 @pytest.mark.parametrize(("graph", "other"), [(VISION, EMBED), (EMBED, DECODER), (DECODER, VISION)])

@@ -14,6 +14,7 @@ from edge_agent.monitors.heat import THERMAL, hottest_celsius
 HOT_CELSIUS = 80.0
 DISK_SPARE_MB = 50.0
 MEMORY_SPARE_MB = 150.0
+PLUG_IN = "plug in a USB camera, or use a network camera: --camera rtsp://..."
 NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "rpivid", "rpi-hevc", "pispbe", "tegra-camrtc")
 """Drivers of video codecs and picture processors, which a board without a camera has, too."""
 
@@ -36,10 +37,10 @@ def check_camera(
         return Check("camera", Status.OK, f"{wanted.split('@')[-1]} is used, over the network (not asked here)")
     named = dev / f"video{wanted}" if wanted.isdigit() else Path(wanted) if wanted else None
     if named is not None and not named.exists():
-        there = ", ".join(map(str, cameras)) or "none"
-        return Check("camera", Status.WARN, f"run.camera is {wanted}, but there is no {named}", f"set it to: {there}")
+        fix = f"set it to: {', '.join(map(str, cameras))}" if cameras else PLUG_IN
+        return Check("camera", Status.WARN, f"run.camera is {wanted}, but there is no {named}", fix)
     if not cameras and named is None:
-        fix = "plug in a USB camera, or use a network camera: --camera rtsp://...; photos and clips need none"
+        fix = f"{PLUG_IN}; photos and clips need none"
         return Check("camera", Status.WARN, f"there is no camera at {dev}/video*", fix)
     shut = [path for path in ([named] if named else cameras) if not may_use(path)]
     if shut:

@@ -39,18 +39,20 @@ def kernels() -> dict[str, Any]:
 
 
 def models() -> dict[str, Any]:
-    """Every known bundle with what is wrong with its files."""
-    from edge_agent.store.models import list_bundles, search_path, verify_bundle
+    """Every known bundle with what is wrong with its files; `compared`: hashes of all of them are known."""
+    from edge_agent.store.models import BundleInfo, list_bundles, search_path, verify_bundle
+    from edge_agent.vlm.fitness import unknown_hashes
+
+    def found(info: BundleInfo) -> dict[str, Any]:
+        facts = {"name": info.name, "size_bytes": info.size_bytes}
+        return {**facts, "problems": verify_bundle(info.path), "compared": not unknown_hashes(info.path)}
 
     try:
-        found = [(info.name, info.size_bytes, verify_bundle(info.path)) for info in list_bundles()]
+        bundles = [found(info) for info in list_bundles()]
     except EdgeAgentError as error:
         return {"error": str(error), "bundles": [], "folders": []}
-    return {
-        "error": "",
-        "bundles": [{"name": name, "size_bytes": size, "problems": problems} for name, size, problems in found],
-        "folders": [str(folder) for folder in search_path() if folder.is_dir()],
-    }
+    folders = [str(folder) for folder in search_path() if folder.is_dir()]
+    return {"error": "", "bundles": bundles, "folders": folders}
 
 
 def answer(edge: str, threads: int) -> dict[str, Any]:

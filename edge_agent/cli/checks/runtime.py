@@ -93,7 +93,7 @@ def bad_onnxruntime(version: str) -> str:
 
 
 def check_models(probed: Probed, edge: str) -> Check:
-    """Model bundles are there, and every byte of them is as it was shipped."""
+    """Model bundles are there, and every byte of them is as it was shipped, where that can be said."""
     if probed.error:
         return Check("models", Status.FAIL, probed.error, "mend the libraries above first", CANNOT_ANSWER)
     if probed.values["error"]:
@@ -108,8 +108,12 @@ def check_models(probed: Probed, edge: str) -> Check:
         detail = "; ".join(f"{name}: {problem}" for name, problem in damaged.items())
         code = CANNOT_ANSWER if edge in damaged else 0
         return Check("models", Status.FAIL, detail[:300], REINSTALL, code)
-    listed = ", ".join(f"{b['name']} ({b['size_bytes'] / 1e6:.1f} MB)" for b in bundles)
-    return Check("models", Status.OK, f"{listed}: every file as shipped")
+    said = []
+    for words, compared in (("every file as shipped", True), ("of these files no hashes are known", False)):
+        these = [b for b in bundles if b["compared"] is compared]
+        listed = ", ".join(f"{b['name']} ({b['size_bytes'] / 1e6:.1f} MB)" for b in these)
+        said += [f"{listed}: {words}"] if these else []
+    return Check("models", Status.OK, "; ".join(said))
 
 
 def check_answer(probed: Probed, edge: str) -> Check:
