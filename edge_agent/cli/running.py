@@ -24,7 +24,8 @@ class _Interrupted(Exception):
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Like asyncio.run, but a signal cancels `work` and its clean-up is awaited.
 
-    Then Ctrl-C raises KeyboardInterrupt; SIGTERM and SIGHUP raise SystemExit with 128 and the signal's number.
+    Then Ctrl-C raises KeyboardInterrupt; SIGTERM and SIGHUP raise SystemExit with 128 and the signal's number. Under
+    nohup SIGHUP means nothing.
     """
     try:
         return asyncio.run(_interruptible(work))
@@ -42,7 +43,9 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
         caught.append(number)
         task.cancel()
 
-    for number in SIGNALS:
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (nohup and number is signal.SIGHUP)]
+    for number in heard:
         loop.add_signal_handler(number, interrupt, number)
     try:
         return await task
@@ -51,5 +54,5 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
             raise _Interrupted(caught[0]) from None
         raise
     finally:
-        for number in SIGNALS:
+        for number in heard:
             loop.remove_signal_handler(number)

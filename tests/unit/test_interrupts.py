@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from edge_agent.cli.running import run
 
 MODULE = (sys.executable, "-X", "importtime", "-m")
 ASK = ("ask", "--image", "there-is-none.jpg", "what is it?")
@@ -57,6 +61,47 @@ def test_the_installed_command_is_like_the_module(tmp_path: Path) -> None:
     code, said = interrupted((script, *ASK), "click", signal.SIGINT, tmp_path)
     assert code in (130, -signal.SIGINT)
     assert said == ""
+
+
+def test_a_pull_that_is_ended_leaves_neither_folder_nor_pip_behind(tmp_path: Path) -> None:
+    pytest.importorskip("pip", reason="this environment was made without pip, which fetches packages")
+    pull = (sys.executable, "-m", "edge_agent", "models", "pull", "pip:silero-vad", "--to", str(tmp_path / "models"))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as index:  # never answers
+        index.settimeout(60)
+        found = {"PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}", "PIP_CONFIG_FILE": os.devnull}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")} | found
+        environment["TMPDIR"] = str(temporary)
+        with subprocess.Popen(pull, env=environment) as process:
+            try:
+                connection, _ = index.accept()
+                assert list(temporary.glob("edge-agent-*")) != []
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 128 + signal.SIGTERM
+            finally:
+                process.kill()
+        with connection:
+            connection.settimeout(20)
+            while connection.recv(1 << 16):  # until the other end, which is pip, is gone
+                pass
+    assert list(temporary.glob("edge-agent-*")) == []
+
+
+def test_a_hangup_means_nothing_under_nohup() -> None:
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.05)
+        return "done"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(work()) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with pytest.raises(SystemExit) as left:
+        run(work())
+    assert left.value.code == 128 + signal.SIGHUP
 
 
 def test_who_is_told_to_ignore_ctrl_c_goes_on(tmp_path: Path) -> None:
