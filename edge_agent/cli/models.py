@@ -31,7 +31,7 @@ def list_command(as_json: bool) -> None:
         if as_json:
             emit(info)
         else:
-            click.echo(f"{info.name:<12} {info.version:<8} {info.size_bytes / 1e6:6.1f} MB  {info.path}")
+            click.echo(f"{info.name:<20} {info.version:<8} {info.size_bytes / 1e6:6.1f} MB  {info.path}")
     if as_json:
         return
     for side in side_models.KNOWN.values():

