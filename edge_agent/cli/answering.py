@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from edge_agent.cli.options import limits_of
+from edge_agent.cli.output import emit
 from edge_agent.config import Loaded
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, NoAnswerError
 from edge_agent.sources.photo import decode_photo, load_photo
 from edge_agent.types import Answer, Frame, Observation
 
@@ -75,8 +76,14 @@ def _bar(quiet: bool) -> Any:
     return io.StringIO() if quiet else sys.stderr
 
 
-def say(result: dict[str, Any]) -> None:
-    """The figures of a run for people."""
+def tell(result: dict[str, Any], as_json: bool) -> None:
+    """The figures of a run. Raises NoAnswerError where no question at all had an answer."""
+    emit(result) if as_json else _say(result)
+    if result["errors"] == result.get("passes", result["n"]):
+        raise NoAnswerError("no question had an answer", result["first_error"])
+
+
+def _say(result: dict[str, Any]) -> None:
     low, high = result["accuracy_ci"]
     click.echo(f"{result['n']} questions: accuracy {result['accuracy']:.3f} (95 % {low:.3f}..{high:.3f})")
     for kind, part in result["kinds"].items():
@@ -86,6 +93,10 @@ def say(result: dict[str, Any]) -> None:
     photo = f" (a photo's first question {latency['first_p50']:.0f}, a further one {again:.0f})" if again else ""
     spent = f"latency p50 {latency['p50']:.0f} ms{photo}, p95 {latency['p95']:.0f} ms"
     click.echo(f"  {spent}; cloud share {result['cloud_share']:.2f}")
+    if result["cloud_away"]:
+        click.echo(
+            f"  wanted and not had: {result['cloud_away']} answers of the cloud; at first {result['first_away']}"
+        )
     click.echo(
         f"  {result['bytes_up_mean']:.0f} bytes up a question; {result['cost_usd']:.6f} USD; {result['errors']} errors"
     )
@@ -102,3 +113,5 @@ def say(result: dict[str, Any]) -> None:
         )
     if result["first_error"]:
         click.echo(f"  the first error: {result['first_error']}")
+    if "accuracy_first_pass" in result:
+        click.echo(f"  in the first pass alone: {result['accuracy_first_pass']:.3f}")

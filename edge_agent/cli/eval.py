@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
+from edge_agent.cli.answering import Asked, answer_all, drawn_options, tell
 from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.m4a1 import m4a1
 from edge_agent.cli.mmbench import mmbench
 from edge_agent.cli.options import deciding_options, json_option, settle
-from edge_agent.cli.output import emit
 from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import Row, Scored, blinded, is_right, read_rows, report, sample
@@ -53,10 +52,7 @@ def vqa(data: Path, limit: int | None, seed: int, blind: bool, as_json: bool, **
         "seed": seed,
     }
     result |= report(scored, seed)
-    if as_json:
-        emit(result)
-    else:
-        say(result)
+    tell(result, as_json)
 
 
 def _scored(row: Row, answer: Answer | str) -> Scored:

@@ -10,10 +10,9 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
+from edge_agent.cli.answering import Asked, answer_all, drawn_options, tell
 from edge_agent.cli.mmbench_data import Pass, Question, picture_name, read_mmbench
 from edge_agent.cli.options import deciding_options, json_option, settle
-from edge_agent.cli.output import emit
 from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import Row, Scored, normalise, report, sample
@@ -40,11 +39,7 @@ def mmbench(data: Path, limit: int | None, seed: int, as_json: bool, **deciding:
         "seed": seed,
     }
     result |= figures(questions, answers, seed)
-    if as_json:
-        emit(result)
-        return
-    say(result)
-    click.echo(f"  in the first pass alone: {result['accuracy_first_pass']:.3f}")
+    tell(result, as_json)
 
 
 def figures(questions: Sequence[Question], answers: Sequence[Answer | str], seed: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_agent.cli.trust import trust
 from edge_agent.errors import InputError
+from edge_agent.policy.guards import AWAY
 from edge_agent.sources.base import regular_file
 from edge_agent.types import Answer, Route
 
@@ -110,6 +111,7 @@ def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
     """The figures of a run. The 95 % interval resamples photos, as questions about one photo fail together."""
     answered = [s for s in scored if s.answer is not None]
     answers = [s.answer for s in scored if s.answer is not None]
+    away = [a.reason for a in answers if "cloud_failed" in a.timings_ms or AWAY in a.decision.guards]
     kinds: dict[str, list[float]] = defaultdict(list)
     routes: dict[str, list[float]] = defaultdict(list)
     for s in scored:
@@ -123,6 +125,8 @@ def report(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
         "latency_ms": latency(answered),
         "bytes_up_mean": float(np.mean([a.bytes_up for a in answers] or [0])),
         "cloud_share": _mean([a.route is Route.CLOUD for a in answers]),
+        "cloud_away": len(away),
+        "first_away": next((reason.partition(": answered on")[0] for reason in away), None),
         "cost_usd": sum(a.cost_usd for a in answers),
         "verified": verified(answers),
         "confidence": trust(

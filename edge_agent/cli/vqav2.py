@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from edge_agent.cli.answering import Asked, answer_all, drawn_options, say
+from edge_agent.cli.answering import Asked, answer_all, drawn_options, tell
 from edge_agent.cli.options import deciding_options, json_option, settle
-from edge_agent.cli.output import emit
 from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.cli.vqa import MAX_SET_BYTES, Row, Scored, report, sample
@@ -57,10 +56,7 @@ def vqav2(
         "seed": seed,
     }
     result |= report(scored, seed) | {"question_types": _by_question_type(questions, scored)}
-    if as_json:
-        emit(result)
-    else:
-        say(result)
+    tell(result, as_json)
 
 
 def read_questions(paths: Sequence[Path], images: Path | None, limit: int | None, seed: int) -> list[Judged]:

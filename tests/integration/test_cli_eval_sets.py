@@ -68,6 +68,30 @@ def test_vqav2_counts_a_damaged_photo_as_an_error(tmp_path: Path, capfd: pytest.
     assert "COCO_val2014_000000000001.jpg" in record["first_error"]
 
 
+def test_a_set_of_which_nothing_can_be_answered_says_so_and_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "0.jpg").write_bytes(photo(0)[:200])
+    row = {"image": "0.jpg", "question": "is there a cat?", "answer": "no"}
+    (tmp_path / "set.jsonl").write_text(json.dumps(row) + "\n")
+    arguments = ["eval", "vqa", "--data", str(tmp_path / "set.jsonl"), "--route", "local", "--json"]
+    assert main(arguments) == 4
+    out, err = capfd.readouterr()
+    assert json.loads(out)["errors"] == 1
+    assert err.startswith(f"edge-agent: no question had an answer: {tmp_path / '0.jpg'} is cut short")
+
+
+def test_a_cloud_that_is_away_is_told_beside_the_figures(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "0.jpg").write_bytes(photo(0))
+    row = {"image": "0.jpg", "question": "is there a cat?", "answer": "no"}
+    (tmp_path / "set.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+    arguments = ["eval", "vqa", "--data", str(tmp_path / "set.jsonl"), "--cloud", "http://127.0.0.1:9"]
+    assert main([*arguments, "--route", "cloud"]) == 0
+    assert "wanted and not had: 2 answers of the cloud; at first the cloud was not reached (" in capfd.readouterr().out
+    assert main([*arguments, "--route", "local"]) == 0
+    assert "wanted" not in capfd.readouterr().out
+
+
 def test_mmbench_asks_each_question_once_per_option(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     lines = ["\t".join(("index", "question", "hint", "A", "B", "C", "D", "answer", "category", "image"))]
     for number in range(2):
