@@ -82,11 +82,11 @@ def asked_record(asked: Asked, wall_s: float) -> dict[str, Any]:
     return {**head, "question": asked.question, **tail}
 
 
-def say_asked(asked: Asked, wall_s: float) -> None:
-    """The same for a person."""
+def say_asked(asked: Asked, began_s: float = 0.0) -> None:
+    """The same for a person, in seconds after `began_s` by the clock of its source."""
     firing = asked.firing
     if asked.asked_s is None:
-        click.echo(f"[{firing.at_s:8.1f} s] {firing.trigger}: {asked.question}")
+        click.echo(f"[{max(0.0, firing.at_s - began_s):8.1f} s] {firing.trigger}: {asked.question}")
     else:
         click.echo(f"[late by {firing.value:.0f} s] {firing.trigger}: {asked.question}")
     if asked.answer is None:

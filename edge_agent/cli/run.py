@@ -42,6 +42,8 @@ def command(
     """
     if clip is not None and camera is not None:
         raise UsageError("--clip and --camera together", "watch one of them")
+    if clip is not None and mic:
+        raise UsageError("--clip and --mic together", "a clip is heard by its own sound: leave out --mic")
     flags = (
         ("run.clip", None if clip is None else str(clip), "--clip"),
         ("run.camera", camera, "--camera"),

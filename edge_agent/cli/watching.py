@@ -154,12 +154,14 @@ def _watcher(
     as_json: bool,
 ) -> Watcher:
     config = loaded.config
+    live = any(isinstance(source, Supervisor) for source in sources)  # told by the clock, not from the clip's beginning
+    began_s = clock.monotonic_s() if live else 0.0
 
     def on_asked(asked: Asked) -> None:
         if api is not None:
             words = None if config.limits.private else asked.question
             api.desk.record(asked.firing.trigger, words, asked.answer, asked.error)
-        _say(asked, clock.wall_s(), as_json)
+        emit(asked_record(asked, clock.wall_s())) if as_json else say_asked(asked, began_s)
 
     return Watcher(
         agent if api is None else api.desk,
@@ -239,8 +241,11 @@ def _ask_spoken(watcher: Watcher, usual: str, words: str | None) -> None:
 
 def _ask_typed(watcher: Watcher, policy: RememberedPolicy, line: str) -> None:
     """A line that was typed: a question, or `/policy NAME`."""
-    if not line.startswith(SWITCH):
+    if not line.startswith("/"):
         _ask(watcher, line)
+        return
+    if not line.startswith(SWITCH):
+        log.warning("no command %r: write /policy NAME, or a question", line[:40])
         return
     try:
         policy.switch(line.removeprefix(SWITCH).strip())
@@ -257,7 +262,3 @@ def _ask(watcher: Watcher, question: str) -> None:
         return
     if not watcher.ask(question):
         log.warning("too many questions wait: one is refused")
-
-
-def _say(asked: Asked, wall_s: float, as_json: bool) -> None:
-    emit(asked_record(asked, wall_s)) if as_json else say_asked(asked, wall_s)

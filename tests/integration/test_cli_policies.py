@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,7 +25,7 @@ def test_a_line_of_stdin_switches_the_policy_and_each_one_leaves_what_it_learned
     clip = make_clip(tmp_path / "c.mp4", [60] * 30)
     done = subprocess.run(
         [*AGENT, "run", "--clip", str(clip), "--fast", "--json", "--cloud", "", "--policy", "ucb"],
-        input="/policy nobody\n/policy hybrid\nis there a cat in the picture?\n",
+        input="/policy nobody\n/policy hybrid\n/polcy local\nis there a cat in the picture?\n",
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -31,12 +33,25 @@ def test_a_line_of_stdin_switches_the_policy_and_each_one_leaves_what_it_learned
     )
     assert done.returncode == 0, done.stderr
     asked = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [a["decision"]["policy"] for a in asked if a["trigger"] == "asked"] == ["hybrid"]
+    assert [a["decision"]["policy"] for a in asked if a["trigger"] == "asked"] == ["hybrid"]  # no command is a question
     assert "no policy 'nobody'" in done.stderr
     assert "from now on hybrid decides" in done.stderr
+    assert "no command '/polcy local': write /policy NAME, or a question" in done.stderr
     learned = sorted(own_home.rglob("policy-*.json"))
     assert [p.name for p in learned] == ["policy-hybrid.json", "policy-ucb.json"]
     assert json.loads(learned[0].read_text())["state"]["nodes"]["local"][2] > 0
+
+
+def test_times_of_a_camera_count_from_the_start_of_the_agent(tmp_path: Path) -> None:
+    clip, started_s = make_clip(tmp_path / "c.mp4", [60] * 30), time.monotonic()
+    command = [*AGENT, "run", "--camera", str(clip), "--route", "local", "--cloud", ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=tmp_path) as agent:
+        assert agent.stdout is not None
+        first = agent.stdout.readline()
+        agent.terminate()
+    told = re.match(r"\[ *([0-9.]+) s\] change: ", first)
+    assert told, first
+    assert float(told[1]) <= time.monotonic() - started_s  # it was the time since the machine's boot
 
 
 def test_a_decision_is_explained_by_what_would_change_it(capsys: pytest.CaptureFixture[str]) -> None:
