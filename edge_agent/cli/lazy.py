@@ -22,6 +22,12 @@ class NearestGroup(click.Group):
             raise click.UsageError(f"no command {args[0][:40]!r}: {nearest(args[0], known)}", ctx)
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The whole first sentence of each; click cuts them to one line."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(1000)) for name, one in found if one is not None])
+
 
 class LazyGroup(NearestGroup):
     """Looks `table` (name: what it does) up in `package`."""

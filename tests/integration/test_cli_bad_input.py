@@ -133,6 +133,19 @@ def test_an_unknown_policy_or_command_names_the_nearest(tmp_path: Path, capfd: p
     assert "did you mean 'features'?" in err
 
 
+def test_a_clip_is_not_watched_with_the_sound_of_this_room(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--clip", "clip.mp4", "--mic"]) == 2
+    assert "leave out --mic" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["models", "eval", "config", "service", "outbox", "bench"])
+def test_the_help_of_a_group_is_cut_nowhere(group: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([group, "--help"]) == 0
+    listed = capfd.readouterr().out.partition("Commands:\n")[2]
+    assert listed
+    assert "..." not in listed
+
+
 def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     photo = jpeg(tmp_path / "p.jpg")
     command = [sys.executable, "-m", "edge_agent", "features", str(photo), "--json"]
