@@ -59,6 +59,8 @@ class Masks:
             return _masks(json.loads(self._path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return ()
+        except NotADirectoryError as error:
+            raise UsageError(f"{self._path.parent} is no folder", "set run.state_dir to another folder") from error
         except (OSError, ValueError, Refusal) as error:
             raise UsageError(f"{self._path} cannot be read: {error}", HINT) from error
 

@@ -37,13 +37,13 @@ def show(config_path: Path | None, as_json: bool) -> None:
     """What waits, oldest first, and what has become of all that ever did."""
     config, clock = load(config_path).config, SystemClock()
     path = outbox_path(state_dir(config))
-    if not path.is_file():
-        _say_counts({"waiting": 0}, as_json)
-        return
     try:
+        if not path.is_file():
+            _say_counts({"waiting": 0}, as_json)
+            return
         outbox = Outbox(path, clock, int(config.outbox.max_mb * 1e6), config.outbox.max_age_h * 3600)
     except (OSError, sqlite3.Error) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "run as the user of the service") from error
+        raise _unreadable(path, error) from error
     with closing(outbox):
         for one in outbox.waiting():
             facts = {"number": one.number, "asked_s": one.asked_s, "waited_s": round(one.waited_s, 3)}
@@ -64,7 +64,12 @@ def flush(as_json: bool, **deciding: Any) -> None:
 
 async def _flush(loaded: Loaded, as_json: bool) -> None:
     clock, config = SystemClock(), loaded.config
-    if not outbox_path(state_dir(config)).is_file():
+    path = outbox_path(state_dir(config))
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not there:
         _say_counts({"waiting": 0}, as_json)
         return
     with opened_outbox(config.outbox, state_dir(config), clock) as outbox:
@@ -77,7 +82,7 @@ async def _flush(loaded: Loaded, as_json: bool) -> None:
             model = await asyncio.to_thread(open_model, config)
 
         def say(asked: Asked) -> None:
-            emit(asked_record(asked, clock.wall_s())) if as_json else say_asked(asked, clock.wall_s())
+            emit(asked_record(asked, clock.wall_s())) if as_json else say_asked(asked)
 
         async with open_agent(config, model, clock) as agent:
             late = late_questions(outbox, loaded, agent, None, clock)
@@ -87,6 +92,10 @@ async def _flush(loaded: Loaded, as_json: bool) -> None:
         _say_counts(counts, as_json)
         if counts["waiting"]:
             raise NoAnswerError(f"{counts['waiting']} questions still wait", "see `edge-agent doctor` about the cloud")
+
+
+def _unreadable(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"{path} cannot be read: {error}", "run as the user of the service, where the disk has room")
 
 
 def _say_counts(counts: dict[str, int], as_json: bool) -> None:

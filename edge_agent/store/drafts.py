@@ -32,8 +32,11 @@ class LoggedLine:
 
 
 def log_files(path: Path) -> list[Path]:
-    """The rotated log before the present one, where they exist."""
-    return [p for p in (Path(f"{path}.1"), path) if p.is_file()]
+    """The rotated log before the present one, where they exist. Raises InputError."""
+    try:
+        return [p for p in (Path(f"{path}.1"), path) if p.is_file()]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}", HINT) from error
 
 
 def read_lines(path: Path) -> Iterator[LoggedLine]:

@@ -80,6 +80,30 @@ def test_a_second_agent_on_one_state_folder_goes_on_without_outbox(
     assert [record.message for record in caplog.records if "belongs to another edge-agent" in record.message]
 
 
+@pytest.mark.parametrize(
+    ("command", "code"), [(["outbox", "list"], 2), (["outbox", "flush"], 2), (["calibrate", "--cloud-share", "0.3"], 3)]
+)
+def test_a_state_folder_of_somebody_else_is_one_line(
+    command: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    truly = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        """What Python says of a file in a folder that may not be entered; root may enter every folder."""
+        if path.parent == tmp_path / "state":
+            raise PermissionError(13, "Permission denied", str(path))
+        return truly(path)
+
+    config = tmp_path / "config.toml"
+    config.write_text(f'[run]\nstate_dir = "{tmp_path / "state"}"\n')
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert main([*command, "--config", str(config)]) == code
+    err = capfd.readouterr().err
+    assert err.startswith(f"edge-agent: {tmp_path / 'state'}/")
+    assert "cannot be read: [Errno 13] Permission denied" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_an_outbox_with_a_torn_record_is_listed_and_the_record_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

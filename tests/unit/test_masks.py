@@ -159,6 +159,13 @@ def test_a_damaged_file_of_masks_stops_the_agent_instead_of_showing_everything(t
         Masks("", tmp_path / "masks.json")
 
 
+def test_a_file_in_place_of_the_state_folder_is_no_damaged_file_of_masks(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    with pytest.raises(UsageError) as caught:
+        Masks("", tmp_path / "state" / "masks.json")
+    assert str(caught.value) == f"{tmp_path / 'state'} is no folder: set run.state_dir to another folder"
+
+
 def test_a_disk_that_is_full_changes_nothing(tmp_path: Path) -> None:
     masks = Masks("", tmp_path / "file" / "masks.json")
     (tmp_path / "file").write_text("in the way")
