@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pwd
+import sys
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from edge_agent.service import unit
 from edge_agent.service.state import read_state, show_journal
 
 NOT_RUNNING = 4
-SETUP = "python3 -m venv /opt/edge-agent && /opt/edge-agent/bin/pip install edge-agent"
+SETUP = "/usr/bin/python3 -m venv /opt/edge-agent && /opt/edge-agent/bin/pip install edge-agent"
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing; show what would be done.")
 
@@ -127,7 +128,7 @@ def _reach_problem(start: list[str], config: Path, user: str | None) -> str:
         except KeyError:
             return f"there is no user {user!r}: sudo useradd --system {user}, or leave --user out"
         uid, gids = entry.pw_uid, os.getgrouplist(user, entry.pw_gid)
-    for path in (Path(start[0]), Path(start[0]).resolve(), Path(__file__).resolve()):
+    for path in (Path(start[0]), Path(start[0]).resolve(), Path(sys.executable).resolve(), Path(__file__).resolve()):
         folder = unit.out_of_reach(path, uid, gids)
         if folder is not None:
             return f"the service could not start {path}, for {folder} is closed to it: install elsewhere: {SETUP}"

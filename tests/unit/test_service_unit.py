@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,15 @@ def test_root_uninstalls_it_and_doing_so_again_is_no_error(place, capsys):
     assert not place.exists()
     assert main(["service", "uninstall"]) == 0
     assert "not installed" in capsys.readouterr().out
+
+
+def test_a_python_out_of_reach_is_named_though_the_program_is_in_everybodys(place, monkeypatch, capsys):
+    python = Path(sys.executable).resolve()
+    monkeypatch.setattr(unit, "executable", lambda: ["/opt/edge-agent/bin/edge-agent"])
+    monkeypatch.setattr(unit, "out_of_reach", lambda path, *_: Path("/root") if path == python else None)
+    assert main(["service", "install"]) == 2
+    assert f"could not start {python}, for /root is closed" in capsys.readouterr().err
+    assert not place.exists()
 
 
 def test_a_user_who_does_not_exist_is_named(place, capsys):
