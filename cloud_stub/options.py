@@ -51,7 +51,8 @@ class Options:
         try:
             context.load_cert_chain(self.tls_cert, self.tls_key)
         except OSError as error:
-            raise UsageError(f"the certificate {self.tls_cert} cannot be used ({error})", "give PEM files") from error
+            hint = "give PEM files" if self.tls_key else "give its key with --tls-key"
+            raise UsageError(f"the certificate {self.tls_cert} cannot be used ({error})", hint) from error
         return context
 
 
@@ -64,11 +65,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read and check the command line. Raises UsageError."""
     given = _parser().parse_args(arguments)
     token = _token(given.token_file, TOKEN_VARIABLE)
-    if (given.backend == "onnx") != (not given.engine_url):
-        raise UsageError(
-            f"--backend {given.backend} and --engine-url {given.engine_url!r} do not go together",
-            "give --engine-url with openai and vllm alone",
-        )
+    if given.backend != "onnx" and not given.engine_url:
+        raise UsageError(f"--backend {given.backend} without --engine-url", "give --engine-url http://HOST:PORT")
+    if given.backend == "onnx" and given.engine_url:
+        raise UsageError("--engine-url without --backend", "add --backend openai or --backend vllm")
     if token is None and not is_loopback(given.host):
         raise UsageError(
             f"{given.host} can be reached by other machines and no token is set",

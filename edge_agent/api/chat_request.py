@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from edge_agent.api.fields import flag_of, number_of, parse_object, whole_of
 from edge_agent.api.messages import Asked, asked_of
 from edge_agent.api.refusals import Refusal, bad
 from edge_agent.api.schemas import schema_of
+from edge_agent.config import nearest
 from edge_agent.engines.base import Manner
 from edge_agent.parts import Limits
 from edge_agent.types import Route
@@ -60,8 +60,7 @@ def read_chat(body: bytes, limits: Limits, private: bool) -> ChatRequest:
         raise bad("edge is no object", f"its keys are {', '.join(EDGE_KEYS)}", "edge")
     for key in edge:
         if key not in EDGE_KEYS:
-            near = difflib.get_close_matches(str(key), EDGE_KEYS, n=1, cutoff=0.0)
-            raise bad(f"edge has no key {str(key)[:40]!r}", f"did you mean {near[0]}?", f"edge.{str(key)[:40]}")
+            raise bad(f"edge has no key {str(key)[:40]!r}", nearest(str(key), EDGE_KEYS), f"edge.{str(key)[:40]}")
     stream_options = fields.get("stream_options") or {}
     if not isinstance(stream_options, Mapping):
         raise bad("stream_options is no object", "leave it out", "stream_options")

@@ -78,10 +78,10 @@ def secrets(config: Config) -> Iterator[Secret]:
 def _read(path: Path, origin: str) -> str:
     try:
         if not path.exists():
-            raise UsageError(f"{origin} {path} is not there", "name a file with the token alone")
+            raise UsageError(f"{origin} {path} is not there", "name a file that holds nothing else")
         if not path.is_file() or path.stat().st_size > MAX_TOKEN_BYTES:
             words = f"{origin} {path} is no regular file of at most {MAX_TOKEN_BYTES} bytes"
-            raise UsageError(words, "name a file with the token alone")
+            raise UsageError(words, "name a file that holds nothing else")
         return _checked(path.read_text(encoding="utf-8"), f"{origin} {path}")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{origin} {path} cannot be read: {error}", "name a readable text file") from error

@@ -87,7 +87,7 @@ def trouble_of(url: str, error: Exception) -> CloudError:
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return refusal(url, error.status)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return UpgradeRefused(f"{url} hung up", _START, code="unreachable")
+        return UpgradeRefused(f"{url} hung up", _START if url.startswith("wss:") else _PLAIN, code="unreachable")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CloudError(f"the certificate of {url} is not trusted", _TRUST, code="auth", retryable=False)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
@@ -112,6 +112,7 @@ def open_session() -> aiohttp.ClientSession:
 
 SessionFactory = Callable[[], aiohttp.ClientSession]
 _TRUST = "docs/cloud.md has the commands for a certificate of one's own"
+_PLAIN = "is it a cloud? one that was started with --tls-cert is asked by https://"
 _START = "is it running? start one with: python -m cloud_stub"
 
 

@@ -290,6 +290,9 @@ def test_the_command_line_opens_each_backend(engine: tuple[Engine, str]) -> None
     assert isinstance(open_backend(parse(["--backend", "openai", "--engine-url", url])), OpenAIBackend)
     named = open_backend(parse(["--backend", "vllm", "--engine-url", url, "--engine-model", "mine"]))
     assert (type(named), named.model) == (VllmBackend, "mine")
-    for wrong in (["--backend", "openai"], ["--engine-url", url]):
-        with pytest.raises(UsageError, match="do not go together"):
+    for wrong, hint in (
+        (["--backend", "openai"], "give --engine-url http"),
+        (["--engine-url", url], "add --backend openai or"),
+    ):
+        with pytest.raises(UsageError, match=hint):
             parse(wrong)

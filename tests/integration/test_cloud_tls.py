@@ -22,7 +22,7 @@ import pytest
 
 from cloud_stub.options import parse
 from clouds import asked, request, running_cloud
-from edge_agent.errors import CloudError
+from edge_agent.errors import CloudError, UsageError
 from edge_agent.transport.client import CloudClient
 from edge_agent.transport.dialing import CLOSE_S
 from scripted import scripted_cloud
@@ -114,6 +114,23 @@ def test_what_is_wrong_with_token_or_certificate_is_said(keys: Keys, case: str, 
     assert words in str(error)
     assert health.reachable == (case == "wrong token")
     assert health.reachable or words.split(":")[0] in health.detail
+
+
+def test_who_asks_for_no_tls_where_there_is_some_is_told_how(keys: Keys):
+    async def main():
+        async with (
+            running_cloud(tls=keys.server()) as cloud,
+            CloudClient(cloud.url.replace("https://", "http://")) as client,
+        ):
+            with pytest.raises(CloudError, match="is asked by https://"):
+                await asked(client, request())
+
+    asyncio.run(main())
+
+
+def test_a_certificate_without_its_key_is_told_where_the_key_goes(keys: Keys):
+    with pytest.raises(UsageError, match="give its key with --tls-key"):
+        parse(["--tls-cert", keys.cert]).tls()
 
 
 def test_a_cloud_that_stalls_behind_tls_is_given_up_by_the_deadline(keys: Keys):

@@ -212,7 +212,8 @@ def test_an_unknown_model_is_answered_with_those_there_are() -> None:
 
 
 def test_an_unknown_wish_is_answered_with_the_nearest() -> None:
-    assert "did you mean prefer?" in str(refusal(asking(edge={"prefr": "local"})))
+    assert "did you mean 'prefer'?" in str(refusal(asking(edge={"prefr": "local"})))
+    assert "known: prefer, deadline_ms" in str(refusal(asking(edge={"nope": 1})))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 200_000])
