@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 from pathlib import Path
@@ -111,7 +110,7 @@ def pull(
         raise UsageError("--sha256 is no sha256", "give 64 hexadecimal digits")
     wanted = Wanted(source, precision, name, to, sha256, dry_run, ignore_memory)
     quiet = as_json or not sys.stderr.isatty()
-    done = pull_offline(wanted) if offline else asyncio.run(pull_wanted(wanted, quiet))
+    done = pull_offline(wanted) if offline else pull_wanted(wanted, quiet)
     if as_json:
         emit(done)
         return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_agent.cli.running import run
 from edge_agent.errors import ModelError, UsageError
 from edge_agent.store import side_models
 from edge_agent.store.fetch import Web, check_url
@@ -28,11 +29,15 @@ class Wanted:
     ignore_memory: bool = False
 
 
-async def pull_wanted(wanted: Wanted, quiet: bool) -> dict[str, Any]:
+def pull_wanted(wanted: Wanted, quiet: bool) -> dict[str, Any]:
     """Pulls, or only plans to. `state` of what is returned: planned, pulled, or already here."""
     root = bundle_root(wanted.to)
-    if wanted.source.startswith("pip:"):
+    if wanted.source.startswith("pip:"):  # beside no event loop, which would hear Ctrl-C only when pip has ended
         return _package(wanted, root)
+    return run(_from_the_web(wanted, root, quiet))
+
+
+async def _from_the_web(wanted: Wanted, root: Path, quiet: bool) -> dict[str, Any]:
     async with Web() as web:
         plan = await plan_of(web, wanted.source, wanted.precision, wanted.sha256)
         plan = replace(plan, name=check_name(wanted.name or plan.name))

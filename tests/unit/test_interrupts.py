@@ -63,7 +63,8 @@ def test_the_installed_command_is_like_the_module(tmp_path: Path) -> None:
     assert said == ""
 
 
-def test_a_pull_that_is_ended_leaves_neither_folder_nor_pip_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pull_that_is_ended_leaves_neither_folder_nor_pip_behind(number: signal.Signals, tmp_path: Path) -> None:
     pytest.importorskip("pip", reason="this environment was made without pip, which fetches packages")
     pull = (sys.executable, "-m", "edge_agent", "models", "pull", "pip:silero-vad", "--to", str(tmp_path / "models"))
     temporary = tmp_path / "tmp"
@@ -77,8 +78,8 @@ def test_a_pull_that_is_ended_leaves_neither_folder_nor_pip_behind(tmp_path: Pat
             try:
                 connection, _ = index.accept()
                 assert list(temporary.glob("edge-agent-*")) != []
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 128 + signal.SIGTERM
+                process.send_signal(number)
+                assert process.wait(20) == 128 + number
             finally:
                 process.kill()
         with connection:
