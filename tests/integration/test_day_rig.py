@@ -32,3 +32,11 @@ def test_a_short_day_ends_every_question_and_loses_nothing_that_was_acknowledged
     verdicts = {line.split(": ")[1]: line.split(":")[0].strip() for line in done.stderr.splitlines() if ": " in line}
     assert verdicts["every question ends once, by an answer or a typed refusal"] == "holds"
     assert set(verdicts.values()) <= {"holds", "fails", "not shown"}
+
+
+@pytest.mark.parametrize("wish", [("--minutes", "-1"), ("--rate", "0"), ("--deadline", "nan")])
+def test_a_day_that_cannot_be_is_refused(wish: tuple[str, str]) -> None:
+    command = [sys.executable, "-m", "tools.day_rig", *wish]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"{wish[0]} must be more than 0" in done.stderr

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
 import platform
 import sys
@@ -38,6 +39,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the verdicts into docs/reliability.md")
     parser.add_argument("--verbose", action="store_true", help="the agent's own log on standard error")
     given = parser.parse_args()
+    for name in ("minutes", "rate", "deadline"):
+        if not 0 < getattr(given, name) < math.inf:
+            parser.error(f"--{name} must be more than 0")
     logging.basicConfig(level=logging.WARNING if given.verbose else logging.CRITICAL, stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="day-rig-") as folder:
         numbers = (given.minutes, given.seed, given.rate, given.deadline, given.policy, given.model)
