@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,11 @@ def read_lines(path: Path) -> Iterator[LoggedLine]:
     last_s = -math.inf
     try:
         with path.open(encoding="utf-8") as log:
-            for number, text in enumerate(log, 1):
-                if len(text) > MAX_LINE_CHARS or not text.endswith("\n"):
-                    if not text.endswith("\n") and len(text) <= MAX_LINE_CHARS:
-                        return
-                    raise InputError(f"{path}:{number}: a line of {len(text)} characters", HINT)
+            for number, text in enumerate(iter(partial(log.readline, MAX_LINE_CHARS + 1), ""), 1):
+                if len(text) > MAX_LINE_CHARS:
+                    raise InputError(f"{path}:{number}: a line of more than {MAX_LINE_CHARS} characters", HINT)
+                if not text.endswith("\n"):
+                    return
                 line = _line(path, number, text)
                 if line.time_s < last_s - CLOCK_STEP_S:
                     raise InputError(

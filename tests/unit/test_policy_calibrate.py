@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -192,6 +193,13 @@ def test_a_line_that_does_not_fit_is_refused_with_file_line_and_reason(tmp_path:
     with path.open("a", encoding="utf-8") as log:
         log.write(bad)
     with pytest.raises(InputError, match=rf"d\.jsonl:4: .*{reason}"):
+        list(read_lines(path))
+
+
+def test_a_line_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = logged(tmp_path / "d.jsonl", "m", 3)
+    os.truncate(path, 1 << 26)
+    with pytest.raises(InputError, match=r"d\.jsonl:4: a line of more than \d+ characters"):
         list(read_lines(path))
 
 
