@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -9,19 +10,39 @@ from collections.abc import Callable
 MAX_LINE_BYTES = 8192
 
 
-def read_questions(put: Callable[[str], object]) -> None:
-    """Lines of stdin, each a question, from a daemon thread: a read of stdin that never returns holds nobody up."""
+def read_questions(loop: asyncio.AbstractEventLoop, put: Callable[[str], object]) -> None:
+    """Lines of stdin, each a question, from a daemon thread: a read of stdin that never returns holds nobody up. `put`
+    is called in `loop` with one after the other: who writes faster than it takes them waits.
+    """
 
     def read() -> None:
         rest = b""
         while block := _read_block():
             *lines, rest = (rest + block).split(b"\n")
             rest = rest[-MAX_LINE_BYTES:]
-            for line in lines:
-                if line.strip():
-                    put(line.decode(errors="replace").strip())
+            if not all(_hand_over(loop, put, line) for line in lines):
+                return
+        _hand_over(loop, put, rest)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, put: Callable[[str], object], line: bytes) -> bool:
+    """Returns when `loop` has taken the line; False where it is closed."""
+    words, taken = line.decode(errors="replace").strip(), threading.Event()
+    if not words:
+        return True
+
+    def take() -> None:
+        taken.set()
+        put(words)
+
+    try:
+        loop.call_soon_threadsafe(take)
+    except RuntimeError:
+        return False
+    taken.wait()
+    return True
 
 
 def _read_block() -> bytes:

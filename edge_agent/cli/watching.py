@@ -109,7 +109,7 @@ async def watch(
                 bridge.start()
         loop = asyncio.get_running_loop()
         if sources:
-            read_questions(lambda line: loop.call_soon_threadsafe(_ask_typed, watcher, policy, line))
+            read_questions(loop, functools.partial(_ask_typed, watcher, policy))
         work = watcher.run(masked(merge(sources), masks)) if sources else asyncio.Event().wait()
         watching = asyncio.ensure_future(work)
         told_to_stop = asyncio.Event()

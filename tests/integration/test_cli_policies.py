@@ -25,7 +25,7 @@ def test_a_line_of_stdin_switches_the_policy_and_each_one_leaves_what_it_learned
     clip = make_clip(tmp_path / "c.mp4", [60] * 30)
     done = subprocess.run(
         [*AGENT, "run", "--clip", str(clip), "--fast", "--json", "--cloud", "", "--policy", "ucb"],
-        input="/policy nobody\n/policy hybrid\n/polcy local\nis there a cat in the picture?\n",
+        input="/policy nobody\n/policy hybrid\n/polcy local\nis there a cat in the picture?",  # no newline at the end
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -40,6 +40,26 @@ def test_a_line_of_stdin_switches_the_policy_and_each_one_leaves_what_it_learned
     learned = sorted(own_home.rglob("policy-*.json"))
     assert [p.name for p in learned] == ["policy-hybrid.json", "policy-ucb.json"]
     assert json.loads(learned[0].read_text())["state"]["nodes"]["local"][2] > 0
+
+
+def test_who_asks_without_end_does_not_make_the_agent_deaf(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "c.mp4", [60] * 3)
+    command = [*AGENT, "run", "--clip", str(clip), "--route", "local", "--cloud", ""]
+    with (
+        subprocess.Popen(["yes", "is there a cat?"], stdout=subprocess.PIPE) as asker,
+        subprocess.Popen(
+            command, stdin=asker.stdout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path
+        ) as agent,
+    ):
+        try:
+            assert agent.stdout is not None
+            assert b"asked: is there a cat?" in agent.stdout.readline()
+            agent.terminate()
+            agent.communicate(timeout=60)
+            assert agent.returncode == 0
+        finally:
+            agent.kill()
+            asker.kill()
 
 
 def test_times_of_a_camera_count_from_the_start_of_the_agent(tmp_path: Path) -> None:
