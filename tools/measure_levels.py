@@ -5,7 +5,7 @@
 
 The shipped pair answers questions of the measured table's sources about photos that no predictor is judged on, from
 embeddings without loss and as each level codes them. Few answers change, so that what a level loses by itself is all
-noise: `lost` is the share of answers that it changes, times what a changed answer loses as a mean over all levels.
+noise: `lost` is the share of answers that it changes, times what a changed answer loses (see `lost_by_a_change`).
 Needs EDGE_AGENT_DATA and `pip install easy-vqa==1.0`.
 """
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_agent.cli.vqa import is_right
 from edge_agent.sim.table import JUDGED_FOLDS
@@ -79,16 +78,17 @@ def measured(limit: int) -> dict[str, Any]:
     measuring, chosen = Measuring(), fitted()
     chosen = [chosen[at] for at in np.linspace(0, len(chosen) - 1, min(limit, len(chosen))).astype(int)]
     said: list[list[str]] = [[] for _ in range(1 + len(measuring.codecs))]
-    truth, sizes = list[str](), list[list[int]]()
-    for photo in chosen:
+    truth, about, sizes = list[str](), list[int](), list[list[int]]()
+    for number, photo in enumerate(chosen):
         given, size = measuring.answers(photo)
         for texts, more in zip(said, given, strict=True):
             texts += more
         truth += [row.answer for row in photo.rows]
+        about += [number] * len(photo.rows)
         sizes.append(size)
     exact, levels = said[0], said[1:]
     changed = np.array([[one != other for one, other in zip(level, exact, strict=True)] for level in levels])
-    a_change = lost_by_a_change(levels, exact, truth)
+    a_change = lost_by_a_change(levels, exact, truth, about)
     return {
         "version": 1,
         "basis_id": measuring.basis_id,
@@ -103,16 +103,26 @@ def measured(limit: int) -> dict[str, Any]:
     }
 
 
-def lost_by_a_change(levels: Sequence[Sequence[str]], exact: Sequence[str], truth: Sequence[str]) -> float:
-    """Right answers that a changed answer loses, a mean over all levels; 0 where changes gain."""
+def lost_by_a_change(
+    levels: Sequence[Sequence[str]], exact: Sequence[str], truth: Sequence[str], photo: Sequence[int]
+) -> float:
+    """Right answers that a changed answer loses, a mean over all levels, but never less than its standard error over
+    photos: a loss that is too small to be seen in so many answers is not none, and the coarsest level not free.
+
+    `photo` [questions]: which photo each question is about.
+    """
     right = np.array([is_right(text, wanted) for text, wanted in zip(exact, truth, strict=True)], dtype=np.float64)
-    lost: list[NDArray[np.float64]] = []
+    lost, changed = np.zeros(1 + max(photo)), np.zeros(1 + max(photo))
     for level in levels:
         now = np.array([is_right(text, wanted) for text, wanted in zip(level, truth, strict=True)], dtype=np.float64)
-        other = np.array([one != before for one, before in zip(level, exact, strict=True)], dtype=bool)
-        lost.append((right - now)[other])
-    every = np.concatenate(lost)
-    return max(0.0, float(every.mean())) if len(every) else 0.0
+        other = np.array([one != before for one, before in zip(level, exact, strict=True)], dtype=np.float64)
+        np.add.at(lost, photo, (right - now) * other)
+        np.add.at(changed, photo, other)
+    if not changed.any():
+        return 0.0
+    mean = lost.sum() / changed.sum()
+    error = np.sqrt(np.square(lost - mean * changed).sum()) / changed.sum()  # of a ratio, photos drawn
+    return float(max(mean, error))
 
 
 def main() -> None:
