@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ F32 = NDArray[np.float32]
 MATRICES = ("qkv", "project", "gate", "up", "down")
 TOLD = 12
 """Rows of the table by which what is reckoned is added to the logits: 0 to 9, yes, no."""
-RECKONING = "decoder.teller.teller.reckoning."
-"""What begins the names of the weights that count and compare, in a graph that does (`tools.train.reckoned`)."""
+TELLER, RECKONING = "decoder.teller.", ".reckoning."
+"""What begins the names of what counts and compares (`tools.train.reckoned`), and stands before its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Weights:
     def __init__(self, path: Path) -> None:
         graph = onnx.load(str(path)).graph
         self.nodes = list(graph.node)
-        self.inner = [inner for node in self.nodes for one in node.attribute for inner in one.g.node]  # of branches
+        self.inner = list(_inner(self.nodes))  # of branches
         self.arrays: dict[str, NDArray[Any]] = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
         for node in self.nodes:
             if node.op_type == "Constant":
@@ -98,7 +98,8 @@ class DecoderWeights(Weights):
         return [f"{prefix}{number}." for number in sorted(numbers, key=int)]
 
     def _reckoning(self) -> dict[str, F32]:
-        named = {k.removeprefix(RECKONING): v for k, v in self.arrays.items() if k.startswith(RECKONING)}
+        told = {k: v for k, v in self.arrays.items() if k.startswith(TELLER) and RECKONING in k}
+        named = {k.partition(RECKONING)[2]: v for k, v in told.items()}
         if not named:
             return {}
         labels = len(named["label.bias"])
@@ -128,6 +129,14 @@ class DecoderWeights(Weights):
                 f"the graph looks up {len(every)} tables by position: another release of the tools made it"
             )
         return Tables(*found)
+
+
+def _inner(nodes: Iterable[Any]) -> Iterator[Any]:
+    """The nodes of branches, and of branches in them."""
+    for node in nodes:
+        for one in node.attribute:
+            yield from one.g.node
+            yield from _inner(one.g.node)
 
 
 def _layer(number: int, matrices: Iterator[F32]) -> Iterator[tuple[str, F32]]:

@@ -7,6 +7,7 @@ DequantizeLinear behind them: the graph computes in float32 exactly what the rou
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from tools.train.backbone import Backbone, round_to_int8
 from tools.train.eyes import Eyes
 from tools.train.model import Decoder, Ensemble
-from tools.train.reckoned import Reckoned
+from tools.train.phrases import Asked
+from tools.train.reckoned import Reckoned, Teller
 from tools.train.settings import IMAGE_SIZE, ModelConfig
 
 OPSET = 17
@@ -63,29 +65,55 @@ class EmbedGraph(nn.Module):  # type: ignore[misc]
         return self.decoder.embed(input_ids)
 
 
-class Seldom(nn.Module):  # type: ignore[misc]
-    """A traced `teller` in a branch of its own, so that it costs nothing where no reply begins."""
+class Step(nn.Module):  # type: ignore[misc]
+    """One of the steps of `teller`, for a trace of its own."""
 
-    def __init__(self, teller: Any) -> None:
+    def __init__(self, teller: Teller, step: Callable[..., Any]) -> None:
         super().__init__()
-        self.teller = teller
+        self.teller, self.step = teller, step
+
+    def forward(self, *given: Tensor) -> Any:
+        return self.step(self.teller, *given)
+
+
+class Seldom(nn.Module):  # type: ignore[misc]
+    """Traced steps in branches of their own, so that they cost nothing where no reply begins, next to nothing where a
+    question begins otherwise than those that are reckoned with, and little where it goes on otherwise.
+    """
+
+    def __init__(self, text: Any, asks: Any, tells: Any) -> None:
+        super().__init__()
+        self.text, self.asks, self.tells = text, asks, tells
 
     def forward(self, rows: Tensor, stand: Tensor, seen: Tensor) -> Tensor:
+        told = rows[:, 0, :12] * 0
         if rows.shape[0] > 0:
-            told: Tensor = self.teller(rows, stand, seen)
-        else:
-            told = rows[:, 0, :12]
+            texts, opened = self.text(rows, stand, seen)
+            if bool(opened.any()):
+                first, second, count, more, left, above = self.asks(texts)
+                if bool((count.abs() + more.abs() + left.abs() + above.abs()).sum() > 0):
+                    told = self.tells(rows, stand, seen, first, second, count, more, left, above)
         return told
 
 
 def branched(decoder: nn.Module, config: ModelConfig) -> nn.Module:
-    """The same, with what a `Reckoned` decoder does at the beginning of a reply behind a condition of the graph."""
+    """The same, with what a `Reckoned` decoder does at the beginning of a reply behind conditions of the graph."""
     if not isinstance(decoder, Reckoned):
         return decoder
-    rows, stand = torch.zeros(1, 8, config.hidden), torch.arange(8.0)[None]
-    traced = torch.jit.trace(decoder.teller.eval(), (rows, stand, torch.ones(1, 8, dtype=torch.bool)))
+    assert isinstance(decoder.teller, Teller)
+    given: tuple[Tensor, ...] = (torch.zeros(1, 8, config.hidden), torch.arange(8.0)[None])
+    given = (*given, torch.ones(1, 8, dtype=torch.bool))
+    text = Step(decoder.teller, Teller.text).eval()
+    asks = Step(decoder.teller, lambda teller, texts: tuple(teller.asked(texts))).eval()
+    tells = Step(decoder.teller, lambda teller, *inputs: teller.told(*inputs[:3], Asked(*inputs[3:]))).eval()
+    texts, _ = text(*given)
+    traces = (
+        torch.jit.trace(text, given),
+        torch.jit.trace(asks, (texts,)),
+        torch.jit.trace(tells, (*given, *asks(texts))),
+    )
     made = copy.deepcopy(decoder)
-    made.teller = torch.jit.script(Seldom(traced))
+    made.teller = torch.jit.script(Seldom(*traces))
     return made
 
 

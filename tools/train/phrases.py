@@ -19,6 +19,8 @@ from tools.train.labels import COCO, SYNONYMS, plural
 LONGEST = 16
 """How many words of a question are looked at."""
 _PHRASES = "how many count the are there do you see more fewer less than is left right of to above below"
+_OPENINGS = (("how", "many"), ("count", "the"), ("are", "there"), ("do", "you"), ("is", "the"))
+"""How every phrase begins."""
 _FOLLOW = ("?", ".", "<a>", "are", "is", "do", "can", "in", "here", "there", "visible")
 """What may stand behind a name: not another noun ("dog houses")."""
 _TOLERANCE = 1e-3
@@ -68,6 +70,8 @@ class Phrases(nn.Module):  # type: ignore[misc]
         pieces = sorted({piece for ids in names if len(ids) <= 2 for piece in ids} | set(known.values()))
         place = {piece: i for i, piece in enumerate(pieces)}
         self._place = {word: place[piece] for word, piece in known.items()}
+        openings = [[place[known[word]] for word in pair] for pair in _OPENINGS]
+        self.register_buffer("openings", torch.tensor(openings).T, persistent=False)  # [2, openings]
         single = torch.zeros(len(pieces), len(COCO))
         for ids, at in names.items():
             if len(ids) == 1:
@@ -80,6 +84,11 @@ class Phrases(nn.Module):  # type: ignore[misc]
             self.register_buffer(name, value, persistent=False)
         self.register_buffer("begins", begins, persistent=False)
         self.register_buffer("ends", ends, persistent=False)
+
+    def opened(self, texts: Tensor, words: Tensor) -> Tensor:
+        """[k] bool: whether a text begins as a phrase does; arguments as in `forward`, which is the dearer."""
+        said = [same_rows(texts[:, at], words[self.openings[at]]) for at in range(2)]  # [k, openings] each
+        return (said[0] & said[1]).any(dim=1)
 
     def forward(self, texts: Tensor, words: Tensor) -> Asked:
         """`texts` [k, LONGEST, hidden]: the rows behind the start of each question, 0 where there is none; `words`

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from tools.train.model import Cache, Decoder, Ensemble
-from tools.train.phrases import LONGEST, Phrases, same_rows
+from tools.train.phrases import LONGEST, Asked, Phrases, same_rows
 from tools.train.reckoning import MOST, Reckoning, spots
 from tools.train.settings import TEXT_POSITION, ModelConfig
 from tools.train.text import ASK, REPLY
@@ -35,15 +35,30 @@ class Teller(nn.Module):  # type: ignore[misc]
         """[2 + pieces, hidden]: embeddings of the marks of question and reply, then of the words that are known."""
         return self.known * self.known.shape[1] ** 0.5
 
-    def forward(self, rows: Tensor, stand: Tensor, seen: Tensor) -> Tensor:
-        """`rows` [k, n, hidden] at the positions `stand` [k, n], those of them that are `seen` [k, n] bool: [k, 12]."""
+    def text(self, rows: Tensor, stand: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """`rows` [k, n, hidden] at the positions `stand` [k, n], those of them that are `seen` [k, n] bool: the rows
+        of the question [k, LONGEST, hidden], and [k] bool, whether it begins like one that is reckoned with.
+        """
         words = self.words()
         begins = same_rows(rows, words[:1])[..., 0] & seen & (stand >= TEXT_POSITION)
         begin = torch.where(begins, stand, -1.0).amax(1)  # [k]
         texts, _ = gathered(rows, stand, seen, begin[:, None] + 1 + torch.arange(LONGEST))
+        return texts, self.phrases.opened(texts, words[2:])
+
+    def asked(self, texts: Tensor) -> Asked:
+        """What the rows of questions ask."""
+        found: Asked = self.phrases(texts, self.words()[2:])
+        return found
+
+    def told(self, rows: Tensor, stand: Tensor, seen: Tensor, asked: Asked) -> Tensor:
+        """As `text`, and what is asked: [k, 12]."""
         tokens, whole = gathered(rows, stand, seen, self.spots[None].to(stand.dtype))
-        told: Tensor = self.reckoning(tokens, *self.phrases(texts, words[2:]))
-        return told * whole[:, None].to(told.dtype)
+        found: Tensor = self.reckoning(tokens, *asked)
+        return found * whole[:, None].to(found.dtype)
+
+    def forward(self, rows: Tensor, stand: Tensor, seen: Tensor) -> Tensor:
+        """All of it: [k, 12]."""
+        return self.told(rows, stand, seen, self.asked(self.text(rows, stand, seen)[0]))
 
 
 class Reckoned(nn.Module):  # type: ignore[misc]
