@@ -6,6 +6,7 @@
     python -m tools.measure_nodes --step pack           both into the table
     python -m tools.measure_nodes --prefix pi5- --profile edge-1t --out pi5.npz       on another machine
     python -m tools.measure_nodes --merge pi5.npz       adds its nodes to the table
+    python -m tools.measure_nodes --times-of old.npz    answers as measured here, times as in a table of before
 
 Needs EDGE_AGENT_DATA and `pip install easy-vqa==1.0`. What was measured is kept in --work, by models and profiles, so
 that a run which was cut short goes on where it stopped; the order of photos is always the same.
@@ -32,6 +33,7 @@ from tools.nodes.profiles import Profile, available, described
 from tools.nodes.questions import Photo, Source, photos, sources
 from tools.nodes.silence import REPEATS as SILENT_REPEATS
 from tools.nodes.silence import in_silence, scales
+from tools.nodes.times import parse_slower, timed_as
 
 SHIPPED = Path("edge_agent/assets/nodes.npz")
 STEPS = ("ask", "time", "pack")
@@ -127,7 +129,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--limit", type=int, help="questions of each set, for trying out")
     parser.add_argument("--merge", type=Path, metavar="TABLE", help="add the nodes of TABLE to --out, measure nothing")
+    parser.add_argument("--times-of", type=Path, metavar="TABLE", help="give --out the times of TABLE, measure nothing")
+    parser.add_argument(
+        "--slower",
+        type=parse_slower,
+        action="append",
+        default=[],
+        metavar="NODE=FIRST,FURTHER",
+        help="with --times-of: how many times as long a prompt takes that node now",
+    )
     wanted = parser.parse_args()
+    if wanted.times_of is not None:
+        write_table(wanted.out, timed_as(read_table(wanted.out), read_table(wanted.times_of), dict(wanted.slower)))
+        return
     if wanted.merge is not None:
         write_table(wanted.out, merge(read_table(wanted.out), read_table(wanted.merge)))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed; last, so that edge_agent stays
+
 from edge_agent.errors import InputError
 from edge_agent.sim.table import CLOUD, EDGE, TRAINED_ON, UNSEEN, MeasuredTable, Node, NodeColumns, Photos
 from edge_agent.sim.table_file import merge, read_table, shipped_table, write_table
+from tools.nodes.times import STAGES, timed_as
 
 
 def node(name: str, place: str = EDGE) -> Node:
@@ -213,3 +217,33 @@ def test_a_further_question_takes_what_was_measured_of_such_or_as_much_as_a_firs
     measured = replace(node("edge-1t"), again_overhead_ms=1.5)
     assert [measured.beyond_ms(again) for again in (False, True)] == [2.5, 1.5]
     assert [node("edge-1t").beyond_ms(again) for again in (False, True)] == [2.5, 2.5]
+
+
+def other_machine(table: MeasuredTable) -> MeasuredTable:
+    """The same answers, on a machine whose stages and overhead take twice as long."""
+    (name,) = table.nodes
+    own = table.columns[name]
+    slow = {stage: 2 * getattr(own, stage) + 1 for stage in STAGES}
+    nodes = {name: replace(table.nodes[name], machine="slow", overhead_ms=9.0, again_prefill=0.5, version="before")}
+    return replace(table, nodes=nodes, columns={name: replace(own, **slow)}, provenance={"times": "by the wall"})
+
+
+def test_the_times_of_another_machine_are_taken_and_nothing_else() -> None:
+    table = small()
+    slow = other_machine(replace(table, columns={"edge-1t": replace(columns(3), confidence=np.zeros(3, np.float32))}))
+    made = timed_as(table, slow, {"edge-1t": (2.0, 3.0)})
+    node, own = made.nodes["edge-1t"], made.columns["edge-1t"]
+    assert (node.machine, node.overhead_ms, node.version) == ("slow", 9.0, table.nodes["edge-1t"].version)
+    assert node.again_prefill == 0.75  # half of a prompt, three times as long, of a prompt that takes twice as long
+    np.testing.assert_array_equal(own.prefill_ms, 2 * slow.columns["edge-1t"].prefill_ms)
+    np.testing.assert_array_equal(own.encode_ms, slow.columns["edge-1t"].encode_ms)
+    np.testing.assert_array_equal(own.confidence, table.columns["edge-1t"].confidence)
+    assert made.provenance["times"].endswith("before: by the wall")
+    assert made.provenance["made_by"] == "a test"
+
+
+def test_times_of_other_questions_or_nodes_are_not_taken() -> None:
+    with pytest.raises(SystemExit, match="other questions"):
+        timed_as(small(), small(identity=(11, 22, 34)), {})
+    with pytest.raises(SystemExit, match="no node 'pi'"):
+        timed_as(small(), small(), {"pi": (1.0, 1.0)})
