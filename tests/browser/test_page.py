@@ -262,6 +262,7 @@ def test_a_page_behind_a_token_asks_for_it_and_then_works(browser: Any, tmp_path
         page.get_by_text("ready", exact=True).wait_for()
         assert not field.is_visible()
         assert {status for sent, status in told if sent == "Bearer wrong"} == {401}
-        assert {status for sent, status in told if sent == "Bearer kitchen-token"} <= {200, 204, 304}
-        assert "Bearer kitchen-token" in dict(told)
+        let_in = {status for sent, status in told if sent == "Bearer kitchen-token"}
+        assert 200 in let_in
+        assert let_in <= {200, 204, 304, 404}  # 404: of the picture that a source has not shown yet
         page.close()
