@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
 
 from tools.train.labels import COCO, SYNONYMS, plural
 from tools.train.model import Decoder, Ensemble
 from tools.train.reckoned import Reckoned
 from tools.train.reckoning import Reckoning
-from tools.train.settings import ModelConfig
-from tools.train.text import SPECIAL
+from tools.train.settings import TEXT_POSITION, ModelConfig
+from tools.train.text import ASK, REPLY, SPECIAL
+
+PLACES = 260
+"""Rows of a picture here: all positions of five views."""
 
 
 def tokenizer() -> Tokenizer:
@@ -34,4 +38,16 @@ def reckoned() -> Reckoned:
     with torch.no_grad():  # divided both ways, whatever is seen
         reckoning.lines.h2.bias.fill_(3.0)
         reckoning.lines.v2.bias.fill_(3.0)
+        reckoning.label.weight.mul_(20)  # sure of what it sees, so that what it tells is not lost in rounding
     return Reckoned(Ensemble([Decoder(CONFIG)]), reckoning, CONFIG, TOKENIZER).eval()
+
+
+def prompt(decoder: Reckoned, question: str, left_out: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings, positions and mask of a picture and a question; without the last `left_out` rows of the picture."""
+    torch.manual_seed(2)
+    ids = torch.tensor([[ASK, *TOKENIZER.encode(question).ids, REPLY]])
+    with torch.no_grad():
+        x = torch.cat((torch.randn(1, PLACES, CONFIG.hidden)[:, : PLACES - left_out], decoder.embed(ids)), dim=1)
+    positions = torch.cat((torch.arange(PLACES - left_out), TEXT_POSITION + torch.arange(ids.shape[1])))[None]
+    mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()[None, None]
+    return x, positions, mask

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,54 +14,52 @@ if importlib.util.find_spec("torch") is None:
     pytest.skip("torch is not installed: the training tools are not tested here", allow_module_level=True)
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
-from reckoned_model import CONFIG, TOKENIZER, reckoned
-from tools.train.graphs import export_decoder
+from reckoned_model import CONFIG, PLACES, TOKENIZER, prompt, reckoned
 from tools.train.labels import COCO
 from tools.train.phrases import LONGEST, Phrases
 from tools.train.reckoned import Reckoned
 from tools.train.reckoning import MOST, SPOTS, Reckoning, Segments, spots
-from tools.train.settings import TEXT_POSITION
-from tools.train.text import ASK, REPLY
-
-PLACES = 260
-"""Rows of the picture in these tests: all positions of five views."""
+from tools.train.text import REPLY
 
 
 def asked(question: str) -> list[object]:
+    """Names and flags that are read off a question, and first whether it opens like one that is reckoned with."""
     torch.manual_seed(0)
     words = torch.randn(CONFIG.vocab, 24)
     ids = [*TOKENIZER.encode(question).ids, REPLY]
     texts = torch.zeros(1, LONGEST, 24)
     texts[0, : len(ids)] = words[ids]
     phrases = Phrases(TOKENIZER)
+    opened = bool(phrases.opened(texts, words[phrases.pieces]))
     first, second, *flags = phrases(texts, words[phrases.pieces])
     names = [[COCO[int(at)] for at in torch.nonzero(one[0])[:, 0]] for one in (first, second)]
-    return [*names, [int(flag) for flag in flags]]
+    return [opened, *names, [int(flag) for flag in flags]]
 
 
 @pytest.mark.parametrize(
-    ("question", "first", "second", "flags"),
+    ("opened", "question", "first", "second", "flags"),
     [
-        ("how many cars are there ?", ["car"], [], [1, 0, 0, 0]),
-        ("count the hot dogs .", ["hot dog"], [], [1, 0, 0, 0]),
-        ("are there more cats than teddy bears ?", ["cat"], ["teddy bear"], [0, 1, 0, 0]),
-        ("do you see fewer mugs than sofas", ["cup"], ["couch"], [0, -1, 0, 0]),
-        ("is the cell phone to the right of the dog ?", ["cell phone"], ["dog"], [0, 0, -1, 0]),
-        ("is the bird above the bus ?", ["bird"], ["bus"], [0, 0, 0, 1]),
-        ("how many red cars are there ?", [], [], [0, 0, 0, 0]),
-        ("how many dog red are there ?", [], [], [0, 0, 0, 0]),
-        ("are there more red than cats ?", [], [], [0, 0, 0, 0]),
-        ("what is the dog ?", [], [], [0, 0, 0, 0]),
+        (True, "how many cars are there ?", ["car"], [], [1, 0, 0, 0]),
+        (True, "count the hot dogs .", ["hot dog"], [], [1, 0, 0, 0]),
+        (True, "are there more cats than teddy bears ?", ["cat"], ["teddy bear"], [0, 1, 0, 0]),
+        (True, "do you see fewer mugs than sofas", ["cup"], ["couch"], [0, -1, 0, 0]),
+        (True, "is the cell phone to the right of the dog ?", ["cell phone"], ["dog"], [0, 0, -1, 0]),
+        (True, "is the bird above the bus ?", ["bird"], ["bus"], [0, 0, 0, 1]),
+        (True, "how many red cars are there ?", [], [], [0, 0, 0, 0]),
+        (True, "how many dog red are there ?", [], [], [0, 0, 0, 0]),
+        (True, "are there more red than cats ?", [], [], [0, 0, 0, 0]),
+        (True, "is the dog red ?", [], [], [0, 0, 0, 0]),
+        (False, "what is the dog ?", [], [], [0, 0, 0, 0]),
+        (False, "red how many cars are there ?", [], [], [0, 0, 0, 0]),
     ],
 )
 def test_a_question_is_read_off_its_embeddings(
-    question: str, first: list[str], second: list[str], flags: list[int]
+    opened: bool, question: str, first: list[str], second: list[str], flags: list[int]
 ) -> None:
-    assert asked(question) == [first, second, flags]
+    assert asked(question) == [opened, first, second, flags]
 
 
 def test_sums_are_those_of_independent_things_however_many_tokens_show_one() -> None:
@@ -100,17 +97,6 @@ def test_more_is_more_and_before_is_before() -> None:
         assert reckoning.before(one, top, seen, reckoning.before_y) < -1
 
 
-def prompt(decoder: Reckoned, question: str, left_out: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings, positions and mask of a picture and a question; without the last `left_out` rows of the picture."""
-    torch.manual_seed(2)
-    ids = torch.tensor([[ASK, *TOKENIZER.encode(question).ids, REPLY]])
-    with torch.no_grad():
-        x = torch.cat((torch.randn(1, PLACES, CONFIG.hidden)[:, : PLACES - left_out], decoder.embed(ids)), dim=1)
-    positions = torch.cat((torch.arange(PLACES - left_out), TEXT_POSITION + torch.arange(ids.shape[1])))[None]
-    mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()[None, None]
-    return x, positions, mask
-
-
 def told(decoder: Reckoned, question: str, left_out: int = 0) -> Tensor:
     with torch.no_grad():
         return decoder.run(*prompt(decoder, question, left_out))[0][0, :, -MOST - 3 :]  # [t, 12]
@@ -133,29 +119,3 @@ def test_a_picture_without_all_of_its_tiles_and_other_questions_are_left_to_the_
     assert not told(decoder, "how many cars are there ?", left_out=PLACES - int(spots().max())).any()
     assert not told(decoder, "what is the dog ?").any()
     assert len(spots().unique()) == SPOTS
-
-
-@pytest.mark.filterwarnings("ignore")  # of torch's tracer, about itself
-def test_the_graph_says_the_same_from_the_cache_in_pieces_as_torch_in_one(tmp_path: Path) -> None:
-    decoder = reckoned()
-    x, positions, mask = prompt(decoder, "how many cars are there ?")
-    with torch.no_grad():
-        wanted = decoder.logits(decoder.run(x, positions, mask)[0])[0].numpy()
-    config = replace(CONFIG, layers=CONFIG.layers + 1)
-    export_decoder(decoder, config, tmp_path / "decoder.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "decoder.onnx"), providers=["CPUExecutionProvider"])
-    names = [node.name for node in session.get_inputs()[3:]]
-    past = [np.zeros((1, 3, 0, 8), np.float32) for _ in names]
-    found, at = [], 0
-    for size in (PLACES, 3, x.shape[1] - PLACES - 4, 1):  # the last alone begins the reply
-        part = slice(at, at + size)
-        feeds = {
-            "inputs_embeds": x[:, part].numpy(),
-            "attention_mask": np.ones((1, at + size), np.int64),
-            "position_ids": positions[:, part].numpy(),
-            **dict(zip(names, past, strict=True)),
-        }
-        logits, *past = session.run(None, feeds)
-        found.append(logits[0])
-        at += size
-    np.testing.assert_allclose(np.concatenate(found), wanted, atol=2e-3)

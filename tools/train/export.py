@@ -1,7 +1,8 @@
 """Writes the bundle pair from the checkpoints: `python -m tools.train.export --out models`.
 
 Proves before it ends that the shipped runtime, on the shipped int8 graphs, gives word for word what torch gives on
-the same rounded weights, on 50 pictures that were not trained on; the cloud's with their tiles.
+the same rounded weights, on 50 pictures that were not trained on; the cloud's with their tiles, and where it reckons on
+24 mosaics too, as photos are seldom reckoned with.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from edge_agent.vlm.confidence import summarise
 from edge_agent.vlm.generate import Generator, looping
 from edge_agent.vlm.selftest import QUESTION, picture, probe
 from edge_agent.vlm.vision import VisionEncoder
+from tools.train.arranged import comparisons, counts, relations
 from tools.train.bundle_files import kept_encoders, write_bundle, write_encoders, write_json
+from tools.train.crops import View
+from tools.train.evalsets import unseen
 from tools.train.eyes import Eyes, prefix_positions
 from tools.train.features import draw, encode, open_session, tiles_of
 from tools.train.model import Decoder, Ensemble
+from tools.train.mosaics import GridComposer
 from tools.train.pack import attention_mask
 from tools.train.questions import Asker
 from tools.train.reckoned import Reckoned
@@ -31,6 +36,9 @@ from tools.train.settings import TEXT_POSITION, Paths, default_paths
 from tools.train.text import ASK, EOS, REPLY
 from tools.train.trained import Trained, load_pair, rounded_pair
 from tools.train.views import photos
+
+Case = tuple[View, str]
+"""A picture and a question about it."""
 
 
 def torch_answer(
@@ -60,21 +68,38 @@ def torch_answer(
     return str(tokenizer.decode(made)).strip()
 
 
-def prove_equal(edge: Path, bundle: Path, trained: Trained, paths: Paths, count: int = 50) -> dict[str, int]:
-    """Compares runtime and torch on a question each of `count` held-out pictures; the cloud's with their tiles.
+def photo_cases(paths: Paths, count: int) -> list[Case]:
+    """A question each about photos that were not trained on."""
+    asker = Asker(random.Random(5), ["tabby"])
+    views = [v for v in photos(paths) if v["split"] != "train"]
+    made = []
+    for view in views[:: max(1, len(views) // count)][:count]:
+        asked = asker.ask(view, [])
+        made.append((view, asked[0].text if asked else "what is this?"))
+    return made
+
+
+def mosaic_cases(paths: Paths, count: int) -> list[Case]:
+    """Counts, comparisons and relations in turn, about mosaics of photos that were not trained on."""
+    rng, made = random.Random(13), list[Case]()
+    composer = GridComposer(unseen(paths), rng, split="test")
+    while len(made) < count:
+        view = composer.grid()
+        asked = (counts, comparisons, relations)[len(made) % 3](view, rng)
+        made += [(view, asked[0][0])] if asked else []
+    return made
+
+
+def prove_equal(edge: Path, bundle: Path, trained: Trained, cases: list[Case], paths: Paths) -> dict[str, int]:
+    """Compares runtime and torch on `cases`; the cloud's pictures with their tiles.
 
     Raises SystemExit if one differs.
     """
     opened, seen = Bundle.open(bundle), VisionEncoder(Bundle.open(edge))
     generator, tokenizer = Generator(opened), Tokenizer.from_file(str(bundle / "tokenizer.json"))
-    asker, session = Asker(random.Random(5), ["tabby"]), open_session(paths.encoder)
-    small = rounded_pair(trained)
-    views = [v for v in photos(paths) if v["split"] != "train"]
-    views = views[:: max(1, len(views) // count)][:count]
+    session, small = open_session(paths.encoder), rounded_pair(trained)
     same = same_unrounded = 0
-    for view in views:
-        asked = asker.ask(view, [])
-        question = asked[0].text if asked else "what is this?"
+    for view, question in cases:
         picture = draw(view)
         pictures = [picture] if bundle == edge else [picture, *tiles_of(picture)]
         exact = torch.from_numpy(np.stack([encode(session, one) for one in pictures]))
@@ -82,9 +107,9 @@ def prove_equal(edge: Path, bundle: Path, trained: Trained, paths: Paths, count:
         answer = summarise(list(generator.stream(embeddings, question)), opened.calibration).text
         same += answer == torch_answer(small.eyes, small.decoder, tokenizer, exact, question)
         same_unrounded += answer == torch_answer(trained.eyes, trained.decoder, tokenizer, exact, question)
-    if same < len(views):
-        raise SystemExit(f"{bundle}: only {same} of {len(views)} answers equal torch's on the same weights")
-    return {"compared": len(views), "equal": same, "equal_to_unrounded": same_unrounded}
+    if same < len(cases):
+        raise SystemExit(f"{bundle}: only {same} of {len(cases)} answers equal torch's on the same weights")
+    return {"compared": len(cases), "equal": same, "equal_to_unrounded": same_unrounded}
 
 
 def write_golden(folder: Path) -> None:
@@ -101,7 +126,7 @@ def write_golden(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models"))
-    parser.add_argument("--alone", action="store_true", help="ship the cloud's decoder without the edge's beside it")
+    parser.add_argument("--alone", action="store_true", help="ship the cloud's newer decoder without another beside it")
     parser.add_argument("--cloud-only", action="store_true", help="the edge's graphs stay, byte for byte")
     parser.add_argument("--draft", action="store_true", help="files only: no proof, no answer of the self-test")
     wanted = parser.parse_args()
@@ -120,9 +145,12 @@ def main() -> None:
     if not wanted.cloud_only:
         write_golden(wanted.out / "edge-vqa")
     for name, trained in made.items():
-        proof = prove_equal(wanted.out / "edge-vqa", wanted.out / name, trained, paths)
+        bundles = (wanted.out / "edge-vqa", wanted.out / name)
+        proof = prove_equal(*bundles, trained, photo_cases(paths, 50), paths)
         write_json(paths.work / f"{name}-equality.json", proof)
         print(name, encoders.image, proof)
+        if isinstance(trained.decoder, Reckoned):
+            print(name, "mosaics", prove_equal(*bundles, trained, mosaic_cases(paths, 24), paths))
 
 
 if __name__ == "__main__":
