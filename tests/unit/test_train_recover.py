@@ -15,9 +15,14 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not insta
 if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
     pytest.skip("torch or onnx is not installed: the training tools are not tested here", allow_module_level=True)
 
+import numpy as np
 import onnx
 import torch
+from tokenizers import Tokenizer
 
+from edge_agent.vlm import Bundle, VisionEncoder
+from edge_agent.vlm.bundle import DECODER
+from edge_agent.vlm.session import open_session
 from reckoned_model import CONFIG, TOKENIZER
 from tools.graph_weights import DecoderWeights
 from tools.train.eyes import Eyes
@@ -26,9 +31,11 @@ from tools.train.model import Decoder, Ensemble
 from tools.train.reckoned import Reckoned
 from tools.train.reckoning import Reckoning
 from tools.train.recover import checkpoint, decoders_of, reckoning_of
-from tools.train.settings import BACKBONE_WIDTH, NAME_TOKENS
+from tools.train.settings import BACKBONE_WIDTH, NAME_TOKENS, TEXT_POSITION, ModelConfig
+from tools.train.text import ASK, REPLY
 from tools.train.trained import load_trained
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
 
 
@@ -107,3 +114,43 @@ def test_a_graph_of_something_else_is_refused_by_name(tmp_path: Path) -> None:
     onnx.save(graph, str(path))
     with pytest.raises(SystemExit, match=r"decoder\.onnx: .* another release"):
         DecoderWeights(path)
+
+
+def shipped_cloud() -> Reckoned:
+    """The decoder of the shipped cloud, put together out of what is read back."""
+    folder = MODELS / "cloud-vqa"
+    graph, tokenizer = DecoderWeights(folder / DECODER), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    config, members = ModelConfig(tokenizer.get_vocab_size(), layers=1 + sum(graph.layers())), list[Decoder]()
+    for state, layers in zip(decoders_of(graph), graph.layers(), strict=True):
+        members.append(Decoder(replace(config, layers=layers)))
+        members[-1].load_state_dict(state)
+    reckoning = Reckoning(config.hidden)
+    reckoning.load_state_dict(reckoning_of(graph))
+    return Reckoned(Ensemble(members), reckoning, config, tokenizer).eval()
+
+
+def test_the_shipped_cloud_read_back_says_what_its_graph_says_of_a_divided_picture() -> None:
+    made = shipped_cloud()
+    again = rounded(made).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in made.state_dict().items())  # int8 already
+    rng = np.random.default_rng(0)
+    cells = np.repeat(np.repeat(rng.integers(20, 235, (2, 2, 3)), 224, axis=0), 224, axis=1)  # four of a colour each
+    picture = (cells + rng.normal(0, 5, cells.shape)).clip(0, 255).astype(np.uint8)
+    views = VisionEncoder(Bundle.open(MODELS / "edge-vqa")).encode_views(picture)
+    tokenizer = Tokenizer.from_file(str(MODELS / "cloud-vqa" / "tokenizer.json"))
+    ids = torch.tensor([[ASK, *tokenizer.encode("how many cars are there?").ids, REPLY]])
+    seen = torch.from_numpy(np.concatenate([view.data for view in views]))[None]
+    positions = torch.cat((torch.arange(seen.shape[1]), TEXT_POSITION + torch.arange(ids.shape[1])))[None]
+    with torch.no_grad():
+        x = torch.cat((seen, made.embed(ids)), dim=1)
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()[None, None]
+        wanted = made.logits(made.run(x, positions, mask)[0])[0, -1].numpy()
+        plain = made.decoder.logits(made.decoder.run(x, positions, mask)[0])[0, -1].numpy()
+    session = open_session(MODELS / "cloud-vqa" / DECODER, 1)
+    feeds = {"inputs_embeds": x.numpy(), "position_ids": positions.numpy()}
+    feeds["attention_mask"] = np.ones(x.shape[:2], np.int64)
+    feeds |= {node.name: np.zeros((1, 6, 0, 32), np.float32) for node in session.get_inputs()[3:]}
+    found = session.run(["logits"], feeds)[0][0, -1]
+    np.testing.assert_allclose(found, wanted, atol=0.02)  # numbers next to impossible are told less exactly
+    assert np.sort(np.abs(found - wanted))[-11] < 1e-3  # and nothing but ten numbers is told here
+    assert np.abs(wanted - plain).max() > 1  # the reckoning was heard

@@ -139,6 +139,12 @@ def control(rows: Rows) -> str:
     return f": {steps['control-vqa']} steps, where the newer one had {steps['cloud-vqa']}"
 
 
+def shipped_rows(rows: Rows, bundle: str, views: int) -> Rows:
+    """Those of a bundle as it is shipped, with that many views."""
+    int8 = [r for r in rows if r["set"] in SETS and r.get("weights", "int8") == "int8"]
+    return [r for r in int8 if (r["bundle"], r["views"]) == (bundle, views)]
+
+
 def card(folder: Path, rows: Rows, every: Rows, equality: dict[str, int]) -> str:
     """The whole text of one card."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
@@ -181,8 +187,7 @@ def main() -> None:
     wanted = parser.parse_args()
     rows = [json.loads(line) for line in wanted.report.read_text("utf-8").splitlines()]
     for name, views in (("edge-vqa", 1), ("cloud-vqa", VIEWS)):
-        shipped = [r for r in rows if r["set"] in SETS and r.get("weights", "int8") == "int8"]
-        own = [r for r in shipped if (r["bundle"], r["views"]) == (name, views)]
+        own = shipped_rows(rows, name, views)
         equality = json.loads((default_paths().work / f"{name}-equality.json").read_text("utf-8"))
         (wanted.models / name / "README.md").write_text(card(wanted.models / name, own, rows, equality), "utf-8")
 
