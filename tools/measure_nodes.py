@@ -139,6 +139,8 @@ def main() -> None:
         help="with --times-of: how many times as long a prompt takes that node now",
     )
     wanted = parser.parse_args()
+    if wanted.slower and wanted.times_of is None:
+        parser.error("--slower goes with --times-of")
     if wanted.times_of is not None:
         write_table(wanted.out, timed_as(read_table(wanted.out), read_table(wanted.times_of), dict(wanted.slower)))
         return

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # tools are not insta
 from edge_agent.errors import InputError
 from edge_agent.sim.table import CLOUD, EDGE, TRAINED_ON, UNSEEN, MeasuredTable, Node, NodeColumns, Photos
 from edge_agent.sim.table_file import merge, read_table, shipped_table, write_table
-from tools.nodes.times import STAGES, timed_as
+from tools.nodes.times import STAGES, parse_slower, timed_as
 
 
 def node(name: str, place: str = EDGE) -> Node:
@@ -245,5 +245,17 @@ def test_the_times_of_another_machine_are_taken_and_nothing_else() -> None:
 def test_times_of_other_questions_or_nodes_are_not_taken() -> None:
     with pytest.raises(SystemExit, match="other questions"):
         timed_as(small(), small(identity=(11, 22, 34)), {})
+    with pytest.raises(SystemExit, match="or photos"):
+        timed_as(small(), small(name="pi5-edge"), {})
+    moved = replace(small().photos, name=np.array(["a.jpg", "c.jpg"]))
+    with pytest.raises(SystemExit, match="or photos"):
+        timed_as(small(), replace(small(), photos=moved), {})
     with pytest.raises(SystemExit, match="no node 'pi'"):
         timed_as(small(), small(), {"pi": (1.0, 1.0)})
+
+
+def test_how_much_slower_a_node_is_now_is_said_by_two_factors() -> None:
+    assert parse_slower("cloud-tiles=1.05,1.15") == ("cloud-tiles", (1.05, 1.15))
+    for wrong in ("cloud-tiles", "cloud-tiles=1.05", "cloud-tiles=1,2,3", "cloud-tiles=0,1", "cloud-tiles=1,nan"):
+        with pytest.raises(ValueError, match=r"."):
+            parse_slower(wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -54,7 +55,9 @@ def _versions(table: MeasuredTable) -> str:
 
 
 def parse_slower(text: str) -> tuple[str, tuple[float, float]]:
-    """`NODE=FIRST,FURTHER`. Raises ValueError."""
+    """`NODE=FIRST,FURTHER`. Raises ValueError unless both are finite numbers above 0."""
     name, _, numbers = text.partition("=")
-    first, _, further = numbers.partition(",")
-    return name, (float(first), float(further))
+    first, further = (float(number) for number in numbers.split(","))
+    if not (0 < first < math.inf and 0 < further < math.inf):
+        raise ValueError(f"{numbers} are no factors")
+    return name, (first, further)

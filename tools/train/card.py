@@ -1,8 +1,8 @@
 """Writes the model cards (README.md of each bundle): `python -m tools.train.card REPORT --models models`.
 
 REPORT is what `python -m tools.train.evaluate` printed for edge and cloud, for both with `--float`, for the cloud with
-less and for the control: one JSON object a line; that of the shipped pair is report.jsonl beside this file. The words
-are in card_template.md.
+less and for the control: one JSON object a line; that of the shipped pair is report.jsonl beside this file, where `of`
+names the version of whose run nothing but a figure is left. The words are in card_template.md.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ WHOLE = {
 """How many views each reads, and what it is called."""
 
 ALL_OF_DAQUAR = "daquar-all"
+"""The set of rows that `evaluate --sets daquar --limit 5000` printed, renamed; `bundle` is what the card calls them."""
 
 
 def table(rows: Rows) -> str:

@@ -86,7 +86,7 @@ class Seldom(nn.Module):  # type: ignore[misc]
         self.text, self.asks, self.tells = text, asks, tells
 
     def forward(self, rows: Tensor, stand: Tensor, seen: Tensor) -> Tensor:
-        told = rows[:, 0, :12] * 0
+        told = rows[:, 0, :12] * 0  # `TOLD`, which a script cannot read
         if rows.shape[0] > 0:
             texts, opened = self.text(rows, stand, seen)
             if bool(opened.any()):
@@ -101,16 +101,15 @@ def branched(decoder: nn.Module, config: ModelConfig) -> nn.Module:
     if not isinstance(decoder, Reckoned):
         return decoder
     assert isinstance(decoder.teller, Teller)
-    given: tuple[Tensor, ...] = (torch.zeros(1, 8, config.hidden), torch.arange(8.0)[None])
-    given = (*given, torch.ones(1, 8, dtype=torch.bool))
+    rows, stand, seen = torch.zeros(1, 8, config.hidden), torch.arange(8.0)[None], torch.ones(1, 8, dtype=torch.bool)
     text = Step(decoder.teller, Teller.text).eval()
     asks = Step(decoder.teller, lambda teller, texts: tuple(teller.asked(texts))).eval()
     tells = Step(decoder.teller, lambda teller, *inputs: teller.told(*inputs[:3], Asked(*inputs[3:]))).eval()
-    texts, _ = text(*given)
+    texts, _ = text(rows, stand, seen)
     traces = (
-        torch.jit.trace(text, given),
+        torch.jit.trace(text, (rows, stand, seen)),
         torch.jit.trace(asks, (texts,)),
-        torch.jit.trace(tells, (*given, *asks(texts))),
+        torch.jit.trace(tells, (rows, stand, seen, *asks(texts))),
     )
     made = copy.deepcopy(decoder)
     made.teller = torch.jit.script(Seldom(*traces))

@@ -67,6 +67,7 @@ def by(connector: Connector, tiles: NDArray[np.float32]) -> Tensor:
 
 
 def by_folds(strangers: Strangers, tiles: NDArray[np.float32], view: View) -> Tensor:
+    """The same, each cell by the connector that had not seen its photo."""
     features = torch.from_numpy(tiles)
     with torch.no_grad():
         seen = strangers(torch.cat((features[:1], features))[None], [view])[0, 1:]
@@ -86,9 +87,8 @@ def read_mosaics(
     for i, (row, view) in enumerate(zip(rows, views, strict=True)):
         tiles = cache.detail([row])[0]
         strange.append(by_folds(strangers, tiles, view))
-        one.append(
-            by(rng.choices(connectors, (0.4, 0.2, 0.2, 0.2))[0], tiles)
-        )  # a mix would show where the borders are
+        alone = rng.choices(connectors, (0.4, 0.2, 0.2, 0.2))[0]  # a mix would show where the borders are
+        one.append(by(alone, tiles))
         for k, thing in enumerate(view["objects"]):
             x0, y0, x1, y1 = thing["box"]
             cell[i][np.ix_((where >= y0) & (where < y1), (where >= x0) & (where < x1))] = k

@@ -3,7 +3,7 @@
 Heads with room for it learn the two thousand crops instead of counting. So each step here is told what it is: where
 straight borders cross the picture (a small convolution), which tokens belong together (no border between them), which
 label a segment shows (one linear map, behind connectors that had not seen the photo), how much likelier it is here than
-anywhere, and from that, without further weights but eleven, how many there are. Nothing of it is told the layout.
+anywhere, and from that, with a handful of further weights, how many there are. Nothing of it is told the layout.
 """
 
 from __future__ import annotations
