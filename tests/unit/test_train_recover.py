@@ -25,15 +25,16 @@ from edge_agent.vlm.bundle import DECODER
 from edge_agent.vlm.session import open_session
 from reckoned_model import CONFIG, TOKENIZER
 from tools.graph_weights import DecoderWeights
+from tools.train import recover as tool
 from tools.train.eyes import Eyes
 from tools.train.graphs import export_decoder, rounded
 from tools.train.model import Decoder, Ensemble
 from tools.train.reckoned import Reckoned
 from tools.train.reckoning import Reckoning
-from tools.train.recover import checkpoint, decoders_of, reckoning_of
-from tools.train.settings import BACKBONE_WIDTH, NAME_TOKENS, TEXT_POSITION, ModelConfig
+from tools.train.recover import checkpoint, decoders_of, reckoning_of, recover
+from tools.train.settings import BACKBONE_WIDTH, NAME_TOKENS, TEXT_POSITION, ModelConfig, Paths
 from tools.train.text import ASK, REPLY
-from tools.train.trained import load_trained
+from tools.train.trained import load_pair, load_trained
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
@@ -154,3 +155,27 @@ def test_the_shipped_cloud_read_back_says_what_its_graph_says_of_a_divided_pictu
     np.testing.assert_allclose(found, wanted, atol=0.02)  # numbers next to impossible are told less exactly
     assert np.sort(np.abs(found - wanted))[-11] < 1e-3  # and nothing but ten numbers is told here
     assert np.abs(wanted - plain).max() > 1  # the reckoning was heard
+
+
+def test_eyes_that_name_by_other_words_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "imagenet_names", lambda: ["cat"] * 1000)
+    with pytest.raises(SystemExit, match=r"vision_encoder\.onnx: its table of names"):
+        recover(MODELS, Paths(tmp_path, tmp_path / "work"))
+
+
+def test_the_shipped_pair_is_recovered_into_what_training_tools_load(tmp_path: Path) -> None:
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: it has the list of names")
+    paths = Paths(tmp_path, tmp_path / "work")
+    assert [path.name for path in recover(MODELS, paths)] == [
+        "tokenizer.json",
+        "edge.pt",
+        "cloud.pt",
+        "cloud-before.pt",
+        "reckoning.pt",
+    ]
+    edge, cloud = load_pair(paths, alone=False)
+    assert (edge.config.layers, cloud.config.layers) == (4, 12)
+    assert isinstance(cloud.decoder, Reckoned)
+    assert equal(dict(cloud.decoder.state_dict()), shipped_cloud())
+    assert all(torch.equal(value, cloud.eyes.state_dict()[name]) for name, value in edge.eyes.state_dict().items())
