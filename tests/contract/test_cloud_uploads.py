@@ -84,7 +84,7 @@ def test_two_turns_may_send_their_pieces_in_turn(features: tuple[str, ...]) -> N
 
 def test_turns_that_were_cancelled_hold_no_bytes_until_python_collects_them() -> None:
     def holding() -> int:
-        return sum(isinstance(one, TensorAssembly) and bool(one._done or one._filling) for one in gc.get_objects())
+        return sum(type(one) is TensorAssembly and bool(one._done or one._filling) for one in gc.get_objects())
 
     async def main() -> int:
         async with running_cloud(FakeBackend()) as cloud, raw_client(cloud.url) as client:
