@@ -2,6 +2,7 @@
 # Everything that was measured with the shipped model pair, measured again: for when a bundle changed. An hour of one
 # core; what it took is kept in WORK, so that a run which was cut short goes on. The steps marked "alone" want a machine
 # that does nothing else: ALONE is put before them (a command that waits for that, for instance).
+# A machine that is not the one for times: TIMES_OF=an earlier nodes.npz, SLOWER="--slower NODE=FIRST,FURTHER ..." (docs/methods.md).
 # usage: EDGE_AGENT_DATA=FOLDER tools/remake_tables.sh WORK [STEP...]     PYTHON=... and ALONE=... may be set
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,7 +25,11 @@ for step in ${*:-ask time pack fit levels tmo tune headlines agent}; do
   case $step in
     ask) "$python" -m tools.measure_nodes --step ask --work "$work" ;;
     time) $alone "$python" -m tools.measure_nodes --step time --work "$work" ;; # alone
-    pack) "$python" -m tools.measure_nodes --step pack --work "$work" ;;
+    pack)
+      "$python" -m tools.measure_nodes --step pack --work "$work"
+      # shellcheck disable=SC2086 # SLOWER is a list of options
+      [ -z "${TIMES_OF:-}" ] || "$python" -m tools.measure_nodes --times-of "$TIMES_OF" ${SLOWER:-}
+      ;;
     fit) "$python" -m tools.fit_nodes ;;
     levels) "$python" -m tools.measure_levels ;;
     tmo)
