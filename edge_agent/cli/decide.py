@@ -14,7 +14,11 @@ from edge_agent.cli.output import emit
 from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.policy.explain import turning_points
-from edge_agent.types import Decision, ModalityFeatures, SystemState
+from edge_agent.policy.plans import goes_up_bytes
+from edge_agent.types import Decision, Modality, ModalityFeatures, Route, SystemState
+
+FRAMES_BYTES, GREETING_BYTES = 650, 290
+"""What the wire protocol adds to the payload of a question about a new picture, and for a new connection."""
 
 
 @click.command()
@@ -40,10 +44,10 @@ def command(file: Path, question: str, explain: bool, as_json: bool, **deciding:
         return
     _say(features, state, decision)
     if explain:
-        _explain(decision, turning)
+        _explain(features, state, decision, turning)
 
 
-def _explain(decision: Decision, turning: list[str]) -> None:
+def _explain(features: ModalityFeatures, state: SystemState, decision: Decision, turning: list[str]) -> None:
     """What is expected, and what alone would change the route."""
     expected = [
         (
@@ -51,11 +55,13 @@ def _explain(decision: Decision, turning: list[str]) -> None:
             decision.predicted_quality,
         ),
         ("ms until the answer", decision.predicted_latency_ms),
-        ("bytes up", decision.predicted_bytes),
+        ("bytes of payload up", decision.predicted_bytes),
         ("USD", decision.predicted_cost_usd),
     ]
     known = ", ".join(f"{value:.4g} {words}" for words, value in expected if value is not None)
     click.echo(f"  expected: {known or 'nothing is known yet'}")
+    if decision.predicted_bytes:
+        click.echo(f"  {_sent_words(features, state, decision)}")
     if decision.min_gain is not None:
         click.echo(f"  a draft goes up from an expected gain of {decision.min_gain:.3f} right answers on")
     elif decision.accept_entropy is not None:
@@ -64,6 +70,17 @@ def _explain(decision: Decision, turning: list[str]) -> None:
         click.echo(f"  {sentence}")
     if not turning:
         click.echo("  no single number of link, load, price or time would change it")
+
+
+def _sent_words(features: ModalityFeatures, state: SystemState, decision: Decision) -> str:
+    """What goes up if anything does, and what its frames add: `ask` counts both."""
+    images = [plan for plan in decision.plans if plan.modality is Modality.IMAGE]
+    size = decision.predicted_bytes
+    if decision.route is Route.CASCADE:  # whose prediction may be weighed by how often a draft goes up
+        coarser = any(plan.level is not None for plan in images)
+        size = None if coarser else goes_up_bytes(features, state, any(plan.overview for plan in images))
+    payload = "a payload" if size is None else f"a payload of about {size} bytes"
+    return f"what goes up: {payload}, in frames that add some {FRAMES_BYTES}, and {GREETING_BYTES} on a new connection"
 
 
 def _say(features: ModalityFeatures, state: SystemState, decision: Decision) -> None:

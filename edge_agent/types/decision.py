@@ -87,6 +87,8 @@ class Decision:
     the model's own word: P(only the cloud is right) - P(only the device is), each the sigmoid of a + b * logit of the
     draft's confidence + c * its largest entropy + d * its expected gain. `rests`: why the device's decoder may not run
     now (heat, memory); then the cloud answers, or nobody. Empty: it may.
+    `predicted_bytes` are those of the payload, without the frames around it; `hybrid` weighs them, and the added
+    milliseconds and USD, by how often such a draft goes up.
     """
 
     route: Route

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
 from edge_agent.cli.main import main
@@ -24,36 +21,6 @@ KEYS = {"answer", "route", "reason", "confidence", "bytes_up", "bytes_down", "co
 STAGES = {"features", "decide", "encode", "upload", "first_token", "total"}
 QUESTION = "what is on the table?"
 ALWAYS_UPLOAD = "[policy]\nname = 'msao'\naccept_entropy = 0.0\n"
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A busy 640x480 photo-like picture: shapes over noise, so that no policy finds it empty."""
-    rng = np.random.default_rng(1)
-    picture = rng.integers(60, 200, (480, 640, 3), dtype=np.uint8)
-    cv2.circle(picture, (320, 240), 120, (20, 30, 220), -1)
-    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
-    assert cv2.imwrite(str(path), picture)
-    return path
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real cloud process."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cloud_stub", "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=tmp_path_factory.mktemp("cloud"),
-        env={k: v for k, v in os.environ.items() if k != "EDGE_AGENT_CLOUD_TOKEN"},
-    )
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())["url"]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-        process.stdout.close()
 
 
 @pytest.fixture
