@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 
 MAX_LINE_BYTES = 8192
+BACKGROUND_S = 1.0  # how often a job in the background looks whether it has the terminal now
 
 
 def read_questions(loop: asyncio.AbstractEventLoop, put: Callable[[str], object]) -> None:
     """Lines of stdin, each a question, from a daemon thread: a read of stdin that never returns holds nobody up. `put`
-    is called in `loop` with one after the other: who writes faster than it takes them waits.
+    is called in `loop` with one after the other: who writes faster than it takes them waits. In the background of a
+    terminal (`&`, or under `timeout` in a script) nothing is read until the job has it.
     """
 
     def read() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})  # which would stop the whole agent, without a word
         rest = b""
         while block := _read_block():
             *lines, rest = (rest + block).split(b"\n")
@@ -47,7 +52,18 @@ def _hand_over(loop: asyncio.AbstractEventLoop, put: Callable[[str], object], li
 
 def _read_block() -> bytes:
     """Some bytes of stdin; none at its end or where there is none. Not through sys.stdin, whose lock a reader keeps."""
+    while True:
+        try:
+            return os.read(0, 4096)
+        except OSError:
+            if not _in_background():
+                return b""
+        time.sleep(BACKGROUND_S)
+
+
+def _in_background() -> bool:
+    """Whether stdin is our terminal, but another job has it."""
     try:
-        return os.read(0, 4096)
+        return os.tcgetpgrp(0) != os.getpgrp()
     except OSError:
-        return b""
+        return False
