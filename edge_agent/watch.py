@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import replace
 
 from edge_agent.asked import Asked, Asker, Keeper, Listener, Person, Witness
@@ -28,7 +28,8 @@ class Watcher:
 
     Of the automatic questions one waits, and a newer one replaces it (`replaced` counts); people's questions are
     never replaced: up to MAX_ASKED wait, more are refused, and waiting counts against the deadline. A `patient` watcher
-    lets the source wait instead of replacing a question: for files that are played faster than answers come.
+    lets the source wait instead of replacing a question: for files that are played faster than answers come. `room`,
+    where it is set, is awaited behind each answer: until whoever hears them has taken enough of them.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Watcher:
         self._progress = progress
         self._patient = patient
         self.keeper: Keeper | None = None
+        self.room: Callable[[], Awaitable[None]] | None = None
         self._overdue = Overdue()
         self.listener: Listener | None = None
         self._answered = asyncio.Event()
@@ -182,6 +184,8 @@ class Watcher:
                 continue
             await self._answer(*waiting)
             self._progress()
+            if self.room is not None:
+                await self.room()
             if self.keeper is not None:
                 await self.keeper.in_between(self._say_late)
 

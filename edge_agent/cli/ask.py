@@ -11,7 +11,7 @@ import click
 from edge_agent.agent import check_question
 from edge_agent.cli.inputs import Inputs, gather
 from edge_agent.cli.options import deciding_options, json_option, limits_of, once_option, settle
-from edge_agent.cli.output import answer_record, emit, provisional, say_answer, waiting
+from edge_agent.cli.output import answer_record, answer_text, emit, provisional, waiting
 from edge_agent.cli.paths import FILE
 from edge_agent.cli.running import run
 from edge_agent.config import Loaded
@@ -66,4 +66,4 @@ async def _ask(loaded: Loaded, question: str, inputs: Inputs, as_json: bool) -> 
         if as_json:
             emit({**answer_record(answer), "load_ms": round(load_ms, 3)})
         else:
-            say_answer(answer)
+            click.echo(answer_text(answer))

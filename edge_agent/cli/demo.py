@@ -14,7 +14,7 @@ import click
 from edge_agent.agent import Agent
 from edge_agent.asked import Asked
 from edge_agent.cli.options import json_option, limits_of, settle
-from edge_agent.cli.output import answer_record, emit, say_how, waiting
+from edge_agent.cli.output import answer_record, emit, how_text, waiting
 from edge_agent.cli.running import run
 from edge_agent.errors import NoAnswerError
 from edge_agent.parts import Limits
@@ -49,7 +49,7 @@ class Say:
             emit({"asked_for": asked_for, "question": question, "clip_s": at_s, **answer_record(answer)})
             return
         click.echo(f"  --route {asked_for}: {answer.text}")
-        say_how(answer)
+        click.echo(how_text(answer))
 
 
 class EveryRoute:

@@ -15,7 +15,7 @@ from edge_agent.cli.build import open_agent, open_model
 from edge_agent.cli.keeping import late_questions
 from edge_agent.cli.lazy import NearestGroup
 from edge_agent.cli.options import config_option, deciding_options, json_option, settle
-from edge_agent.cli.output import asked_record, emit, say_asked, waiting
+from edge_agent.cli.output import asked_record, asked_text, emit, waiting
 from edge_agent.cli.paths import state_dir
 from edge_agent.cli.running import run
 from edge_agent.clock import SystemClock
@@ -82,7 +82,7 @@ async def _flush(loaded: Loaded, as_json: bool) -> None:
             model = await asyncio.to_thread(open_model, config)
 
         def say(asked: Asked) -> None:
-            emit(asked_record(asked, clock.wall_s())) if as_json else say_asked(asked)
+            emit(asked_record(asked, clock.wall_s())) if as_json else click.echo(asked_text(asked))
 
         async with open_agent(config, model, clock) as agent:
             late = late_questions(outbox, loaded, agent, None, clock)

@@ -19,8 +19,13 @@ ROUTE_WORDS = {"local": "on the device", "cloud": "by the cloud"}
 
 def emit(record: Any) -> None:
     """One JSON object on one line of stdout, at once."""
-    click.echo(json.dumps(plain(record), allow_nan=False))
+    click.echo(json_line(record))
     sys.stdout.flush()
+
+
+def json_line(record: Any) -> str:
+    """What `emit` prints."""
+    return json.dumps(plain(record), allow_nan=False)
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:
@@ -42,25 +47,24 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     }
 
 
-def say_answer(answer: Answer) -> None:
+def answer_text(answer: Answer) -> str:
     """An answer for a person: the text, then how it came about."""
-    click.echo(answer.text or "(no words)")
-    say_how(answer)
+    return f"{answer.text or '(no words)'}\n{how_text(answer)}"
 
 
-def say_how(answer: Answer) -> None:
+def how_text(answer: Answer) -> str:
     """The route with its figures, the reason, and where the time went."""
     stages = ", ".join(
         f"{stage} {ms:.1f}" for stage, ms in answer.timings_ms.items() if stage != "total" and ms >= 0.05
     )
     figures = f"{answer.timings_ms['total']:.0f} ms, confidence {answer.confidence:.2f}, {answer.bytes_up} bytes up"
-    click.echo(f"  {ROUTE_WORDS[answer.route.value]}: {figures}, {answer.cost_usd:.6f} USD")
+    lines = [f"{ROUTE_WORDS[answer.route.value]}: {figures}, {answer.cost_usd:.6f} USD"]
     if answer.draft_tokens:
-        click.echo(f"  drafted: {answer.accepted_tokens} of {answer.draft_tokens} tokens stood")
+        lines.append(f"drafted: {answer.accepted_tokens} of {answer.draft_tokens} tokens stood")
     if answer.hedged is not None:
-        click.echo(f"  {hedged_words(answer.hedged)}")
-    click.echo(f"  why: {answer.reason}")
-    click.echo(f"  ms: {stages}")
+        lines.append(hedged_words(answer.hedged))
+    lines += [f"why: {answer.reason}", f"ms: {stages}"]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def hedged_words(hedged: Hedged) -> str:
@@ -82,19 +86,15 @@ def asked_record(asked: Asked, wall_s: float) -> dict[str, Any]:
     return {**head, "question": asked.question, **tail}
 
 
-def say_asked(asked: Asked, began_s: float = 0.0) -> None:
+def asked_text(asked: Asked, began_s: float = 0.0) -> str:
     """The same for a person, in seconds after `began_s` by the clock of its source."""
     firing = asked.firing
-    if asked.asked_s is None:
-        click.echo(f"[{max(0.0, firing.at_s - began_s):8.1f} s] {firing.trigger}: {asked.question}")
-    else:
-        click.echo(f"[late by {firing.value:.0f} s] {firing.trigger}: {asked.question}")
-    if asked.answer is None:
-        click.echo(f"  no answer: {asked.error}")
-    else:
-        say_answer(asked.answer)
+    when = f"late by {firing.value:.0f} s" if asked.asked_s is not None else f"{max(0.0, firing.at_s - began_s):8.1f} s"
+    lines = [f"[{when}] {firing.trigger}: {asked.question}"]
+    lines.append(f"  no answer: {asked.error}" if asked.answer is None else answer_text(asked.answer))
     if asked.kept is not None and asked.asked_s is None:
-        click.echo(f"  kept as {asked.kept}: it is asked again when the cloud is back")
+        lines.append(f"  kept as {asked.kept}: it is asked again when the cloud is back")
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import random
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_agent.agent import check_question
 from edge_agent.asked import Asked
+from edge_agent.cli.asking import ask_spoken, ask_typed
 from edge_agent.cli.build import (
     extractor_factory,
     masks_in_force,
@@ -23,11 +23,12 @@ from edge_agent.cli.build import (
     open_model,
     remembered_policy,
 )
-from edge_agent.cli.hearing import Hearing, open_ear
+from edge_agent.cli.hearing import Hearing, Write, open_ear
 from edge_agent.cli.keeping import keeping
 from edge_agent.cli.options import limits_of
-from edge_agent.cli.output import asked_record, emit, say_asked, waiting
+from edge_agent.cli.output import asked_record, asked_text, emit, json_line, waiting
 from edge_agent.cli.paths import user_path
+from edge_agent.cli.printing import Printer
 from edge_agent.cli.questions import read_questions
 from edge_agent.cli.reloading import Reloader
 from edge_agent.cli.remembered import RememberedPolicy
@@ -36,10 +37,10 @@ from edge_agent.cli.warming import keep_speed, speed_name, warm_up
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config import Config, Loaded, RunSettings
 from edge_agent.engines.local import BundleModel
-from edge_agent.errors import EdgeAgentError, UsageError
+from edge_agent.errors import UsageError
 from edge_agent.service.heap import small_heap
 from edge_agent.service.systemd import Notifier, Watchdog
-from edge_agent.sources.base import Source
+from edge_agent.sources.base import Item, Source
 from edge_agent.sources.camera import CameraSource
 from edge_agent.sources.clip import ClipSource
 from edge_agent.sources.masks import masked
@@ -47,6 +48,7 @@ from edge_agent.sources.merge import merge
 from edge_agent.sources.microphone import MicrophoneSource
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.types import Decision, SystemState
+from edge_agent.voice import Ear
 from edge_agent.watch import Watcher
 
 if TYPE_CHECKING:  # loaded only where it is served
@@ -54,9 +56,7 @@ if TYPE_CHECKING:  # loaded only where it is served
     from edge_agent.api.app import Api
     from edge_agent.mqtt.bridge import Bridge
 
-SWITCH = "/policy "
 DRAIN_S = 5.0
-log = logging.getLogger(__name__)
 
 
 def make_sources(settings: RunSettings, fast: bool) -> list[Source]:
@@ -94,46 +94,74 @@ async def watch(
         for source in sources:
             await source.open()
             stack.push_async_callback(source.close)
-        watcher = _watcher(loaded, agent, api, clock, sources, Watchdog(notifier, clock), fast, as_json)
+        watchdog, printer = Watchdog(notifier, clock), Printer(sys.stdout)
+        stack.push_async_callback(printer.close)
+        watcher = _watcher(loaded, agent, api, clock, sources, watchdog.progress, fast, as_json, printer)
         watcher.keeper = stack.enter_context(keeping(loaded, agent, None if api is None else api.desk, clock))
         if ear is not None:
-            asking = functools.partial(_ask_spoken, watcher, config.trigger.question)
-            watcher.listener = hearing = Hearing(*ear, config.voice.on_speech, asking)
-            stack.push_async_callback(hearing.close)
+            _listen(stack, watcher, ear, config)
+        reloader = Reloader(loaded, read_again, watcher, policy)
         if api is not None:
             masks.changed, api.masks, api.veil = api.senses.forget, masks, agent.veil
             _hand_over(api, agent, config, watcher.source, sources)
             _show(api, agent, policy)
+            reloader.on_applied = functools.partial(setattr, api, "config")
             if bridge is not None:
                 stack.push_async_callback(bridge.close)
                 bridge.start()
-        loop = asyncio.get_running_loop()
+            stack.push_async_callback(_drained, api)
         if sources:
-            read_questions(loop, functools.partial(_ask_typed, watcher, policy))
-        work = watcher.run(masked(merge(sources), masks)) if sources else asyncio.Event().wait()
-        watching = asyncio.ensure_future(work)
-        told_to_stop = asyncio.Event()
+            read_questions(asyncio.get_running_loop(), functools.partial(ask_typed, watcher, policy))
+            work = _watched(watcher, masked(merge(sources), masks), printer)
+        else:
+            work = _for_ever()
+        await _until_told(work, printer, reloader, notifier, watcher.source)
 
-        def stop() -> None:
-            told_to_stop.set()
-            watching.cancel()
 
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        reloader = Reloader(loaded, read_again, watcher, policy)
-        if api is not None:
-            reloader.on_applied = functools.partial(setattr, api, "config")
-        loop.add_signal_handler(signal.SIGHUP, reloader)
-        notifier.notify("READY=1", f"STATUS=watching {watcher.source}")
-        try:
-            await watching
-        except asyncio.CancelledError:
-            if not told_to_stop.is_set():  # Ctrl-C
-                raise
-        finally:
-            notifier.notify("STOPPING=1")
-            if api is not None:
-                api.health.phase = "the agent is stopping"
-                await api.desk.drain(DRAIN_S)
+def _listen(stack: AsyncExitStack, watcher: Watcher, ear: tuple[Ear, Write | None], config: Config) -> None:
+    asking = functools.partial(ask_spoken, watcher, config.trigger.question)
+    watcher.listener = hearing = Hearing(*ear, config.voice.on_speech, asking)
+    stack.push_async_callback(hearing.close)
+
+
+async def _until_told(
+    work: Coroutine[Any, Any, None], printer: Printer, on_hangup: Callable[[], None], notifier: Notifier, source: str
+) -> None:
+    """Do the work to its end, or to SIGTERM. Raises what the work and stdout raise, and CancelledError at Ctrl-C."""
+    loop, working, told_to_stop = asyncio.get_running_loop(), asyncio.ensure_future(work), asyncio.Event()
+    printer.on_failed = working.cancel
+
+    def stop() -> None:
+        told_to_stop.set()
+        working.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    notifier.notify("READY=1", f"STATUS=watching {source}")
+    try:
+        await working
+    except asyncio.CancelledError:
+        printer.check()
+        if not told_to_stop.is_set():  # Ctrl-C
+            raise
+    finally:
+        notifier.notify("STOPPING=1")
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _drained(api: Api) -> None:
+    """Let those who wait for an answer have it."""
+    api.health.phase = "the agent is stopping"
+    await api.desk.drain(DRAIN_S)
+
+
+async def _watched(watcher: Watcher, items: AsyncIterable[Item], printer: Printer) -> None:
+    """Watch to the end of the source, and until all that was answered is printed."""
+    await watcher.run(items)
+    await printer.room(1)
 
 
 def _warm_model(config: Config) -> BundleModel:
@@ -149,9 +177,10 @@ def _watcher(
     api: Api | None,
     clock: Clock,
     sources: list[Source],
-    watchdog: Watchdog,
+    progress: Callable[[], None],
     fast: bool,
     as_json: bool,
+    printer: Printer,
 ) -> Watcher:
     config = loaded.config
     live = any(isinstance(source, Supervisor) for source in sources)  # told by the clock, not from the clip's beginning
@@ -161,9 +190,9 @@ def _watcher(
         if api is not None:
             words = None if config.limits.private else asked.question
             api.desk.record(asked.firing.trigger, words, asked.answer, asked.error)
-        emit(asked_record(asked, clock.wall_s())) if as_json else say_asked(asked, began_s)
+        printer.put(json_line(asked_record(asked, clock.wall_s())) if as_json else asked_text(asked, began_s))
 
-    return Watcher(
+    watcher = Watcher(
         agent if api is None else api.desk,
         extractor_factory(config)(),
         config.trigger,
@@ -171,11 +200,13 @@ def _watcher(
         on_asked,
         private=config.limits.private,
         source=", ".join(source.describe() for source in sources) or "nothing",
-        progress=watchdog.progress,
+        progress=progress,
         patient=fast,
         look_back=None if api is None else api.senses.look_back,
         witness=None if api is None else api.senses,
     )
+    watcher.room = printer.room if fast else None
+    return watcher
 
 
 async def _serve(config: Config, clock: Clock, stack: AsyncExitStack, as_json: bool) -> Api | None:
@@ -232,33 +263,3 @@ def _show(api: Api, agent: Agent, policy: RememberedPolicy) -> None:
         return state, policy.preview(extractor.observe(moment), state)
 
     api.preview, api.policy_name = preview, lambda: policy.name
-
-
-def _ask_spoken(watcher: Watcher, usual: str, words: str | None) -> None:
-    """A question that was spoken, or the trigger's own."""
-    _ask(watcher, usual if words is None else words)
-
-
-def _ask_typed(watcher: Watcher, policy: RememberedPolicy, line: str) -> None:
-    """A line that was typed: a question, or `/policy NAME`."""
-    if not line.startswith("/"):
-        _ask(watcher, line)
-        return
-    if not line.startswith(SWITCH):
-        log.warning("no command %r: write /policy NAME, or a question", line[:40])
-        return
-    try:
-        policy.switch(line.removeprefix(SWITCH).strip())
-        log.warning("from now on %s decides", policy.name)
-    except EdgeAgentError as error:
-        log.warning("%s", error)
-
-
-def _ask(watcher: Watcher, question: str) -> None:
-    try:
-        check_question(question)
-    except EdgeAgentError as error:
-        log.warning("%s", error)
-        return
-    if not watcher.ask(question):
-        log.warning("too many questions wait: one is refused")
