@@ -232,7 +232,7 @@ async def open_agent(
     local = LocalEngine(model, clock)
     cloud = make_cloud(config, clock, local)
     monitors = primed(DeviceMonitors(clock, model.sizes, config.cloud.usd_per_question), config)
-    ledger = open_ledger(config, clock)
+    ledger = await asyncio.to_thread(open_ledger, config, clock)
     policy = make_policy(calibrated(config), config.cloud) if remembered is None else GuardedPolicy(remembered)
     agent = Agent(
         Parts(

@@ -25,9 +25,10 @@ from edge_agent.cli.build import (
 )
 from edge_agent.cli.hearing import Hearing, Write, open_ear
 from edge_agent.cli.keeping import keeping
+from edge_agent.cli.opening import Opening
 from edge_agent.cli.options import limits_of
 from edge_agent.cli.output import asked_record, asked_text, emit, json_line, waiting
-from edge_agent.cli.paths import user_path
+from edge_agent.cli.paths import state_dir, user_path
 from edge_agent.cli.printing import Printer
 from edge_agent.cli.questions import read_questions
 from edge_agent.cli.reloading import Reloader
@@ -80,23 +81,28 @@ async def watch(
     """Open everything, watch the sources and serve the API as configured, until they end or a signal comes. At SIGHUP
     the configuration that `read_again` gives is applied as far as it can be.
     """
-    config, clock, notifier = loaded.config, SystemClock(), Notifier()
+    config, clock, notifier, opening = loaded.config, SystemClock(), Notifier(), Opening()
     async with AsyncExitStack() as stack:
+        stack.callback(opening.done)
         await stack.enter_async_context(small_heap(clock))
         api = await _serve(config, clock, stack, as_json)
         bridge = _bridge(api, config) if api is not None and config.mqtt.host else None
+        opening.now("opening the model and warming it up")
         with waiting("opening", as_json):
             model = await asyncio.to_thread(_warm_model, config)
             ear = await asyncio.to_thread(open_ear, config) if sources else None
+        opening.now(f"opening the books in {state_dir(config)}")
         masks = masks_in_force(config)
         policy = remembered_policy(config)
         agent = await stack.enter_async_context(open_agent(config, model, clock, remembered=policy))
         for source in sources:
+            opening.now(f"opening {source.describe()}")
             await source.open()
             stack.push_async_callback(source.close)
         watchdog, printer = Watchdog(notifier, clock), Printer(sys.stdout)
         stack.push_async_callback(printer.close)
-        watcher = _watcher(loaded, agent, api, clock, sources, watchdog.progress, fast, as_json, printer)
+        watcher = _watcher(loaded, agent, api, clock, sources, _progress(opening, watchdog), fast, as_json, printer)
+        opening.now(f"opening the outbox in {state_dir(config)}")
         watcher.keeper = stack.enter_context(keeping(loaded, agent, None if api is None else api.desk, clock))
         if ear is not None:
             _listen(stack, watcher, ear, config)
@@ -111,9 +117,11 @@ async def watch(
                 bridge.start()
             stack.push_async_callback(_drained, api)
         if sources:
+            opening.now(f"waiting for a first picture or sound of {watcher.source}")
             read_questions(asyncio.get_running_loop(), functools.partial(ask_typed, watcher, policy))
             work = _watched(watcher, masked(merge(sources), masks), printer)
         else:
+            opening.done()
             work = _for_ever()
         await _until_told(work, printer, reloader, notifier, watcher.source)
 
@@ -122,6 +130,16 @@ def _listen(stack: AsyncExitStack, watcher: Watcher, ear: tuple[Ear, Write | Non
     asking = functools.partial(ask_spoken, watcher, config.trigger.question)
     watcher.listener = hearing = Hearing(*ear, config.voice.on_speech, asking)
     stack.push_async_callback(hearing.close)
+
+
+def _progress(opening: Opening, watchdog: Watchdog) -> Callable[[], None]:
+    """What is called for every frame, chunk of sound and answer."""
+
+    def progress() -> None:
+        opening.done()
+        watchdog.progress()
+
+    return progress
 
 
 async def _until_told(
