@@ -37,6 +37,10 @@ class LookBack:
         """Forget all frames."""
         self._frames.clear()
 
+    def holds(self, frame: Frame) -> bool:
+        """Whether this very frame is among the last ones, and has not been forgotten."""
+        return any(one is frame for one in self._frames)
+
     def frames(self) -> tuple[Frame, ...]:
         """The last frames of one size."""
         return tuple(f for f in self._frames if f.pixels.shape == self._frames[-1].pixels.shape)

@@ -140,6 +140,8 @@ class Watcher:
                     one.observation = self._look_back.observe(one.question, self._private, self.source)
                     self._wake.set()
             image, motion = await asyncio.to_thread(self._extractor.vision, item.pixels)
+            if not self._look_back.holds(item):
+                return  # forgotten meanwhile: a mask was drawn that it does not have yet
             if self._witness is not None:
                 self._witness.saw(item, image, motion)
             firing = self._triggers.frame(motion, item.timestamp_s)

@@ -54,6 +54,7 @@ class Chat:
         body = await read_body(request, self.desk, self.most_bytes)
         chat = await asyncio.to_thread(read_chat, body, self.limits, self.private)
         del body
+        await self.senses.look_again()
         observation, about = await asyncio.to_thread(self.observe, chat)
         reply = Reply.begin(chat, self.clock.wall_s(), self.fingerprint)
         if chat.stream:

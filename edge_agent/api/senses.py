@@ -14,6 +14,7 @@ from edge_agent.types import AudioWindow, Frame, ImageFeatures, MotionFeatures, 
 LEVELS = 200  # chunks of sound whose level is kept: 20 seconds of a microphone
 SILENCE = 1e-9  # mean square, -90 dB: what is drawn as nothing
 STALE_S = 10.0  # what is older is not "now"
+NEXT_S, POLL_S = 1.0, 0.02  # how long a question waits for a picture where the last ones were forgotten
 
 
 @dataclass(slots=True)
@@ -45,6 +46,14 @@ class Senses:
         self.look_back.clear()
         self.frame = self.seen_s = None
         self.forgotten += 1
+
+    async def look_again(self) -> None:
+        """Where what was seen had to be forgotten (a mask was drawn), returns with the next picture, or after NEXT_S:
+        a question of that moment is not one about nothing.
+        """
+        until_s = self.clock.monotonic_s() + NEXT_S
+        while self.watching and self.forgotten and self.seen_s is None and self.clock.monotonic_s() < until_s:
+            await self.clock.sleep(POLL_S)
 
     def heard(self, window: AudioWindow, sound: SoundFeatures) -> None:
         """A chunk of sound came, with its features."""

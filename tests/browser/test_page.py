@@ -167,6 +167,17 @@ def test_a_mask_that_is_typed_hides_its_part_of_the_picture_for_good(page: Any, 
     page.get_by_text("saved: 0 in force").wait_for()
 
 
+def test_masks_cannot_be_added_before_those_in_force_are_there(page: Any) -> None:
+    page.route("**/edge/v1/masks", lambda route: (page.wait_for_timeout(400), route.continue_()))
+    page.keyboard.press("m")
+    assert not page.locator("#add-mask").is_visible()
+    page.locator("#add-mask").click()
+    page.locator("#mask-list input").first.wait_for()
+    page.unroute("**/edge/v1/masks")
+    page.locator("#drop-masks").click()
+    page.keyboard.press("Escape")
+
+
 def test_a_mask_can_be_dragged_and_thrown_away(page: Any) -> None:
     page.locator("#features", has_text="entropy").wait_for()
     page.get_by_role("button", name="masks").click()

@@ -29,11 +29,12 @@ export function start() {
 }
 
 export async function toggle() {
-  form.hidden = !form.hidden;
-  button.setAttribute("aria-expanded", String(!form.hidden));
-  canvas.classList.toggle("editing", !form.hidden);
-  if (!form.hidden) await load();
-  drawOver(form.hidden ? () => {} : outline);
+  const opening = form.hidden;
+  if (opening) await load(); // before it can be seen: what was added while it loads would be lost
+  form.hidden = !opening;
+  button.setAttribute("aria-expanded", String(opening));
+  canvas.classList.toggle("editing", opening);
+  drawOver(opening ? outline : () => {});
 }
 
 async function load() {
