@@ -122,13 +122,13 @@ class TurnClock:
         """Await `work` until the deadline less `reserve_ms`. Raises NoAnswerError past it; the work is cancelled."""
         self.doing = doing
         left_s = self.deadline_s - reserve_ms / 1000 - self._clock.monotonic_s()
+        limit = f"the deadline was {self._deadline_ms:g} ms; try a larger --deadline-ms"
         if left_s <= 0:
             work.close()
-            raise NoAnswerError(f"no time is left for {doing}", f"the deadline was {self._deadline_ms:g} ms")
+            raise NoAnswerError(f"no time is left for {doing}", limit)
         try:
             return await within(work, left_s)
         except asyncio.TimeoutError as error:
-            limit = f"the deadline was {self._deadline_ms:g} ms; try a larger --deadline-ms"
             raise NoAnswerError(f"the time ran out while {doing}", limit) from error
 
 

@@ -213,7 +213,9 @@ def test_a_flipped_byte_in_the_model_is_refused(photo: Path, tmp_path: Path, cap
 
 def test_a_deadline_too_short_for_any_engine_is_a_typed_refusal(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "--image", str(photo), "--deadline-ms", "1", "--route", "local", QUESTION]) == 4
-    assert "the deadline was 1 ms" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "no time is left" in said or "the time ran out" in said  # a fast machine begins something in that time
+    assert "try a larger --deadline-ms" in said
 
 
 def test_ctrl_c_at_any_time_is_one_line_and_130(photo: Path, tmp_path: Path) -> None:
