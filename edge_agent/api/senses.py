@@ -31,6 +31,7 @@ class Senses:
     sound: SoundFeatures | None = None
     frames: int = 0
     forgotten: int = 0
+    forgotten_s: float = -math.inf
     seen_s: float | None = None
     heard_s: float | None = None
     levels_db: deque[float] = field(default_factory=lambda: deque(maxlen=LEVELS))
@@ -46,13 +47,14 @@ class Senses:
         self.look_back.clear()
         self.frame = self.seen_s = None
         self.forgotten += 1
+        self.forgotten_s = self.clock.monotonic_s()
 
     async def look_again(self) -> None:
-        """Where what was seen had to be forgotten (a mask was drawn), returns with the next picture, or after NEXT_S:
-        a question of that moment is not one about nothing.
+        """Where what was seen had just to be forgotten (a mask was drawn), returns with the next picture, or NEXT_S
+        after that: a question of that moment is not one about nothing; no later one waits for a camera that is gone.
         """
-        until_s = self.clock.monotonic_s() + NEXT_S
-        while self.watching and self.forgotten and self.seen_s is None and self.clock.monotonic_s() < until_s:
+        until_s = self.forgotten_s + NEXT_S
+        while self.watching and self.seen_s is None and self.clock.monotonic_s() < until_s:
             await self.clock.sleep(POLL_S)
 
     def heard(self, window: AudioWindow, sound: SoundFeatures) -> None:

@@ -52,6 +52,11 @@ def test_it_does_not_wait_for_ever_nor_where_nothing_was_forgotten() -> None:
     assert not seen
     assert NEXT_S <= took < NEXT_S + 0.1
     assert waited(5.0, forgets=False) == (0.0, False)
+    gone = Senses(clock := ManualClock(), watching=True)
+    gone.forget()
+    clock.advance(NEXT_S)
+    asyncio.run(gone.look_again())
+    assert clock.monotonic_s() == NEXT_S  # the camera has vanished since
     assert waited(5.0, watching=False) == (0.0, False)
 
 
