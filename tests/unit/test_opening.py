@@ -40,6 +40,7 @@ def test_a_long_start_is_explained_also_while_the_event_loop_is_held_up(caplog: 
     slow.now("opening the books in /var/lib/edge-agent")
     while "now opening the books in /var/lib/edge-agent" not in words(caplog):
         threading.Event().wait(0.001)
+    assert "the start takes long" in words(caplog)
     slow.done()
     slow.done()
 

@@ -96,5 +96,6 @@ def test_closing_waits_for_no_reader(pipe: Pipe, monkeypatch: pytest.MonkeyPatch
         printer = Printer(pipe[1])
         printer.put(LONG)
         await printer.close()
+        assert printer._waiting == 1  # it was given up, not printed
 
     asyncio.run(say())

@@ -24,6 +24,7 @@ from tools.nodes.asking import Asking
 from tools.nodes.pack import MEASURED
 from tools.nodes.profiles import Profile
 from tools.nodes.questions import Photo
+from tools.nodes.times import STAGES
 
 PHOTOS = 60
 THROUGH_AGENT = 40
@@ -32,7 +33,6 @@ BLOCK = 8
 """Photos whose stages are timed before the agent is asked about them: one at a time, each would find the processor's
 caches full of the other's weights; all at once, the machine may be slower for one than for the other.
 """
-STAGES = ("encode_ms", "code_ms", "prefill_ms", "decode_ms")
 
 
 def in_silence(profiles: list[Profile], asked: Sequence[Photo]) -> dict[str, Any]:
